@@ -1,0 +1,109 @@
+//! What each entry of the catalogue declares about itself, and what its drawing may look at.
+
+use super::selector::EventId;
+use crate::entropy::Rng;
+use crate::time::Millis;
+use crate::yaml::fields::Record;
+use serde::{Deserialize, Serialize};
+
+/// What an environment can do to a node or a link. Declared by the environment's profile, versioned, never probed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Ability {
+    /// Send signals, and start again with the data kept.
+    Signal,
+    /// Start again with lost or older data.
+    StaleData,
+    /// Cut links between nodes.
+    Cut,
+    /// Delay, lose, duplicate and reorder messages on links.
+    Link,
+    /// Shift or drift the clock of one node.
+    Clock,
+    /// Needs nothing of the environment: commands over the client port.
+    None,
+}
+
+impl Ability {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Signal => "signal",
+            Self::StaleData => "stale-data",
+            Self::Cut => "cut",
+            Self::Link => "link",
+            Self::Clock => "clock",
+            Self::None => "none",
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ActionKind {
+    Operation,
+    Fault,
+    /// Looks at the cluster in the middle of a run.
+    Check,
+    /// Harm done behind the cluster's back so that a check must find it; never drawn.
+    Sabotage,
+}
+
+/// What an event does to the promises of the system under test.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Class {
+    /// No acknowledged write may be lost, no slot uncovered beyond the operation itself.
+    Safe,
+    /// Documented loss and unavailability may follow.
+    Disruptive,
+    /// These claims no longer hold for the rest of the run, and are reported as voided.
+    Voids(&'static [&'static str]),
+}
+
+#[derive(Clone, Copy, Debug)]
+pub struct ActionInfo {
+    pub name: &'static str,
+    pub kind: ActionKind,
+    pub needs: Ability,
+    pub class: Class,
+    /// One line for `fuzz list`.
+    pub summary: &'static str,
+    /// The targets that offer it.
+    pub targets: &'static [&'static str],
+    /// Whether a seed may draw it.
+    pub drawn: bool,
+    /// Whether it holds for a while and heals (`for:` is allowed).
+    pub lasting: bool,
+}
+
+/// What an operation or fault implements beside its fields.
+pub trait Declared: Record {
+    const INFO: ActionInfo;
+    /// Draws the parameters. Pure: only `context` may be looked at.
+    fn draw(context: &mut DrawContext<'_>) -> Option<Self>;
+}
+
+/// What drawing the parameters of one event may look at.
+#[derive(Debug)]
+pub struct DrawContext<'a> {
+    pub rng: &'a mut Rng,
+    pub shards: u16,
+    pub replicas: u16,
+    /// The shards that this seed concentrates on; never empty.
+    pub focus: &'a [u16],
+    /// The shard that the last event struck, if it named one.
+    pub last_shard: Option<u16>,
+    /// The length of the safety phase.
+    pub duration: Millis,
+    /// The event this one hangs on, if it is anchored on another.
+    pub anchor: Option<&'a EventId>,
+    pub embedded: bool,
+}
+
+impl DrawContext<'_> {
+    /// A shard: mostly the last one again or one in focus, sometimes any.
+    pub fn shard(&mut self) -> u16 {
+        match (self.last_shard, self.rng.below(10)) {
+            (Some(last), 0..=3) => last,
+            (_, 0..=8) => *self.rng.pick(self.focus),
+            _ => self.rng.below(u64::from(self.shards)) as u16,
+        }
+    }
+}

@@ -1,0 +1,120 @@
+//! The vocabulary: every operation, fault and check by name. One line here and one folder elsewhere each.
+//!
+//! From these lines come the tagged enums that a timeline holds, `fuzz list`, the JSON schema and the help.
+//! A change of meaning of any entry raises [`VERSION`].
+
+pub mod info;
+pub mod selector;
+
+use crate::check;
+use crate::fault;
+use crate::target::operation;
+use crate::yaml::document::{Node, Problems};
+use crate::yaml::fields::{FieldInfo, Fields, Record};
+pub use info::{Ability, ActionInfo, ActionKind, Class, Declared, DrawContext};
+pub use selector::{EventId, NodeSelector};
+use serde::{Deserialize, Serialize};
+
+/// The version of the vocabulary's meaning; part of every timeline.
+pub const VERSION: u32 = 1;
+
+macro_rules! tagged {
+    ($(#[$meta:meta])* $name:ident: $($variant:ident = $ty:ty),* $(,)?) => {
+        $(#[$meta])*
+        #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+        pub enum $name { $($variant($ty)),* }
+        impl $name {
+            /// Every entry's fields, by name, in the order of the catalogue.
+            pub const FIELDS: &'static [(&'static str, &'static [FieldInfo])] =
+                &[$((<$ty>::NAME, <$ty as Record>::FIELDS)),*];
+            pub const NAMES: &'static [&'static str] = &[$(<$ty>::NAME),*];
+            pub fn name(&self) -> &'static str { match self { $(Self::$variant(_) => <$ty>::NAME),* } }
+            /// Reads the fields of the entry called `name`; an unknown name is the caller's to report.
+            pub fn read(name: &str, node: &Node, path: &str, problems: &mut Problems) -> Option<Self> {
+                $(if name == <$ty>::NAME {
+                    let mut fields = Fields::open(node, path, problems)?;
+                    let value = <$ty as Record>::read_fields(&mut fields);
+                    let known: Vec<&str> = <$ty as Record>::FIELDS.iter().map(|f| f.name).collect();
+                    fields.finish(&known);
+                    return value.map(Self::$variant);
+                })*
+                None
+            }
+            pub fn write_fields(&self) -> Vec<(&'static str, String)> {
+                match self { $(Self::$variant(value) => value.write_fields()),* }
+            }
+        }
+    };
+}
+
+tagged! {
+    /// What an event does.
+    Action:
+    // Operations: what people do to a cluster.
+    Failover = operation::Failover,
+    AddReplica = operation::AddReplica,
+    RemoveReplica = operation::RemoveReplica,
+    Reshard = operation::Reshard,
+    Drain = operation::Drain,
+    ScaleOut = operation::ScaleOut,
+    ScaleIn = operation::ScaleIn,
+    ForgetAndMeet = operation::ForgetAndMeet,
+    ConfigChange = operation::ConfigChange,
+    RollingRestart = operation::RollingRestart,
+    Burst = operation::Burst,
+    Admin = operation::Admin,
+    // Faults: what goes wrong.
+    Kill = fault::kill::Kill,
+    Pause = fault::pause::Pause,
+    Restart = fault::restart::Restart,
+    Cut = fault::cut::Cut,
+    Lossy = fault::lossy::Lossy,
+    Slow = fault::slow::Slow,
+    ClockSkew = fault::clock_skew::ClockSkew,
+    // Looking, and harm behind the cluster's back that proves the checks.
+    Check = operation::CheckNow,
+    Sabotage = operation::Sabotage,
+}
+
+macro_rules! infos {
+    ($($variant:ident = $ty:ty),* $(,)?) => {
+        /// The declarations of all actions, in the order of the catalogue.
+        pub const ACTIONS: &[ActionInfo] = &[$(<$ty as Declared>::INFO),*];
+        impl Action {
+            pub fn info(&self) -> &'static ActionInfo {
+                match self { $(Self::$variant(_) => const { &<$ty as Declared>::INFO }),* }
+            }
+            /// Draws the parameters of the entry called `name`; `None` when the cluster's shape leaves no room.
+            pub fn draw(name: &str, context: &mut DrawContext<'_>) -> Option<Self> {
+                $(if name == <$ty>::NAME { return <$ty as Declared>::draw(context).map(Self::$variant); })*
+                None
+            }
+        }
+    };
+}
+infos! {
+    Failover = operation::Failover, AddReplica = operation::AddReplica, RemoveReplica = operation::RemoveReplica,
+    Reshard = operation::Reshard, Drain = operation::Drain, ScaleOut = operation::ScaleOut, ScaleIn = operation::ScaleIn,
+    ForgetAndMeet = operation::ForgetAndMeet, ConfigChange = operation::ConfigChange,
+    RollingRestart = operation::RollingRestart, Burst = operation::Burst, Admin = operation::Admin,
+    Kill = fault::kill::Kill, Pause = fault::pause::Pause, Restart = fault::restart::Restart, Cut = fault::cut::Cut,
+    Lossy = fault::lossy::Lossy, Slow = fault::slow::Slow, ClockSkew = fault::clock_skew::ClockSkew,
+    Check = operation::CheckNow, Sabotage = operation::Sabotage,
+}
+
+tagged! {
+    /// A check with its bounds.
+    CheckSpec:
+    SlotCoverage = check::slot_coverage::SlotCoverage,
+    Quorum = check::quorum::Quorum,
+    ViewAgreement = check::view_agreement::ViewAgreement,
+    Topology = check::topology::Topology,
+    ReplicaSync = check::replica_sync::ReplicaSync,
+    ReplicationLag = check::replication_lag::ReplicationLag,
+    DataConsistency = check::data_consistency::DataConsistency,
+    AcknowledgedLoss = check::acknowledged_loss::AcknowledgedLoss,
+    ConvergenceTime = check::convergence_time::ConvergenceTime,
+    Crash = check::crash::Crash,
+    LogScan = check::log_scan::LogScan,
+    Linearizability = check::linearizability::Linearizability,
+}

@@ -1,0 +1,233 @@
+//! Where nodes live: the one seam between the executor's actors and the world.
+//!
+//! An [`Env`] owns the clock and does the I/O. Actors are sans-IO: they take an [`Input`], give [`Effect`]s,
+//! name their next deadline, and never block, read a clock or touch a socket. They cannot tell which
+//! environment they run in. `sim` is the simulation of the embedded target, `processes` starts real servers.
+
+use crate::catalogue::Ability;
+use crate::fault::kill::Signal;
+use crate::fault::restart::RestartData;
+use crate::time::{Micros, Millis};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::fmt;
+
+/// A node of the cluster, by its number in the run. New nodes get the next numbers; none is used twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct NodeId(pub u16);
+
+/// A connection, by a number that the actor chose: unique within the run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct ConnId(pub u64);
+
+/// Who submitted an effect and gets the answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct ActorId(pub u32);
+
+impl ActorId {
+    /// The executor itself: observations of the environment go to it.
+    pub const EXECUTOR: Self = Self(0);
+}
+
+/// What an environment declares that it can do. Versioned; never what probing a machine found.
+#[derive(Clone, Copy, Debug)]
+pub struct Profile {
+    pub name: &'static str,
+    pub version: u32,
+    pub abilities: &'static [Ability],
+    /// The most nodes that a drawn cluster may have.
+    pub nodes_max: u16,
+    pub summary: &'static str,
+}
+
+impl Profile {
+    pub fn offers(&self, ability: Ability) -> bool {
+        ability == Ability::None || self.abilities.contains(&ability)
+    }
+    pub fn label(&self) -> String {
+        format!("{}/{}", self.name, self.version)
+    }
+}
+
+/// The simulation of the embedded target in virtual time.
+pub const SIM: Profile = Profile {
+    name: "sim",
+    version: 1,
+    abilities: &[Ability::Signal, Ability::StaleData, Ability::Cut, Ability::Link, Ability::Clock],
+    nodes_max: 12,
+    summary: "the embedded target in virtual time, exact to the bit",
+};
+
+/// Real servers as processes on the loopback interface.
+pub const PROCESSES: Profile = Profile {
+    name: "processes",
+    version: 1,
+    abilities: &[Ability::Signal, Ability::StaleData],
+    nodes_max: 16,
+    summary: "real servers as processes on the loopback interface, in real time",
+};
+
+pub const PROFILES: &[&Profile] = &[&SIM, &PROCESSES];
+
+/// What a node is: the same data for every environment.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeSpec {
+    /// The command line. `{dir}`, `{address}`, `{port}` and `{bus_port}` are filled in by the environment.
+    pub argv: Vec<String>,
+    /// Files written into the node's folder before its first start, by relative path. In them, `{dir}` and the
+    /// like stand for the node's own, `{address:3}`, `{port:3}`, `{bus_port:3}` for those of node 3.
+    pub files: BTreeMap<String, String>,
+    /// Files under the folder that hold the cluster's configuration rather than data (`nodes.conf`).
+    pub config_files: Vec<String>,
+    /// Files under the folder that hold data, as prefixes of relative paths (`dump.rdb`, `appendonlydir`).
+    pub data_files: Vec<String>,
+}
+
+/// What is done to a node.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum NodeAction {
+    /// Reserve its address and write its files.
+    Create(NodeSpec),
+    /// Start it, its folder first brought into this state.
+    Start(RestartData),
+    Signal(Signal),
+    Pause,
+    Resume,
+    /// Keep a copy of its folder as the "older" data of a later start.
+    KeepCopy,
+    /// Jump ahead and run at this rate in per cent from now on.
+    Clock {
+        ahead: Millis,
+        rate: u16,
+    },
+}
+
+/// What is done to one direction of a link between two nodes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LinkRule {
+    pub cut: bool,
+    pub delay: Millis,
+    pub jitter: Millis,
+    /// In a thousand messages.
+    pub lose: u16,
+    pub duplicate: u16,
+    pub reorder: u16,
+}
+
+/// What an actor asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// Open a connection to a node's client port. Answered by `Opened` or `Closed`.
+    Open(ConnId, NodeId),
+    Send(ConnId, Vec<u8>),
+    /// Close it; no further input comes from it.
+    Close(ConnId),
+    /// Answered by `Applied`, in the order submitted.
+    Node(NodeId, NodeAction),
+    /// Replaces the rule of the link from the first node to the second. Answered by `Applied`.
+    Link(NodeId, NodeId, LinkRule),
+}
+
+/// Why a connection is closed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Why {
+    /// Nobody listens there: nothing was sent.
+    Refused,
+    /// The other side closed it, or it broke.
+    Reset(String),
+}
+
+/// What an actor gets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Input {
+    Start,
+    Opened(ConnId),
+    Bytes(ConnId, Vec<u8>),
+    Closed(ConnId, Why),
+    /// The deadline that it named has come.
+    Timer,
+    Applied(Result<Evidence, EnvError>),
+    Observed(Observed),
+}
+
+/// How the environment knows that an action is in force: a pid, an exit status, a state read back.
+pub type Evidence = String;
+
+/// Why the environment could not do something.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+pub enum EnvError {
+    #[error("{node} is not running")]
+    NotRunning { node: NodeId },
+    #[error("{node} is running already")]
+    AlreadyRunning { node: NodeId },
+    #[error("this environment cannot {what}")]
+    Unable { what: String },
+    #[error("{what}: {why}")]
+    Failed { what: String, why: String },
+}
+
+/// What the environment saw by itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Observed {
+    /// A line of a node's log.
+    Log { node: NodeId, line: String },
+    /// A process began; `incarnation` counts from 1.
+    Started { node: NodeId, incarnation: u32, pid: u32 },
+    /// A process is gone.
+    Exited { node: NodeId, incarnation: u32, exit: Exit },
+    /// We were late by this much and the logical clock was held back.
+    Stretched { by: Millis, why: String },
+}
+
+/// How a process ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Exit {
+    Code(i32),
+    Signal(i32),
+}
+
+/// What a step came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Inputs were delivered, or the time given has come.
+    Going,
+    /// The user asked to stop.
+    Interrupted,
+}
+
+pub trait Env {
+    fn profile(&self) -> &'static Profile;
+    /// Logical microseconds since the environment was made.
+    fn now(&self) -> Micros;
+    /// Wall microseconds since the environment was made; the same as `now` in virtual time.
+    fn wall(&self) -> Micros;
+    /// Takes an effect. Never blocks.
+    fn submit(&mut self, who: ActorId, effect: Effect);
+    /// Lets time pass until something arrives or `until` has come, and appends what arrived in order.
+    fn step(&mut self, until: Micros, out: &mut Vec<(Micros, ActorId, Input)>) -> Step;
+    /// Ends every node and gives back what was taken. Called once, also after an error.
+    fn close(&mut self);
+}
+
+/// A sans-IO state machine. It is called with what happened and answers with effects and its next deadline.
+pub trait Actor {
+    fn on(&mut self, now: Micros, input: Input, out: &mut Vec<Effect>) -> Option<Micros>;
+}
+
+impl fmt::Display for NodeId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "node-{}", self.0)
+    }
+}
+
+impl fmt::Display for Exit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Code(code) => write!(f, "exit {code}"),
+            Self::Signal(signal) => write!(f, "signal {signal}"),
+        }
+    }
+}

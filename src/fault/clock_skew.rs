@@ -1,0 +1,39 @@
+//! `clock_skew`: a node's clock jumps ahead and runs faster or slower than the others.
+
+use crate::catalogue::{Ability, ActionInfo, ActionKind, Class, Declared, DrawContext, NodeSelector};
+use crate::time::Millis;
+
+crate::record! {
+    pub struct ClockSkew {
+        /// the node whose clock is wrong
+        pub node: NodeSelector,
+        /// how far it jumps ahead
+        pub ahead: Millis = Millis(0),
+        /// how fast it runs afterwards, in per cent of true time
+        pub rate: u16 = 100,
+    }
+}
+
+impl ClockSkew {
+    pub const NAME: &'static str = "clock_skew";
+}
+
+impl Declared for ClockSkew {
+    const INFO: ActionInfo = ActionInfo {
+        name: Self::NAME,
+        kind: ActionKind::Fault,
+        needs: Ability::Clock,
+        class: Class::Disruptive,
+        summary: "let one node's clock jump ahead and run at another rate",
+        targets: &["embedded"],
+        drawn: true,
+        lasting: true,
+    };
+
+    fn draw(context: &mut DrawContext<'_>) -> Option<Self> {
+        let node = NodeSelector::Primary(context.shard());
+        let ahead = Millis(*context.rng.pick(&[0, 500, 5000]));
+        let rate = *context.rng.pick(&[50, 90, 110, 300]);
+        Some(Self { node, ahead, rate })
+    }
+}

@@ -1,0 +1,39 @@
+//! `cut`: nothing passes between two sets of nodes, in both directions or one.
+
+use crate::catalogue::{Ability, ActionInfo, ActionKind, Class, Declared, DrawContext, NodeSelector};
+
+crate::record! {
+    pub struct Cut {
+        /// the nodes on one side
+        pub node: NodeSelector,
+        /// the nodes on the other side; every other node when absent
+        pub from: Option<NodeSelector> = None,
+        /// only messages sent by `node` are lost; the other direction stays open
+        pub one_way: bool = false,
+    }
+}
+
+impl Cut {
+    pub const NAME: &'static str = "cut";
+}
+
+impl Declared for Cut {
+    const INFO: ActionInfo = ActionInfo {
+        name: Self::NAME,
+        kind: ActionKind::Fault,
+        needs: Ability::Cut,
+        class: Class::Disruptive,
+        summary: "cut every link between a node and others, both ways or one way",
+        targets: &["embedded"],
+        drawn: true,
+        lasting: true,
+    };
+
+    fn draw(context: &mut DrawContext<'_>) -> Option<Self> {
+        let node = match context.rng.below(4) {
+            0 => NodeSelector::Minority,
+            _ => NodeSelector::Primary(context.shard()),
+        };
+        Some(Self { node, from: None, one_way: context.rng.ratio(1, 4) })
+    }
+}

@@ -1,0 +1,41 @@
+//! `lossy`: a share of the messages from and to a node is lost, sent twice, or overtaken.
+
+use crate::catalogue::{Ability, ActionInfo, ActionKind, Class, Declared, DrawContext, NodeSelector};
+
+crate::record! {
+    pub struct Lossy {
+        /// the node whose links are lossy
+        pub node: NodeSelector,
+        /// messages lost, in a thousand
+        pub lose: u16 = 100,
+        /// messages sent twice, in a thousand
+        pub duplicate: u16 = 0,
+        /// messages that a later one may overtake, in a thousand
+        pub reorder: u16 = 0,
+    }
+}
+
+impl Lossy {
+    pub const NAME: &'static str = "lossy";
+}
+
+impl Declared for Lossy {
+    const INFO: ActionInfo = ActionInfo {
+        name: Self::NAME,
+        kind: ActionKind::Fault,
+        needs: Ability::Link,
+        class: Class::Disruptive,
+        summary: "lose, duplicate and reorder a share of a node's messages",
+        targets: &["embedded"],
+        drawn: true,
+        lasting: true,
+    };
+
+    fn draw(context: &mut DrawContext<'_>) -> Option<Self> {
+        let node = NodeSelector::Primary(context.shard());
+        let lose = *context.rng.pick(&[10, 100, 300]);
+        let duplicate = *context.rng.pick(&[0, 50, 300]);
+        let reorder = *context.rng.pick(&[0, 50, 300]);
+        Some(Self { node, lose, duplicate, reorder })
+    }
+}

@@ -1,0 +1,11 @@
+//! What goes wrong: one file per fault. The upper half of each is pure (fields, declaration, drawing); `effect`
+//! says what the environment is asked to do and what undoes it. To heal is data: both are written to the run
+//! folder before the fault is applied.
+
+pub mod clock_skew;
+pub mod cut;
+pub mod kill;
+pub mod lossy;
+pub mod pause;
+pub mod restart;
+pub mod slow;

@@ -1,0 +1,73 @@
+//! `restart`: a node ends and comes back, with its data kept, emptied, wiped or older than it should be.
+
+use crate::catalogue::{Ability, ActionInfo, ActionKind, Class, Declared, DrawContext, NodeSelector};
+use crate::fault::kill::Signal;
+use crate::time::Millis;
+
+crate::word! {
+    /// What a node finds on its disk when it comes back.
+    pub enum RestartData {
+        /// Everything that was on disk.
+        Kept = "kept",
+        /// The cluster's configuration (`nodes.conf`) but no data.
+        Empty = "empty",
+        /// Nothing: a new id at the old address, which must be forgotten and met again.
+        Wiped = "wiped",
+        /// A copy of its folder from earlier in the run.
+        Older = "older",
+    }
+}
+
+crate::record! {
+    pub struct Restart {
+        /// the node that restarts
+        pub node: NodeSelector,
+        /// what it finds on its disk
+        pub data: RestartData = RestartData::Kept,
+        /// the signal that ends it
+        pub signal: Signal = Signal::Kill,
+        /// how long it is down
+        pub down: Millis = Millis(0),
+    }
+}
+
+impl Restart {
+    pub const NAME: &'static str = "restart";
+}
+
+impl Declared for Restart {
+    const INFO: ActionInfo = ActionInfo {
+        name: Self::NAME,
+        kind: ActionKind::Fault,
+        needs: Ability::StaleData,
+        class: Class::Disruptive,
+        summary: "end a process and start it again with its data kept, empty, wiped or older",
+        targets: &["valkey", "embedded"],
+        drawn: true,
+        lasting: false,
+    };
+
+    fn draw(context: &mut DrawContext<'_>) -> Option<Self> {
+        let shard = context.shard();
+        let replica = context.replicas > 0 && context.rng.ratio(1, 2);
+        let node = if replica {
+            NodeSelector::Replica(shard, context.rng.below(u64::from(context.replicas)) as u16)
+        } else {
+            NodeSelector::Primary(shard)
+        };
+        // A member of a consensus group that forgets voids its claims, so the embedded target keeps its data.
+        let data = if context.embedded {
+            RestartData::Kept
+        } else {
+            match context.rng.below(8) {
+                0..=3 => RestartData::Kept,
+                4..=5 => RestartData::Older,
+                6 => RestartData::Empty,
+                _ => RestartData::Wiped,
+            }
+        };
+        let signal = if context.rng.ratio(3, 4) { Signal::Kill } else { Signal::Term };
+        let down = Millis(*context.rng.pick(&[0, 100, 500, 1500, 4000]));
+        Some(Self { node, data, signal, down })
+    }
+}

@@ -1,0 +1,39 @@
+//! `slow`: every message from and to a node takes longer.
+
+use crate::catalogue::{Ability, ActionInfo, ActionKind, Class, Declared, DrawContext, NodeSelector};
+use crate::time::Millis;
+
+crate::record! {
+    pub struct Slow {
+        /// the node whose links are slow
+        pub node: NodeSelector,
+        /// what each message takes longer
+        pub delay: Millis = Millis(100),
+        /// up to this much more, per message
+        pub jitter: Millis = Millis(0),
+    }
+}
+
+impl Slow {
+    pub const NAME: &'static str = "slow";
+}
+
+impl Declared for Slow {
+    const INFO: ActionInfo = ActionInfo {
+        name: Self::NAME,
+        kind: ActionKind::Fault,
+        needs: Ability::Link,
+        class: Class::Disruptive,
+        summary: "delay every message of a node, with jitter",
+        targets: &["embedded"],
+        drawn: true,
+        lasting: true,
+    };
+
+    fn draw(context: &mut DrawContext<'_>) -> Option<Self> {
+        let node = NodeSelector::Primary(context.shard());
+        let delay = Millis(*context.rng.pick(&[10, 50, 200, 800]));
+        let jitter = Millis(*context.rng.pick(&[0, 20, 300]));
+        Some(Self { node, delay, jitter })
+    }
+}

@@ -1,0 +1,22 @@
+//! seedfault: a deterministic, seed-driven fuzzer for clustered systems. This page is the map of the code.
+//!
+//! ```text
+//!  u64      text                                    cluster                            violation
+//!  Seed ──> Spec ──────> Timeline ──────> Run ──────> Record ──────> Verdict ──────> Repro ──────> Report
+//!       spec::parse  timeline::generate  run::execute       check::*                     report::*
+//! ```
+//!
+//! Data flows one way: each stage's output type lives in the stage's module, and a stage imports from its left.
+
+pub mod catalogue;
+pub mod check;
+pub mod entropy;
+pub mod env;
+pub mod fault;
+pub mod history;
+pub mod run;
+pub mod spec;
+pub mod target;
+pub mod time;
+pub mod timeline;
+pub mod yaml;

@@ -1,0 +1,5 @@
+//! Carrying a timeline out: the executor, its clients and probes, and the record of all they saw.
+
+pub mod event;
+pub mod record;
+pub mod view;

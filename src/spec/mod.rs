@@ -1,0 +1,110 @@
+//! What may happen: a scenario as a person wrote it, with ranges and draws that a seed fills in.
+//!
+//! `parse` reads the native form and the two foreign dialects into one [`Spec`]; `timeline::generate` turns it
+//! and a seed into a timeline. A spec with nothing to draw is a timeline already.
+
+use crate::catalogue::{Action, CheckSpec, EventId};
+use crate::entropy::Seed;
+use crate::time::Millis;
+use crate::timeline::{Formation, Load, Observation, Settings};
+
+/// From the lower to the higher, both included; equal when it was written as one value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Spread<T> {
+    pub low: T,
+    pub high: T,
+}
+
+impl<T: Copy> Spread<T> {
+    pub const fn exactly(value: T) -> Self {
+        Self { low: value, high: value }
+    }
+}
+
+/// The version of the native form that this build reads.
+pub const FORM: u32 = 1;
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Spec {
+    pub name: Option<String>,
+    /// A seed that the file itself names; a flag overrides it.
+    pub seed: Option<Seed>,
+    pub target: Option<String>,
+    pub environment: Option<String>,
+    pub cluster: ClusterSpec,
+    /// `None`: drawn when `draw` is there, else the default load.
+    pub load: Option<Load>,
+    pub length: Option<Millis>,
+    pub draw: Option<Draw>,
+    pub events: Vec<EventSpec>,
+    /// `None`: the default checks of the target.
+    pub checks: Option<Vec<CheckSpec>>,
+    pub bugs: Vec<String>,
+    /// What a materialised timeline says of its origin; kept when it is read back.
+    pub origin: Option<Origin>,
+    /// A server binary that a foreign dialect names; a flag overrides it.
+    pub server_binary: Option<String>,
+    /// Which of the forms it was written in.
+    pub dialect: Dialect,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dialect {
+    Native,
+    Older,
+    Newer,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClusterSpec {
+    pub shards: Spread<u16>,
+    pub replicas: Spread<u16>,
+    /// `None`: written, or drawn when `draw` is there.
+    pub formation: Option<Formation>,
+    pub settings: Settings,
+    pub password: bool,
+    pub acl_user: bool,
+    pub base_port: Option<u16>,
+}
+
+/// The versions that a materialised timeline was made with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Origin {
+    pub generator: String,
+    pub catalogue: u32,
+    pub profile: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EventSpec {
+    /// Given, or `e<n>` by position.
+    pub id: EventId,
+    pub start: StartSpec,
+    pub delay: Spread<Millis>,
+    pub within: Option<Millis>,
+    pub action: Action,
+    pub lasts: Option<Spread<Millis>>,
+    /// The line of the file it came from.
+    pub line: u32,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StartSpec {
+    At(Spread<Millis>),
+    Forming(Spread<Millis>),
+    After(Vec<EventId>),
+    With(EventId),
+    When(Observation),
+}
+
+/// What the seed draws.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Draw {
+    pub events: Spread<u16>,
+    /// The time over which they are spread.
+    pub over: Spread<Millis>,
+    /// Names of actions with weights; all that the target and the environment offer when empty.
+    pub vocabulary: Vec<(String, u16)>,
+    /// Draw only what leaves a majority of the primaries, and a live member in every shard.
+    pub keep_quorum: bool,
+}

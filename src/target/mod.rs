@@ -1,0 +1,3 @@
+//! What is tested: one folder per system. `operation` is the vocabulary that the targets share.
+
+pub mod operation;

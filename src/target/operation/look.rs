@@ -1,0 +1,85 @@
+//! `check`: a look in the middle of a run. `sabotage`: harm behind the cluster's back that a check must find.
+
+use crate::catalogue::{Ability, ActionInfo, ActionKind, Class, Declared, DrawContext, NodeSelector};
+use crate::time::Millis;
+
+crate::record! {
+    pub struct CheckNow {
+        /// the checks by name; all that can be made in the middle of a run when empty
+        pub checks: Vec<String> = Vec::new(),
+        /// wait this long before each look
+        pub stabilize: Millis = Millis(0),
+        /// look again until they hold, for at most this long
+        pub within: Millis = Millis(0),
+        /// end the run if they do not hold
+        pub blocking: bool = false,
+    }
+}
+
+crate::word! {
+    /// What is done behind the cluster's back.
+    pub enum Harm {
+        /// A fifth of the keys that were acknowledged is deleted on the owner.
+        DeleteKeys = "delete-keys",
+        /// The node leaves read-only mode and loses every key.
+        EmptyReplica = "empty-replica",
+        /// One slot is unassigned on every node.
+        UnassignSlot = "unassign-slot",
+        /// A slot of another shard is claimed by the node too, again and again.
+        ClaimSlot = "claim-slot",
+        /// The replica's link to its primary is broken and kept so.
+        BreakLink = "break-link",
+        /// The replica may not take over, and its primary dies.
+        ForbidFailover = "forbid-failover",
+        /// The node crashes by itself.
+        Crash = "crash",
+    }
+}
+
+crate::record! {
+    pub struct Sabotage {
+        /// what is done
+        pub harm: Harm,
+        /// to which node
+        pub node: NodeSelector = NodeSelector::Primary(0),
+    }
+}
+
+impl CheckNow {
+    pub const NAME: &'static str = "check";
+}
+impl Sabotage {
+    pub const NAME: &'static str = "sabotage";
+}
+
+impl Declared for CheckNow {
+    const INFO: ActionInfo = ActionInfo {
+        name: Self::NAME,
+        kind: ActionKind::Check,
+        needs: Ability::None,
+        class: Class::Safe,
+        summary: "look at the cluster in the middle of a run",
+        targets: &["valkey", "embedded"],
+        drawn: false,
+        lasting: false,
+    };
+    fn draw(_: &mut DrawContext<'_>) -> Option<Self> {
+        None
+    }
+}
+
+impl Declared for Sabotage {
+    const INFO: ActionInfo = ActionInfo {
+        name: Self::NAME,
+        kind: ActionKind::Sabotage,
+        needs: Ability::None,
+        class: Class::Safe,
+        summary: "harm behind the cluster's back, to prove that a check finds it",
+        targets: &["valkey"],
+        drawn: false,
+        lasting: false,
+    };
+    fn draw(_: &mut DrawContext<'_>) -> Option<Self> {
+        None
+    }
+}

@@ -1,0 +1,101 @@
+//! Who belongs to the cluster: replicas and shards that come and go, a node forgotten and met again.
+
+use super::{VALKEY, declare};
+use crate::catalogue::{ActionInfo, Class, Declared, DrawContext, NodeSelector};
+
+crate::record! {
+    pub struct AddReplica {
+        /// the shard that gets one more replica, on a new node
+        pub shard: u16,
+    }
+}
+crate::record! {
+    pub struct RemoveReplica {
+        /// the shard that loses a replica: it is forgotten by all and shut down
+        pub shard: u16,
+    }
+}
+crate::record! {
+    pub struct ScaleOut {
+        /// slots that the new shard takes, evenly from the others; 0 means an equal share
+        pub slots: u16 = 0,
+    }
+}
+crate::record! {
+    pub struct ScaleIn {
+        /// the shard that gives its slots away and leaves
+        pub shard: u16,
+    }
+}
+crate::record! {
+    pub struct ForgetAndMeet {
+        /// the node that all others forget, and then meet again
+        pub node: NodeSelector,
+    }
+}
+
+impl AddReplica {
+    pub const NAME: &'static str = "add_replica";
+}
+impl RemoveReplica {
+    pub const NAME: &'static str = "remove_replica";
+}
+impl ScaleOut {
+    pub const NAME: &'static str = "scale_out";
+}
+impl ScaleIn {
+    pub const NAME: &'static str = "scale_in";
+}
+impl ForgetAndMeet {
+    pub const NAME: &'static str = "forget_and_meet";
+}
+
+impl Declared for AddReplica {
+    const INFO: ActionInfo = declare(
+        Self::NAME,
+        Class::Safe,
+        VALKEY,
+        "start a new node, meet it, and make it a replica of a shard",
+    );
+    fn draw(context: &mut DrawContext<'_>) -> Option<Self> {
+        Some(Self { shard: context.shard() })
+    }
+}
+impl Declared for RemoveReplica {
+    const INFO: ActionInfo =
+        declare(Self::NAME, Class::Safe, VALKEY, "forget a replica on every node and shut it down");
+    fn draw(context: &mut DrawContext<'_>) -> Option<Self> {
+        if context.replicas == 0 {
+            return None;
+        }
+        Some(Self { shard: context.shard() })
+    }
+}
+impl Declared for ScaleOut {
+    const INFO: ActionInfo =
+        declare(Self::NAME, Class::Safe, VALKEY, "add a shard on a new node and move slots to it");
+    fn draw(context: &mut DrawContext<'_>) -> Option<Self> {
+        Some(Self { slots: *context.rng.pick(&[1, 4, 16, 64]) })
+    }
+}
+impl Declared for ScaleIn {
+    const INFO: ActionInfo =
+        declare(Self::NAME, Class::Safe, VALKEY, "move all slots of a shard away and let its nodes leave");
+    fn draw(context: &mut DrawContext<'_>) -> Option<Self> {
+        if context.shards <= 3 {
+            return None;
+        }
+        Some(Self { shard: context.shard() })
+    }
+}
+impl Declared for ForgetAndMeet {
+    const INFO: ActionInfo =
+        declare(Self::NAME, Class::Safe, VALKEY, "let every node forget one, and introduce it again");
+    fn draw(context: &mut DrawContext<'_>) -> Option<Self> {
+        if context.replicas == 0 {
+            return None;
+        }
+        let shard = context.shard();
+        Some(Self { node: NodeSelector::Replica(shard, 0) })
+    }
+}

@@ -1,0 +1,40 @@
+//! What people do to a cluster: the fields, the declaration and the drawing of each operation.
+//! How a target carries one out stands in that target's folder.
+
+mod admin;
+mod failover;
+mod look;
+mod membership;
+mod slots;
+mod upkeep;
+
+pub use admin::{Admin, AdminCommand};
+pub use failover::{Failover, FailoverMode};
+pub use look::{CheckNow, Harm, Sabotage};
+pub use membership::{AddReplica, ForgetAndMeet, RemoveReplica, ScaleIn, ScaleOut};
+pub use slots::{Drain, Reshard, StopAfter};
+pub use upkeep::{Burst, ConfigChange, RollingRestart, ValueClass};
+
+use crate::catalogue::{Ability, ActionInfo, ActionKind, Class};
+
+const BOTH: &[&str] = &["valkey", "embedded"];
+const VALKEY: &[&str] = &["valkey"];
+
+/// The declaration that most operations share.
+const fn declare(
+    name: &'static str,
+    class: Class,
+    targets: &'static [&'static str],
+    summary: &'static str,
+) -> ActionInfo {
+    ActionInfo {
+        name,
+        kind: ActionKind::Operation,
+        needs: Ability::None,
+        class,
+        summary,
+        targets,
+        drawn: true,
+        lasting: false,
+    }
+}

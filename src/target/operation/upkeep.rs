@@ -1,0 +1,86 @@
+//! What administrators do to a cluster that runs: settings, restarts one by one, a spell of load.
+
+use super::{BOTH, VALKEY, declare};
+use crate::catalogue::{ActionInfo, Class, Declared, DrawContext, NodeSelector};
+use crate::time::Millis;
+
+crate::word! {
+    /// The kind of value that a setting is changed to.
+    pub enum ValueClass { Least = "least", Most = "most", Off = "off", On = "on", Double = "double", Half = "half" }
+}
+
+crate::record! {
+    pub struct ConfigChange {
+        /// the node whose setting changes
+        pub node: NodeSelector,
+        /// which setting: the rank in the sorted list that the running server reports, modulo its length
+        pub rank: u16,
+        /// what kind of value it gets
+        pub value: ValueClass,
+    }
+}
+crate::record! {
+    pub struct RollingRestart {
+        /// the pause between two nodes
+        pub gap: Millis = Millis(1000),
+    }
+}
+crate::record! {
+    pub struct Burst {
+        /// the shard whose keys get the load
+        pub shard: u16,
+        /// operations a second beside the load of the run
+        pub rate: u32 = 2000,
+        /// all on one key
+        pub one_key: bool = false,
+        /// how long
+        pub length: Millis = Millis(1000),
+    }
+}
+
+impl ConfigChange {
+    pub const NAME: &'static str = "config_change";
+}
+impl RollingRestart {
+    pub const NAME: &'static str = "rolling_restart";
+}
+impl Burst {
+    pub const NAME: &'static str = "burst";
+}
+
+impl Declared for ConfigChange {
+    const INFO: ActionInfo = declare(
+        Self::NAME,
+        Class::Safe,
+        VALKEY,
+        "change a setting of a running server, chosen by rank and kind of value",
+    );
+    fn draw(context: &mut DrawContext<'_>) -> Option<Self> {
+        let node = NodeSelector::Primary(context.shard());
+        let rank = context.rng.below(1000) as u16;
+        let value = *context.rng.pick(ValueClass::ALL);
+        Some(Self { node, rank, value })
+    }
+}
+impl Declared for RollingRestart {
+    const INFO: ActionInfo = declare(
+        Self::NAME,
+        Class::Disruptive,
+        BOTH,
+        "restart every node in turn, replicas first, primaries after a failover",
+    );
+    fn draw(context: &mut DrawContext<'_>) -> Option<Self> {
+        Some(Self { gap: Millis(*context.rng.pick(&[200, 1000])) })
+    }
+}
+impl Declared for Burst {
+    const INFO: ActionInfo =
+        declare(Self::NAME, Class::Safe, BOTH, "a spell of heavy load on one shard or one key");
+    fn draw(context: &mut DrawContext<'_>) -> Option<Self> {
+        let shard = context.shard();
+        let rate = *context.rng.pick(&[500, 2000, 5000]);
+        let one_key = context.rng.ratio(1, 4);
+        let length = Millis(*context.rng.pick(&[300, 1000, 3000]));
+        Some(Self { shard, rate, one_key, length })
+    }
+}

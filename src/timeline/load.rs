@@ -1,0 +1,146 @@
+//! The clients' work: what they do, how often, on which keys. Operation *i* of client *c* is a pure function of
+//! the timeline's key, *c* and *i* (see `run::client`).
+
+use crate::time::Millis;
+use crate::yaml::document::{Node, Problems, Value};
+use crate::yaml::fields::{Field, Fields, Record, scalar};
+use serde::{Deserialize, Serialize};
+
+/// Operations a second over all clients: `300/s`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Rate(pub u32);
+
+crate::word! {
+    /// A ready mix of reads and writes.
+    pub enum Pattern { ReadHeavy = "read_heavy", WriteHeavy = "write_heavy", Mixed = "mixed" }
+}
+
+crate::word! {
+    /// How operations spread over the keys.
+    pub enum Skew { Uniform = "uniform", Zipf = "zipf", Hot = "hot" }
+}
+
+crate::record! {
+    /// How often each kind of operation is issued, relative to the others.
+    pub struct Mix {
+        /// read one key, of any kind
+        pub get: u16 = 0,
+        /// write a unique value to a register
+        pub set: u16 = 0,
+        /// add one to a counter
+        pub incr: u16 = 0,
+        /// append a unique element to a list
+        pub append: u16 = 0,
+        /// add a unique member to a set
+        pub add: u16 = 0,
+        /// delete a register
+        pub delete: u16 = 0,
+    }
+}
+
+crate::record! {
+    /// The load of a run. `rate: 0/s` means none.
+    pub struct Load {
+        /// clients, each with one operation open at a time (a pipeline counts as one)
+        pub clients: u16 = 6,
+        /// operations a second, over all clients
+        pub rate: Rate = Rate(300),
+        /// a ready mix
+        pub pattern: Pattern = Pattern::Mixed,
+        /// a mix of one's own; the pattern is ignored then
+        pub mix: Option<Mix> = None,
+        /// keys of each kind
+        pub keys: u32 = 500,
+        /// how operations spread over them
+        pub skew: Skew = Skew::Zipf,
+        /// the shards that the keys lie on; all when empty
+        pub shards: Vec<u16> = Vec::new(),
+        /// bytes in a value
+        pub value_bytes: u32 = 64,
+        /// operations sent at once
+        pub pipeline: u16 = 1,
+        /// of a thousand issues, how many are a `MULTI` of a write of each kind in one slot
+        pub transactions: u16 = 0,
+        /// after each write, `WAIT` for this many replicas
+        pub wait: u8 = 0,
+        /// after each write, `WAITAOF` for the local disk and this many replicas' (`wait` is ignored then)
+        pub waitaof: Option<u8> = None,
+        /// how long an operation may take
+        pub timeout: Millis = Millis(1000),
+        /// issue the next operation when the last has ended instead of at its time
+        pub closed: bool = false,
+        /// when the load stops; with the safety phase when absent
+        pub stop: Option<Millis> = None,
+    }
+}
+
+impl Default for Load {
+    fn default() -> Self {
+        let node = Node { span: crate::yaml::document::Span::default(), value: Value::Null };
+        let mut problems = Problems::default();
+        let mut fields =
+            Fields::open(&node, "load", &mut problems).expect("nothing counts as an empty mapping");
+        Self::read_fields(&mut fields).expect("every field has a default")
+    }
+}
+
+impl Load {
+    /// No client at all.
+    pub fn none() -> Self {
+        Self { rate: Rate(0), ..Self::default() }
+    }
+    pub fn is_none(&self) -> bool {
+        self.rate.0 == 0 || self.clients == 0
+    }
+    /// The mix in force.
+    pub fn mix_in_force(&self) -> Mix {
+        self.mix.clone().unwrap_or(match self.pattern {
+            Pattern::ReadHeavy => Mix { get: 8, set: 1, incr: 1, append: 1, add: 1, delete: 0 },
+            Pattern::WriteHeavy => Mix { get: 1, set: 4, incr: 2, append: 2, add: 2, delete: 1 },
+            Pattern::Mixed => Mix { get: 4, set: 4, incr: 1, append: 1, add: 1, delete: 1 },
+        })
+    }
+}
+
+impl Field for Rate {
+    fn expected() -> String {
+        "a rate such as `300/s`".into()
+    }
+    fn schema() -> serde_json::Value {
+        serde_json::json!({"type": "string", "pattern": "^[0-9]+/s$"})
+    }
+    fn read(node: &Node) -> Result<Self, String> {
+        let text = scalar(node, Self::expected)?;
+        let number = text.strip_suffix("/s").and_then(|n| n.parse().ok()).ok_or_else(Self::expected)?;
+        if number > 1_000_000 { Err("a rate of at most 1000000/s".into()) } else { Ok(Self(number)) }
+    }
+    fn write(&self) -> String {
+        format!("{}/s", self.0)
+    }
+}
+
+impl Field for Mix {
+    fn expected() -> String {
+        "a mapping of operations (get, set, incr, append, add, delete) to weights".into()
+    }
+    fn schema() -> serde_json::Value {
+        serde_json::json!({"type": "object", "additionalProperties": false,
+            "properties": Self::FIELDS.iter().map(|f| (f.name.to_string(), (f.schema)())).collect::<serde_json::Map<_, _>>()})
+    }
+    fn read(node: &Node) -> Result<Self, String> {
+        let mut problems = Problems::default();
+        let mut fields = Fields::open(node, "mix", &mut problems).ok_or_else(Self::expected)?;
+        let mix = Self::read_fields(&mut fields);
+        fields.finish(&Self::FIELDS.iter().map(|f| f.name).collect::<Vec<_>>());
+        match (mix, problems.list.first()) {
+            (Some(mix), None) => Ok(mix),
+            _ => Err(Self::expected()),
+        }
+    }
+    fn write(&self) -> String {
+        let fields: Vec<String> =
+            self.write_fields().into_iter().map(|(name, text)| format!("{name}: {text}")).collect();
+        format!("{{{}}}", fields.join(", "))
+    }
+}

@@ -1,0 +1,211 @@
+//! What will happen: every operation and fault with its logical time or anchor. Pure data.
+//!
+//! A timeline is all that a run depends on beside the environment. It prints as a scenario in the native form
+//! (`write`), reads back to the same value, and is named by its hash (`hash`).
+
+mod hash;
+pub mod load;
+
+use crate::catalogue::{Action, CheckSpec, EventId};
+use crate::entropy::{Entropy, Seed};
+use crate::time::Millis;
+use crate::yaml::document::Node;
+use crate::yaml::fields::{Field, quote};
+pub use load::{Load, Mix, Pattern, Rate, Skew};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+crate::word! {
+    /// How the cluster comes into being.
+    pub enum Formation {
+        /// The cluster's configuration is written beforehand: it starts formed.
+        Written = "written",
+        /// Single nodes that are introduced by `CLUSTER MEET`.
+        Meet = "meet",
+    }
+}
+
+/// Server settings by name, in order.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Settings(pub BTreeMap<String, String>);
+
+crate::record! {
+    /// The shape of the cluster at the start.
+    pub struct Cluster {
+        /// primaries with slots
+        pub shards: u16,
+        /// replicas of each primary
+        pub replicas: u16 = 1,
+        /// written beforehand, or formed by MEET
+        pub formation: Formation = Formation::Written,
+        /// server settings beside the defaults, the same on every node
+        pub settings: Settings = Settings::default(),
+        /// clients and nodes authenticate by a password
+        pub password: bool = false,
+        /// clients authenticate as an ACL user
+        pub acl_user: bool = false,
+        /// node *i* listens on this port plus *i*; a wish, where the environment hands out ports itself
+        pub base_port: Option<u16> = None,
+    }
+}
+
+impl Cluster {
+    pub fn nodes(&self) -> u16 {
+        self.shards * (1 + self.replicas)
+    }
+    /// `cluster-node-timeout` in force.
+    pub fn node_timeout(&self) -> Millis {
+        let set = self.settings.0.get("cluster-node-timeout").and_then(|text| text.parse().ok());
+        Millis(set.unwrap_or(1000))
+    }
+    /// The node that begins as replica `replica` of `shard` (0 is the primary).
+    pub fn node(&self, shard: u16, replica: u16) -> u16 {
+        shard * (1 + self.replicas) + replica
+    }
+    /// The slots that `shard` begins with, first and last. The last shard takes the rest.
+    pub fn slots(&self, shard: u16) -> (u16, u16) {
+        let share = 16384 / self.shards;
+        let last = if shard + 1 == self.shards { 16383 } else { (shard + 1) * share - 1 };
+        (shard * share, last)
+    }
+}
+
+/// What must be seen before an event begins.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Observation {
+    /// A line in a node's log holds this text.
+    Log { node: crate::catalogue::NodeSelector, has: String },
+    /// A node, by its own word, is a primary or a replica.
+    Role { node: crate::catalogue::NodeSelector, is: Role },
+    /// A shard has no live primary.
+    NoPrimary { shard: u16 },
+    /// A process is gone.
+    Exit { node: crate::catalogue::NodeSelector },
+    /// A client issues its *n*-th operation.
+    Operation { client: u16, number: u64 },
+}
+
+crate::word! {
+    /// What a node is in its shard.
+    pub enum Role { Primary = "primary", Replica = "replica" }
+}
+
+/// When an event begins. A delay is added to each.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Start {
+    /// At a logical time since the cluster was first healthy.
+    At(Millis),
+    /// At a time since the first process was started, while the cluster forms.
+    Forming(Millis),
+    /// When all of these have ended.
+    After(Vec<EventId>),
+    /// When this one begins.
+    With(EventId),
+    /// When this is seen, or not at all.
+    When(Observation),
+}
+
+/// One thing that happens.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Event {
+    pub id: EventId,
+    pub start: Start,
+    pub delay: Millis,
+    /// Bounds the wait for an anchor; when it passes the event is skipped.
+    pub within: Option<Millis>,
+    pub action: Action,
+    /// How long it lasts before it heals; to the end of the safety phase without.
+    pub lasts: Option<Millis>,
+}
+
+/// The bound on an anchor's wait where the event gives none.
+pub const WITHIN_DEFAULT: Millis = Millis(30_000);
+
+/// Everything that a run does.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Timeline {
+    pub seed: Seed,
+    pub generator: String,
+    pub catalogue: u32,
+    /// Name and version of the environment's declared profile, `processes/1`.
+    pub profile: String,
+    pub name: Option<String>,
+    pub target: String,
+    pub environment: String,
+    pub cluster: Cluster,
+    pub load: Load,
+    /// The length of the safety phase; it ends earlier never, later only for an event still under way.
+    pub length: Millis,
+    pub events: Vec<Event>,
+    pub checks: Vec<CheckSpec>,
+    /// Named bugs switched on in the embedded target.
+    pub bugs: Vec<String>,
+}
+
+impl Timeline {
+    /// The root of all choices made during the run.
+    pub fn key(&self) -> Entropy {
+        Entropy::root(self.seed).child("run")
+    }
+    pub fn event(&self, id: &str) -> Option<&Event> {
+        self.events.iter().find(|event| event.id == id)
+    }
+
+    /// The timeline with one event left out. What hung on it inherits its anchor plus its offset, so that
+    /// any order of deletion ends in the same bytes.
+    #[must_use]
+    pub fn without(&self, id: &str) -> Self {
+        let mut shorter = self.clone();
+        let Some(position) = shorter.events.iter().position(|event| event.id == id) else { return shorter };
+        let gone = shorter.events.remove(position);
+        for event in &mut shorter.events {
+            let hangs = match &event.start {
+                Start::With(anchor) => anchor == id,
+                Start::After(anchors) => anchors.iter().any(|anchor| anchor == id),
+                _ => false,
+            };
+            if !hangs {
+                continue;
+            }
+            if let Start::After(anchors) = &mut event.start
+                && anchors.len() > 1
+            {
+                anchors.retain(|anchor| anchor != id);
+                continue;
+            }
+            event.start = gone.start.clone();
+            event.delay = event.delay.saturating_add(gone.delay);
+        }
+        shorter
+    }
+}
+
+impl Field for Settings {
+    fn expected() -> String {
+        "a mapping of settings to values".into()
+    }
+    fn schema() -> serde_json::Value {
+        serde_json::json!({"type": "object", "additionalProperties": {"type": ["string", "number", "boolean"]}})
+    }
+    fn read(node: &Node) -> Result<Self, String> {
+        use crate::yaml::document::Value;
+        let Value::Map(pairs) = &node.value else { return Err(Self::expected()) };
+        let mut settings = BTreeMap::new();
+        for (key, value) in pairs {
+            let Value::Scalar { text, .. } = &value.value else { return Err(Self::expected()) };
+            if [&key.text, text].iter().any(|t| t.contains(['\n', '\r', '\0'])) {
+                return Err("settings without line breaks".into());
+            }
+            settings.insert(key.text.clone(), text.clone());
+        }
+        Ok(Self(settings))
+    }
+    fn write(&self) -> String {
+        let pair = |(name, value): (&String, &String)| {
+            let plain = value.parse::<u64>().is_ok() || quote(value) == *value;
+            format!("{}: {}", quote(name), if plain { value.clone() } else { quote(value) })
+        };
+        format!("{{{}}}", self.0.iter().map(pair).collect::<Vec<_>>().join(", "))
+    }
+}

@@ -1,0 +1,4 @@
+//! YAML text with positions: the tree (`document`), its reader (`parse`), typed fields (`fields`).
+
+pub mod document;
+pub mod fields;
