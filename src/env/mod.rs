@@ -204,6 +204,9 @@ pub trait Env {
     fn now(&self) -> Micros;
     /// Wall microseconds since the environment was made; the same as `now` in virtual time.
     fn wall(&self) -> Micros;
+    /// The address and client port of a node that was created: how an answer that names a place (`MOVED`) is
+    /// told to be a node. Simulated nodes have made-up places; what counts is that they are all different.
+    fn endpoint(&self, node: NodeId) -> Option<(String, u16)>;
     /// Takes an effect. Never blocks.
     fn submit(&mut self, who: ActorId, effect: Effect);
     /// Lets time pass until something arrives or `until` has come, and appends what arrived in order.
