@@ -5,6 +5,7 @@ use crate::check::{Judgement, Verdict};
 use crate::env::NodeId;
 use crate::time::{Micros, Millis};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// The version of this format.
 pub const FORMAT: u32 = 1;
@@ -28,6 +29,8 @@ pub enum RunEvent {
         started_at: String,
         server: String,
     },
+    /// What will happen, right after `Started`.
+    Plan(Box<Plan>),
     Phase {
         at_us: i64,
         phase: Phase,
@@ -73,6 +76,14 @@ pub enum RunEvent {
     Judged {
         judgement: Judgement,
     },
+    /// What the clients did, in numbers, before the checks speak.
+    Workload(Workload),
+    /// The cluster as it was at the end, node by node, before the checks speak.
+    Cluster(Box<ClusterState>),
+    /// The rare situations that this run reached, with how often.
+    Marks {
+        marks: BTreeMap<String, u64>,
+    },
     Note {
         at_us: i64,
         text: String,
@@ -82,6 +93,80 @@ pub enum RunEvent {
 
 crate::word! {
     pub enum Phase { Boot = "boot", Safety = "safety", Heal = "heal", Settle = "settle", Check = "check" }
+}
+
+/// The timeline as a reader wants it, and what it was made with.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Plan {
+    pub generator: String,
+    pub catalogue: u32,
+    pub profile: String,
+    pub length_ms: u64,
+    /// Clients and operations a second, `6 clients, 300/s, mixed`; `none` without load.
+    pub load: String,
+    pub events: Vec<PlannedEvent>,
+    /// The checks that are on, in the order in which they will speak.
+    pub checks: Vec<String>,
+    pub bugs: Vec<String>,
+}
+
+/// One event of the plan, in the words of the scenario language.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlannedEvent {
+    pub id: String,
+    /// `at 2s`, `with e1 + 300ms`.
+    pub start: String,
+    /// The name of the operation or fault.
+    pub action: String,
+    /// `operation`, `fault`, `check` or `sabotage`.
+    pub kind: String,
+    /// Its fields, `shard: 1, how: default`.
+    pub fields: String,
+    /// How long it lasts, `6s`, if that is bounded.
+    pub lasts: Option<String>,
+}
+
+/// What came of the load.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Workload {
+    /// Operations issued; `ok`, `fail` and `unknown` add up to it.
+    pub operations: u64,
+    pub ok: u64,
+    pub fail: u64,
+    pub unknown: u64,
+    /// Fell due while the client still waited, and were not issued.
+    pub skipped: u64,
+    /// Of the operations that were acknowledged, from invoke to return in wall time.
+    pub latency_mean_us: u64,
+    pub latency_p99_us: u64,
+    pub latency_max_us: u64,
+    /// From the first invoke to the last return, in wall time (virtual where time is virtual).
+    pub span_ms: u64,
+}
+
+/// The cluster at the end, as the nodes' own words together show it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClusterState {
+    pub nodes: Vec<NodeState>,
+    /// Slots that no live node claims, first and last of each range.
+    pub slots_unowned: Vec<(u16, u16)>,
+    /// Slots that are on the way from one node to another, in words.
+    pub slots_moving: Vec<String>,
+    /// When the cluster had settled, since it was healthy; `None` if it never did.
+    pub settled_at_us: Option<i64>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeState {
+    pub node: NodeId,
+    /// `primary`, `replica` or `unknown`: its own word, or the others' when it is silent.
+    pub role: String,
+    /// The shard that it began in; a node that was added has none.
+    pub shard: Option<u16>,
+    /// `CONNECTED`, `DISCONNECTED`, `FAIL`, `PFAIL`, `PROMOTING` or `SYNCING`.
+    pub state: String,
+    /// What is behind it: the event that killed it, the error as it came.
+    pub why: String,
 }
 
 /// The last line of a run.

@@ -2,4 +2,5 @@
 
 pub mod event;
 pub mod record;
+pub mod request;
 pub mod view;
