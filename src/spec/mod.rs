@@ -3,13 +3,17 @@
 //! `parse` reads the native form and the two foreign dialects into one [`Spec`]; `timeline::generate` turns it
 //! and a seed into a timeline. A spec with nothing to draw is a timeline already.
 
+mod background;
+
 use crate::catalogue::{Action, CheckSpec, EventId};
 use crate::entropy::Seed;
 use crate::time::Millis;
 use crate::timeline::{Formation, Load, Observation, Settings};
+pub use background::{Background, Choice};
+use serde::{Deserialize, Serialize};
 
 /// From the lower to the higher, both included; equal when it was written as one value.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Spread<T> {
     pub low: T,
     pub high: T,
@@ -37,6 +41,8 @@ pub struct Spec {
     pub length: Option<Millis>,
     pub draw: Option<Draw>,
     pub events: Vec<EventSpec>,
+    /// What becomes events once the seed is known (see [`Background::expand`]).
+    pub backgrounds: Vec<Background>,
     /// `None`: the default checks of the target.
     pub checks: Option<Vec<CheckSpec>>,
     pub bugs: Vec<String>,
@@ -107,4 +113,42 @@ pub struct Draw {
     pub vocabulary: Vec<(String, u16)>,
     /// Draw only what leaves a majority of the primaries, and a live member in every shard.
     pub keep_quorum: bool,
+}
+
+impl Default for ClusterSpec {
+    /// Three shards with a replica each: the smallest cluster that replaces a dead primary by itself.
+    fn default() -> Self {
+        Self {
+            shards: Spread::exactly(3),
+            replicas: Spread::exactly(1),
+            formation: None,
+            settings: Settings::default(),
+            password: false,
+            acl_user: false,
+            base_port: None,
+        }
+    }
+}
+
+impl Spec {
+    /// A scenario in which nothing happens.
+    pub fn quiet(dialect: Dialect) -> Self {
+        Self {
+            name: None,
+            seed: None,
+            target: None,
+            environment: None,
+            cluster: ClusterSpec::default(),
+            load: None,
+            length: None,
+            draw: None,
+            events: Vec::new(),
+            backgrounds: Vec::new(),
+            checks: None,
+            bugs: Vec::new(),
+            origin: None,
+            server_binary: None,
+            dialect,
+        }
+    }
 }
