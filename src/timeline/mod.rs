@@ -5,6 +5,8 @@
 
 mod hash;
 pub mod load;
+mod text;
+mod write;
 
 use crate::catalogue::{Action, CheckSpec, EventId};
 use crate::entropy::{Entropy, Seed};
@@ -14,6 +16,7 @@ use crate::yaml::fields::{Field, quote};
 pub use load::{Load, Mix, Pattern, Rate, Skew};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+pub use write::HASH_COMMENT;
 
 crate::word! {
     /// How the cluster comes into being.
