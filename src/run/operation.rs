@@ -1,0 +1,131 @@
+//! What an operation of many steps holds while it is under way, and what a target must offer.
+
+use super::record::Status;
+use super::resolve;
+use super::resp::Reply;
+use super::task::{CallError, Conn, Io, Local};
+use super::world::{ACL_USER, PASSWORD, Shared};
+use crate::catalogue::{Action, NodeSelector};
+use crate::entropy::Entropy;
+use crate::env::{NodeId, NodeSpec};
+use crate::time::{Micros, Millis};
+use crate::timeline::Timeline;
+use std::cell::RefCell;
+use std::rc::Rc;
+
+/// A system under test.
+pub trait Target {
+    fn name(&self) -> &'static str;
+    /// The nodes at the start, by number. Pure.
+    fn provision(&self, timeline: &Timeline) -> Vec<NodeSpec>;
+    /// A node that joins later. Pure.
+    fn provision_new(&self, timeline: &Timeline, node: NodeId) -> NodeSpec;
+    /// Forms the cluster once its nodes run; nothing to do where it starts formed.
+    fn form(&self, op: OpIo) -> Local<Status>;
+    /// Carries an operation out.
+    fn operation(&self, action: &Action, op: OpIo) -> Local<Status>;
+    /// Whether a line of a node's log is worth keeping in the record.
+    fn log_matters(&self, line: &str) -> bool;
+}
+
+/// What the operation found out, for the record; written as it goes.
+#[derive(Clone, Debug, Default)]
+pub struct OpReport {
+    pub resolved: Vec<NodeId>,
+    pub detail: String,
+    pub steps: Vec<(Micros, String)>,
+    pub slots: Vec<u16>,
+    pub slots_left_open: Vec<u16>,
+}
+
+/// An operation's hands: input and output, what the run knows, its own randomness, and its report.
+#[derive(Clone, Debug)]
+pub struct OpIo {
+    pub io: Io,
+    pub world: Shared,
+    pub event: String,
+    /// The sub-stream of this event: choices are keyed by the event, never by what came before.
+    pub entropy: Entropy,
+    pub report: Rc<RefCell<OpReport>>,
+}
+
+/// How long one command of an operation may take.
+pub const COMMAND_TIMEOUT: Millis = Millis(2000);
+
+impl OpIo {
+    /// Records a step with its time.
+    pub fn step(&self, text: impl Into<String>) {
+        self.report.borrow_mut().steps.push((self.io.now(), text.into()));
+    }
+    pub fn detail(&self, text: impl Into<String>) {
+        self.report.borrow_mut().detail = text.into();
+    }
+    /// Notes what a selector meant; part of the schedule.
+    pub fn resolved(&self, node: NodeId) {
+        self.report.borrow_mut().resolved.push(node);
+    }
+    /// The nodes that a selector means now; an error completes "skipped: ...".
+    pub fn select(&self, selector: &NodeSelector) -> Result<Vec<NodeId>, String> {
+        resolve::select(selector, &self.world.borrow(), &self.entropy)
+    }
+    /// One node, or why not.
+    pub fn select_one(&self, selector: &NodeSelector) -> Result<NodeId, String> {
+        self.select(selector)?.first().copied().ok_or_else(|| format!("no node is {selector}"))
+    }
+    pub fn primary(&self, shard: u16) -> Result<NodeId, String> {
+        self.select_one(&NodeSelector::Primary(shard))
+    }
+    /// The cluster node id of a node, as it last said.
+    pub fn id(&self, node: NodeId) -> Result<String, String> {
+        let world = self.world.borrow();
+        world.nodes.get(&node).and_then(|n| n.id.clone()).ok_or_else(|| format!("{node} has not told its id"))
+    }
+    pub fn address(&self, node: NodeId) -> Result<(String, u16), String> {
+        let world = self.world.borrow();
+        world.nodes.get(&node).and_then(|n| n.address.clone()).ok_or_else(|| format!("{node} has no address"))
+    }
+
+    /// An authenticated connection.
+    pub async fn connect(&self, node: NodeId) -> Result<Conn, CallError> {
+        connect(&self.io, &self.world, node, self.io.after(COMMAND_TIMEOUT), false).await
+    }
+    /// One command on a connection of its own; an error reply is an `Ok(Reply::Error)`.
+    pub async fn ask<A: AsRef<[u8]>>(&self, node: NodeId, args: &[A]) -> Result<Reply, CallError> {
+        let conn = self.connect(node).await?;
+        conn.call(args, self.io.after(COMMAND_TIMEOUT)).await
+    }
+    /// As `ask`, and anything but a plain answer is an error in words.
+    pub async fn tell<A: AsRef<[u8]>>(&self, node: NodeId, args: &[A]) -> Result<Reply, String> {
+        match self.ask(node, args).await {
+            Ok(Reply::Error(error)) => Err(format!("{node} answered: {error}")),
+            Ok(reply) => Ok(reply),
+            Err(error) => Err(format!("{node}: {error}")),
+        }
+    }
+}
+
+/// Opens a connection and authenticates as the timeline asks: as the ACL user for clients, else by the password.
+pub async fn connect(
+    io: &Io,
+    world: &Shared,
+    node: NodeId,
+    deadline: Micros,
+    as_client: bool,
+) -> Result<Conn, CallError> {
+    let conn = io.open(node, deadline).await?;
+    let (password, acl) = {
+        let world = world.borrow();
+        (world.timeline.cluster.password, world.timeline.cluster.acl_user)
+    };
+    let reply = if as_client && acl {
+        conn.call(&["AUTH", ACL_USER, PASSWORD], deadline).await?
+    } else if password {
+        conn.call(&["AUTH", PASSWORD], deadline).await?
+    } else {
+        return Ok(conn);
+    };
+    match reply {
+        Reply::Error(error) => Err(CallError::Closed(format!("refused to authenticate: {error}"))),
+        _ => Ok(conn),
+    }
+}

@@ -1,0 +1,215 @@
+//! What the actors of one run share: the clock's reading, the stamps, what is known of the cluster.
+//!
+//! One thread owns it all; nothing is held across a wait.
+
+use super::record::{Applied, Life, LogLine};
+use super::view::ClusterView;
+use crate::entropy::Entropy;
+use crate::env::{NodeId, NodeSpec};
+use crate::history::{Operation, Stamp};
+use crate::time::{Micros, Millis};
+use crate::timeline::{Role, Timeline};
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
+
+/// The handle that every actor holds.
+pub type Shared = Rc<RefCell<World>>;
+
+/// One node, as the run knows it.
+#[derive(Clone, Debug)]
+pub struct NodeState {
+    pub node: NodeId,
+    pub spec: NodeSpec,
+    /// Where clients reach it, as the cluster prints it.
+    pub address: Option<(String, u16)>,
+    /// The shard it is in: where it began, then that of the primary that it follows.
+    pub shard: u16,
+    pub role: Role,
+    pub up: bool,
+    pub paused: bool,
+    /// Taken out of the cluster on purpose by an operation.
+    pub removed: bool,
+    /// An event ended it for good.
+    pub left_dead: bool,
+    /// Its cluster node id, once known.
+    pub id: Option<String>,
+    pub incarnation: u32,
+}
+
+#[derive(Debug)]
+pub struct World {
+    pub timeline: Timeline,
+    pub key: Entropy,
+    pub now: Micros,
+    pub wall: Micros,
+    next_order: u64,
+    pub next_actor: u32,
+    /// Logical zero of the timeline, once the cluster was healthy.
+    pub healthy_at: Option<Micros>,
+    pub nodes: BTreeMap<NodeId, NodeState>,
+    /// The primary of each shard, dead or alive, by the latest views.
+    pub primaries: BTreeMap<u16, NodeId>,
+    pub latest: Option<ClusterView>,
+    pub views: Vec<ClusterView>,
+    pub history: Vec<Operation>,
+    pub operations_skipped: u64,
+    /// Operations issued so far by client, for anchors.
+    pub issued: BTreeMap<u32, u64>,
+    /// Clients issue nothing while this is set.
+    pub load_stopped: bool,
+    pub lives: Vec<Life>,
+    pub log_lines: Vec<LogLine>,
+    pub applied: Vec<Applied>,
+    pub stretches: Vec<(Micros, Millis)>,
+    /// Nodes whose death or pause an event has announced, so that an exit is not taken for a crash.
+    pub ended_by: BTreeMap<NodeId, BTreeSet<String>>,
+    /// Lines for people, passed on as notes.
+    pub notes: Vec<String>,
+    /// Extra load that operations asked for: clients still to be started.
+    pub bursts: Vec<(crate::target::operation::Burst, String)>,
+}
+
+impl World {
+    pub fn new(timeline: &Timeline) -> Self {
+        Self {
+            key: timeline.key(),
+            timeline: timeline.clone(),
+            now: Micros(0),
+            wall: Micros(0),
+            next_order: 0,
+            next_actor: 1,
+            healthy_at: None,
+            nodes: BTreeMap::new(),
+            primaries: BTreeMap::new(),
+            latest: None,
+            views: Vec::new(),
+            history: Vec::new(),
+            operations_skipped: 0,
+            issued: BTreeMap::new(),
+            load_stopped: true,
+            lives: Vec::new(),
+            log_lines: Vec::new(),
+            applied: Vec::new(),
+            stretches: Vec::new(),
+            ended_by: BTreeMap::new(),
+            notes: Vec::new(),
+            bursts: Vec::new(),
+        }
+    }
+
+    /// The next place in the order of recorded events, with the times.
+    pub fn stamp(&mut self) -> Stamp {
+        self.next_order += 1;
+        Stamp { order: self.next_order, logical: self.now, wall: self.wall }
+    }
+
+    /// A number for a new actor, unique in the run.
+    pub fn actor_number(&mut self) -> u32 {
+        self.next_actor += 1;
+        self.next_actor - 1
+    }
+
+    /// Adds a node that begins in `shard`.
+    pub fn add_node(&mut self, spec: NodeSpec, shard: u16, role: Role) -> NodeId {
+        let node = NodeId(self.nodes.keys().next_back().map_or(0, |last| last.0 + 1));
+        let state = NodeState {
+            node,
+            spec,
+            address: None,
+            shard,
+            role,
+            up: false,
+            paused: false,
+            removed: false,
+            left_dead: false,
+            id: None,
+            incarnation: 0,
+        };
+        self.nodes.insert(node, state);
+        node
+    }
+
+    /// Nodes that run, are not paused and belong to the cluster, by number.
+    pub fn live(&self) -> Vec<NodeId> {
+        self.nodes.values().filter(|n| n.up && !n.paused && !n.removed).map(|n| n.node).collect()
+    }
+    pub fn is_live(&self, node: NodeId) -> bool {
+        self.nodes.get(&node).is_some_and(|n| n.up && !n.paused && !n.removed)
+    }
+    pub fn primary(&self, shard: u16) -> Option<NodeId> {
+        self.primaries.get(&shard).copied()
+    }
+    /// The nodes of a shard other than its primary, by number, dead or alive.
+    pub fn replicas(&self, shard: u16) -> Vec<NodeId> {
+        let primary = self.primary(shard);
+        let members =
+            self.nodes.values().filter(|n| n.shard == shard && !n.removed && Some(n.node) != primary);
+        members.map(|n| n.node).collect()
+    }
+    pub fn shard_of(&self, node: NodeId) -> Option<u16> {
+        self.nodes.get(&node).map(|n| n.shard)
+    }
+    pub fn node_at(&self, address: &str, port: u16) -> Option<NodeId> {
+        let at = |n: &&NodeState| {
+            n.address.as_ref().is_some_and(|(a, p)| *p == port && (a == address || address.is_empty()))
+        };
+        self.nodes.values().find(at).map(|n| n.node)
+    }
+    /// A node by its cluster node id, as it last said.
+    pub fn node_of_id(&self, id: &str) -> Option<NodeId> {
+        self.nodes.values().find(|n| n.id.as_deref() == Some(id)).map(|n| n.node)
+    }
+    /// Logical time since the cluster was healthy.
+    pub fn elapsed(&self) -> Millis {
+        self.healthy_at.map_or(Millis(0), |zero| self.now.since(zero).millis())
+    }
+    pub fn password(&self) -> Option<&'static str> {
+        self.timeline.cluster.password.then_some(PASSWORD)
+    }
+
+    /// Takes a new view in: ids, roles, shards and primaries follow it.
+    pub fn learn(&mut self, view: ClusterView) {
+        let mut best: BTreeMap<u16, (u64, bool, std::cmp::Reverse<NodeId>)> = BTreeMap::new();
+        let mut follows: Vec<(NodeId, String)> = Vec::new();
+        for (node, report) in view.answered() {
+            let Some(state) = self.nodes.get_mut(&node) else { continue };
+            state.id = Some(report.id.clone());
+            state.role = report.replication.role;
+            let Some(me) = report.myself() else { continue };
+            match (&me.primary, me.role) {
+                (Some(primary), Role::Replica) => follows.push((node, primary.clone())),
+                (_, Role::Primary) if !state.removed => {
+                    let claim = (me.config_epoch, !me.slots.is_empty(), std::cmp::Reverse(node));
+                    let key = (claim.1, claim.0, claim.2);
+                    let entry = best.entry(state.shard).or_insert((key.1, key.0, key.2));
+                    if (key.0, key.1, key.2) > (entry.1, entry.0, entry.2) {
+                        *entry = (key.1, key.0, key.2);
+                    }
+                }
+                _ => {}
+            }
+        }
+        for (shard, (epoch, slots, node)) in best {
+            let _ = epoch;
+            // A node that lost its slots does not displace the last known primary of the shard.
+            if slots || !self.primaries.contains_key(&shard) {
+                self.primaries.insert(shard, node.0);
+            }
+        }
+        for (node, primary) in follows {
+            if let Some(shard) = self.node_of_id(&primary).and_then(|p| self.shard_of(p))
+                && let Some(state) = self.nodes.get_mut(&node)
+            {
+                state.shard = shard;
+            }
+        }
+        self.latest = Some(view);
+    }
+}
+
+/// What clients and nodes authenticate by where the timeline asks for a password. It guards nothing: the
+/// servers listen on the loopback interface of one run.
+pub const PASSWORD: &str = "seedfault";
+/// The ACL user that clients take where the timeline asks for one.
+pub const ACL_USER: &str = "fuzz";
