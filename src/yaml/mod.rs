@@ -2,3 +2,5 @@
 
 pub mod document;
 pub mod fields;
+pub mod parse;
+pub use parse::parse;
