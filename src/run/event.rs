@@ -193,3 +193,13 @@ pub struct Finished {
 pub fn since_healthy(at: Micros, healthy_at: Micros) -> i64 {
     at.0 as i64 - healthy_at.0 as i64
 }
+
+/// One line of the schedule: event, status and what its selectors meant. The schedule hash is over these facts.
+pub fn schedule_line(applied: &Applied) -> String {
+    let mut line = format!("{} {}", applied.event, super::tell::status_word(&applied.status));
+    for node in &applied.resolved {
+        line.push(' ');
+        line.push_str(&node.to_string());
+    }
+    line
+}

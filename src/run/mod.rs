@@ -7,5 +7,6 @@ pub mod request;
 pub mod resolve;
 pub mod resp;
 pub mod task;
+pub mod tell;
 pub mod view;
 pub mod world;
