@@ -3,7 +3,11 @@
 //! A timeline is all that a run depends on beside the environment. It prints as a scenario in the native form
 //! (`write`), reads back to the same value, and is named by its hash (`hash`).
 
+mod anchors;
+mod checks;
+mod generate;
 mod hash;
+mod limits;
 pub mod load;
 mod text;
 mod write;
@@ -13,6 +17,9 @@ use crate::entropy::{Entropy, Seed};
 use crate::time::Millis;
 use crate::yaml::document::Node;
 use crate::yaml::fields::{Field, quote};
+pub use checks::default_checks;
+pub use generate::{Cause, GenerateError, MOMENTS, Moment, Speaker, generate};
+pub use limits::{Limits, nodes_peak, too_large};
 pub use load::{Load, Mix, Pattern, Rate, Skew};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -153,34 +160,6 @@ impl Timeline {
     }
     pub fn event(&self, id: &str) -> Option<&Event> {
         self.events.iter().find(|event| event.id == id)
-    }
-
-    /// The timeline with one event left out. What hung on it inherits its anchor plus its offset, so that
-    /// any order of deletion ends in the same bytes.
-    #[must_use]
-    pub fn without(&self, id: &str) -> Self {
-        let mut shorter = self.clone();
-        let Some(position) = shorter.events.iter().position(|event| event.id == id) else { return shorter };
-        let gone = shorter.events.remove(position);
-        for event in &mut shorter.events {
-            let hangs = match &event.start {
-                Start::With(anchor) => anchor == id,
-                Start::After(anchors) => anchors.iter().any(|anchor| anchor == id),
-                _ => false,
-            };
-            if !hangs {
-                continue;
-            }
-            if let Start::After(anchors) = &mut event.start
-                && anchors.len() > 1
-            {
-                anchors.retain(|anchor| anchor != id);
-                continue;
-            }
-            event.start = gone.start.clone();
-            event.delay = event.delay.saturating_add(gone.delay);
-        }
-        shorter
     }
 }
 

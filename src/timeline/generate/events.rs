@@ -1,0 +1,308 @@
+//! The events of a drawn timeline. Each has its own sub-stream, and looks back at the events before it alone.
+//!
+//! The shapes are those in which clustered systems break, whatever the bug: most events fall on one or two shards,
+//! half hang on another event or on something seen rather than on the clock, some come within a second or in the
+//! same millisecond, an operation is followed by a fault in its middle, an administrative command by a restart
+//! with stale state.
+
+use super::harm::Ledger;
+use super::moments::{Cause, MOMENTS, Speaker};
+use super::shape::first_node;
+use super::shard_of;
+use super::swarm::Swarm;
+use crate::catalogue::{ACTIONS, Action, ActionKind, DrawContext, EventId, NodeSelector};
+use crate::entropy::{Entropy, Rng};
+use crate::fault::kill::Kill;
+use crate::fault::pause::Pause;
+use crate::fault::restart::{Restart, RestartData};
+use crate::spec::Draw;
+use crate::time::Millis;
+use crate::timeline::{Cluster, Event, Formation, Observation, Role, Start};
+
+/// How often another action is tried where the first does not fit the cluster or its quorum.
+const TRIES: usize = 4;
+/// The cluster is left alone for this long after it became healthy, so that there is data to lose.
+const QUIET_MS: u64 = 300;
+
+/// All that the drawing of events looks at.
+#[derive(Debug)]
+pub(super) struct Plan<'a> {
+    pub cluster: &'a Cluster,
+    pub draw: &'a Draw,
+    pub swarm: &'a Swarm,
+    /// The time over which the events are spread, and the whole of the safety phase.
+    pub over: Millis,
+    pub length: Millis,
+    pub target: &'a str,
+}
+
+/// What the next event may lean on.
+struct Past<'a> {
+    ledger: Ledger<'a>,
+    focus: [u16; 2],
+    last_shard: Option<u16>,
+    /// The clock time of the last event that had one.
+    last_at: u64,
+    /// Shards in which something was drawn that makes a kind of log line likely, the latest last.
+    causes: Vec<(Cause, u16)>,
+    /// The last event asks for a fault that follows it.
+    follow: bool,
+}
+
+/// Appends up to `count` events to those that were written.
+pub(super) fn draw(plan: &Plan<'_>, entropy: &Entropy, rng: &mut Rng, count: usize, events: &mut Vec<Event>) {
+    let shards = u64::from(plan.cluster.shards);
+    let mut past = Past {
+        ledger: Ledger::new(plan.cluster, plan.draw.keep_quorum),
+        focus: [rng.below(shards) as u16, rng.below(shards) as u16],
+        last_shard: None,
+        last_at: QUIET_MS,
+        causes: Vec::with_capacity(16),
+        follow: false,
+    };
+    let forming = plan.cluster.formation == Formation::Meet && rng.ratio(1, 2);
+    let written = events.len();
+    for index in 0..written {
+        past.ledger.enter(&events[index], &events[..index]);
+    }
+    let mut number = 0;
+    for index in 0..count {
+        let mut rng = entropy.nth(index as u64).rng();
+        let id = free_id(&mut number, &events[..written]);
+        let event = (0..TRIES).find_map(|_| {
+            let event = if forming && index < 2 {
+                strike_formation(plan, &past, &mut rng, id.clone())?
+            } else {
+                one(plan, &past, &mut rng, index, count, &id, events)?
+            };
+            past.ledger.admit(&event, events).then_some(event)
+        });
+        let Some(event) = event else {
+            number -= 1;
+            continue;
+        };
+        past.remember(plan, &event, &mut rng);
+        events.push(event);
+    }
+}
+
+/// The next of `e01`, `e02`, ... that no written event has.
+fn free_id(number: &mut u32, written: &[Event]) -> EventId {
+    loop {
+        *number += 1;
+        let id = if *number < 100 {
+            let digits = [b'e', b'0' + (*number / 10) as u8, b'0' + (*number % 10) as u8];
+            digits.iter().map(|byte| char::from(*byte)).collect()
+        } else {
+            format!("e{number}")
+        };
+        if written.iter().all(|event| event.id != id) {
+            return id;
+        }
+    }
+}
+
+/// An event by the clock, by another event, or by an observation.
+fn one(
+    plan: &Plan<'_>,
+    past: &Past<'_>,
+    rng: &mut Rng,
+    index: usize,
+    count: usize,
+    id: &EventId,
+    earlier: &[Event],
+) -> Option<Event> {
+    let follow = past.follow && !earlier.is_empty();
+    let (start, delay, shard) = if follow {
+        (Start::With(earlier.last()?.id.clone()), short(rng), past.last_shard)
+    } else if !earlier.is_empty() && rng.ratio(plan.swarm.anchored, 10) {
+        if rng.ratio(plan.swarm.observing, 10) {
+            let (seen, shard) = observation(plan, past, rng)?;
+            (Start::When(seen), if rng.ratio(1, 2) { Millis(0) } else { short(rng) }, shard)
+        } else {
+            // Mostly the last event, sometimes any of those before.
+            let anchor = if rng.ratio(2, 3) { earlier.last()? } else { rng.pick(earlier) };
+            let shard = shard_of(&anchor.action, plan.cluster);
+            // What holds to the end has no end to wait for.
+            let endless = anchor.action.info().lasting && anchor.lasts.is_none();
+            if endless || rng.ratio(1, 2) {
+                (Start::With(anchor.id.clone()), short(rng), shard)
+            } else {
+                (Start::After(vec![anchor.id.clone()]), short(rng), shard)
+            }
+        }
+    } else {
+        (Start::At(clock(plan, past, rng, index, count)), Millis(0), past.last_shard)
+    };
+
+    let anchor = match &start {
+        Start::With(anchor) => Some(anchor),
+        Start::After(anchors) => anchors.last(),
+        _ => None,
+    };
+    let stale = follow && earlier.last().is_some_and(|last| last.action.info().kind == ActionKind::Operation);
+    let mut context = DrawContext {
+        rng,
+        shards: plan.cluster.shards,
+        replicas: plan.cluster.replicas,
+        focus: &past.focus,
+        last_shard: shard,
+        duration: plan.over,
+        anchor,
+        embedded: plan.target == "embedded",
+    };
+    let mut action = action(plan, follow, &mut context)?;
+    if stale
+        && !context.embedded
+        && let Action::Restart(restart) = &mut action
+        && context.rng.ratio(1, 2)
+    {
+        // What was changed a moment ago is missing from the copy.
+        restart.data = RestartData::Older;
+    }
+    let lasts = lasts(plan, &action, rng);
+    let within = (!matches!(start, Start::At(_))).then_some(plan.length);
+    Some(Event { id: id.clone(), start, delay, within, action, lasts })
+}
+
+/// By weight, only faults where one is to follow an operation.
+fn action(plan: &Plan<'_>, fault_only: bool, context: &mut DrawContext<'_>) -> Option<Action> {
+    let mut weights = plan.swarm.weights;
+    if fault_only {
+        for (weight, info) in weights.iter_mut().zip(ACTIONS) {
+            if info.kind != ActionKind::Fault {
+                *weight = 0;
+            }
+        }
+        if weights.iter().all(|weight| *weight == 0) {
+            weights = plan.swarm.weights;
+        }
+    }
+    let index = context.rng.weighted(&weights)?;
+    Action::draw(ACTIONS[index].name, context)
+}
+
+/// Over the whole time in order, so that a timeline reads from top to bottom, or in a burst with the last.
+fn clock(plan: &Plan<'_>, past: &Past<'_>, rng: &mut Rng, index: usize, count: usize) -> Millis {
+    let over = plan.over.0.max(QUIET_MS + 1);
+    if index > 0 && rng.ratio(plan.swarm.bursts, 10) {
+        let gap = if rng.ratio(1, 3) { 0 } else { rng.below(1000) };
+        return Millis((past.last_at + gap).min(over));
+    }
+    let slice = (over - QUIET_MS) / count as u64 + 1;
+    let from = QUIET_MS + (over - QUIET_MS) * index as u64 / count as u64;
+    Millis((from + rng.below(2 * slice)).min(over))
+}
+
+/// At once, within an instant, or within the time that an election or a step of a migration takes.
+fn short(rng: &mut Rng) -> Millis {
+    Millis(match rng.below(4) {
+        0 => 0,
+        1 => rng.below(50),
+        2 => rng.below(500),
+        _ => rng.below(2500),
+    })
+}
+
+/// How long a fault holds: an instant, about as long as the node timeout, or long. Without an end only where
+/// the seed lets nodes die.
+fn lasts(plan: &Plan<'_>, action: &Action, rng: &mut Rng) -> Option<Millis> {
+    if !action.info().lasting {
+        return None;
+    }
+    if plan.swarm.deaths && matches!(action, Action::Kill(_)) && rng.ratio(1, 4) {
+        return None;
+    }
+    let timeout = plan.cluster.node_timeout().0.max(1);
+    Some(Millis(match rng.below(4) {
+        0 => rng.range(20, 500),
+        1 | 2 => rng.range(timeout / 2 + 1, timeout * 3),
+        _ => rng.range(timeout * 2, timeout * 6),
+    }))
+}
+
+/// Something that the events so far make likely to be seen, with the shard it is seen in.
+fn observation(plan: &Plan<'_>, past: &Past<'_>, rng: &mut Rng) -> Option<(Observation, Option<u16>)> {
+    let embedded = plan.target == "embedded";
+    if !past.causes.is_empty() && rng.ratio(3, 4) {
+        // The latest cause twice as often as any other.
+        let (cause, shard) = if rng.ratio(1, 2) { *past.causes.last()? } else { *rng.pick(&past.causes) };
+        if cause == Cause::Election && rng.ratio(1, 5) {
+            let seen = match rng.below(3) {
+                0 => Observation::NoPrimary { shard },
+                1 => Observation::Exit { node: NodeSelector::Primary(shard) },
+                _ => Observation::Role { node: first_node(plan.cluster, shard, 1), is: Role::Primary },
+            };
+            return Some((seen, Some(shard)));
+        }
+        let fits = |moment: &&super::Moment| moment.cause == cause && (moment.embedded || !embedded);
+        let count = MOMENTS.iter().filter(fits).count();
+        let moment = MOMENTS.iter().filter(fits).nth(rng.below(count as u64) as usize)?;
+        // The nodes that began as the shard's: who of them is primary by then is not known, and need not be.
+        let node = match moment.speaker {
+            Speaker::Replica | Speaker::Primary if rng.ratio(1, 2) => {
+                let member = u16::from(moment.speaker == Speaker::Replica);
+                first_node(plan.cluster, shard, member.min(plan.cluster.replicas))
+            }
+            _ => NodeSelector::Any,
+        };
+        return Some((Observation::Log { node, has: moment.has.to_owned() }, Some(shard)));
+    }
+    // The load never rests, so some client comes to its n-th operation.
+    let number = rng.range(5, 50 + plan.over.0 / 50);
+    Some((Observation::Operation { client: 0, number }, None))
+}
+
+/// A fault while the cluster forms: there are no roles yet, so nodes are named by number, and all of them come
+/// back, or the cluster would never be healthy.
+fn strike_formation(plan: &Plan<'_>, past: &Past<'_>, rng: &mut Rng, id: EventId) -> Option<Event> {
+    let node = first_node(
+        plan.cluster,
+        *rng.pick(&past.focus),
+        rng.below(1 + u64::from(plan.cluster.replicas)) as u16,
+    );
+    let on = |name: &str| ACTIONS.iter().zip(plan.swarm.weights).any(|(info, w)| info.name == name && w > 0);
+    let lasts = Millis(rng.range(50, 1500));
+    let at = Millis(rng.below(2000));
+    let choices = [on(Kill::NAME), on(Pause::NAME), on(Restart::NAME)].map(u64::from);
+    let kill = crate::fault::kill::Signal::Kill;
+    let (action, lasts) = match rng.weighted(&choices)? {
+        0 => (Action::Kill(Kill { node, signal: kill, spare_shard: false, spare_dead: false }), Some(lasts)),
+        1 => (Action::Pause(Pause { node }), Some(lasts)),
+        _ => (
+            Action::Restart(Restart {
+                node,
+                data: RestartData::Kept,
+                signal: kill,
+                down: Millis(lasts.0 / 4),
+            }),
+            None,
+        ),
+    };
+    Some(Event { id, start: Start::Forming(at), delay: Millis(0), within: None, action, lasts })
+}
+
+impl Past<'_> {
+    fn remember(&mut self, plan: &Plan<'_>, event: &Event, rng: &mut Rng) {
+        if let Start::At(at) = event.start {
+            self.last_at = at.0;
+        }
+        let shard = shard_of(&event.action, plan.cluster);
+        self.last_shard = shard.or(self.last_shard);
+        let operation = event.action.info().kind == ActionKind::Operation;
+        self.follow = operation && rng.ratio(plan.swarm.followed, 10);
+        let Some(shard) = shard.filter(|_| plan.cluster.replicas > 0) else { return };
+        let primary = |node: &NodeSelector| !matches!(node, NodeSelector::Replica(..));
+        match &event.action {
+            Action::Kill(Kill { node, .. }) | Action::Pause(Pause { node }) if primary(node) => {
+                self.causes.push((Cause::Election, shard));
+            }
+            Action::Cut(cut) if primary(&cut.node) => self.causes.push((Cause::Election, shard)),
+            Action::Failover(_) => self.causes.push((Cause::Manual, shard)),
+            _ => {}
+        }
+        if matches!(event.action, Action::Kill(_) | Action::Restart(_) | Action::AddReplica(_)) {
+            self.causes.push((Cause::Resync, shard));
+        }
+    }
+}

@@ -1,0 +1,51 @@
+//! Whether a timeline fits the machine. A timeline never depends on the machine, so one that is too large is not
+//! drawn smaller: the run says so (exit code 3) with the flags that pin less. Pure, given what the machine has.
+
+use super::Timeline;
+
+/// What a machine can carry, as found by probing it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Nodes that it can run at once.
+    pub nodes: u16,
+    /// What the number rests on, for the message: `2 cores, 3900 MB free`.
+    pub because: String,
+}
+
+/// The most nodes that are there at once: those of the start and those that operations add.
+pub fn nodes_peak(timeline: &Timeline) -> u16 {
+    use crate::catalogue::Action;
+    let added = timeline.events.iter().map(|event| match event.action {
+        Action::AddReplica(_) | Action::ScaleOut(_) => 1u16,
+        _ => 0,
+    });
+    added.fold(timeline.cluster.nodes(), u16::saturating_add)
+}
+
+/// Says why a timeline is too large and which flags pin less, or nothing when it fits.
+pub fn too_large(timeline: &Timeline, limits: &Limits) -> Option<String> {
+    let (needed, there) = (nodes_peak(timeline), limits.nodes);
+    if needed <= there {
+        return None;
+    }
+    let cluster = &timeline.cluster;
+    let added = needed - cluster.nodes();
+    let start = format!(
+        "the timeline needs {needed} nodes ({} shards of {} nodes{}), this machine carries {there} ({})",
+        cluster.shards,
+        1 + cluster.replicas,
+        if added > 0 { format!(", and {added} added") } else { String::new() },
+        limits.because,
+    );
+    let room = there.saturating_sub(added);
+    // As many replicas as fit three shards, as many shards as fit those replicas.
+    let fitting =
+        (0..=cluster.replicas).rev().find(|replicas| (1 + replicas) * cluster.shards.min(3) <= room);
+    Some(match fitting {
+        Some(replicas) => {
+            let shards = (room / (1 + replicas)).min(cluster.shards);
+            format!("{start}; pin less with `--shards {shards} --replicas {replicas}`")
+        }
+        None => format!("{start}; it carries no cluster of three shards: take `--target embedded`"),
+    })
+}
