@@ -97,7 +97,7 @@ impl<'a> Ledger<'a> {
         let harm = self.harm(event, placed);
         let mut primaries = self.primaries_peak;
         if let Some(harm) = &harm {
-            let meets = |other: &&Harm| self.may_meet(harm, other, event, earlier);
+            let meets = |other: &&Harm| Self::may_meet(harm, other, event, earlier);
             let met: u16 = self.harms.iter().filter(meets).map(|other| other.primaries).sum();
             primaries = primaries.max(met + harm.primaries);
             let every = |shard: Option<u16>| {
@@ -207,7 +207,7 @@ impl<'a> Ledger<'a> {
     }
 
     /// Whether the two may hold at the same time. `event` is the one that `harm` belongs to.
-    fn may_meet(&self, harm: &Harm, other: &Harm, event: &Event, earlier: &[Event]) -> bool {
+    fn may_meet(harm: &Harm, other: &Harm, event: &Event, earlier: &[Event]) -> bool {
         if harm.root == other.root && (harm.from >= other.to || other.from >= harm.to) {
             return false;
         }

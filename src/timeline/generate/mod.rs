@@ -190,7 +190,7 @@ fn known_length(events: &[Event], backgrounds: &[Background]) -> Millis {
         match background.start {
             StartSpec::At(at) | StartSpec::Forming(at) => timed = timed.max(at.high.saturating_add(span)),
             StartSpec::With(_) | StartSpec::After(_) | StartSpec::When(_) => {
-                hanging = hanging.saturating_add(span)
+                hanging = hanging.saturating_add(span);
             }
         }
     }
