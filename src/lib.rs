@@ -14,6 +14,7 @@ pub mod entropy;
 pub mod env;
 pub mod fault;
 pub mod history;
+pub mod report;
 pub mod run;
 pub mod spec;
 pub mod target;

@@ -1,0 +1,123 @@
+//! JUnit's XML: a suite per run, a case per check, so that continuous integration shows them as tests.
+
+use super::names::seconds;
+use super::story::Story;
+use super::text::{errors, ordered, push, unheard};
+use crate::check::Verdict;
+
+/// The runs of one invocation as one document.
+pub fn xml(stories: &[&Story]) -> String {
+    let mut out =
+        String::from("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites name=\"seedfault\">\n");
+    for story in stories {
+        suite(&mut out, story);
+    }
+    out.push_str("</testsuites>\n");
+    out
+}
+
+fn suite(out: &mut String, story: &Story) {
+    let started = story.started.as_ref();
+    let name = started.map_or_else(
+        || "run".into(),
+        |started| started.name.clone().unwrap_or_else(|| format!("seed {}", started.seed)),
+    );
+    let count = |verdict: Verdict| story.judgements.iter().filter(|j| j.verdict == verdict).count();
+    let skipped =
+        count(Verdict::Unknown) + count(Verdict::NotOwed) + count(Verdict::Voided) + unheard(story).len();
+    // A run that broke, or that could not decide, is an error of its own beside the checks.
+    let broken = story.finished.as_ref().is_none_or(|finished| matches!(finished.exit_code, 2..=5));
+    push(
+        out,
+        format_args!(
+            "  <testsuite name=\"{}\" tests=\"{}\" failures=\"{}\" errors=\"{}\" skipped=\"{skipped}\" time=\"{}\" \
+             timestamp=\"{}\">\n",
+            escape(&name),
+            story.judgements.len() + unheard(story).len() + 1,
+            count(Verdict::Fail),
+            usize::from(broken),
+            story.finished.as_ref().map_or_else(|| "0".into(), |finished| seconds(finished.wall_ms, 3)),
+            escape(started.map_or("", |started| started.started_at.trim_end_matches('Z'))),
+        ),
+    );
+    if let Some(started) = started {
+        out.push_str("    <properties>\n");
+        let mut properties = vec![
+            ("seed", started.seed.to_string()),
+            ("target", started.target.clone()),
+            ("environment", started.environment.clone()),
+            ("server", started.server.clone()),
+            ("timeline_hash", started.timeline_hash.clone()),
+        ];
+        if let Some(finished) = &story.finished {
+            properties.push(("schedule_hash", finished.schedule_hash.clone()));
+            properties.push(("reproduce", finished.reproduce.clone()));
+        }
+        for (name, value) in properties {
+            push(out, format_args!("      <property name=\"{name}\" value=\"{}\"/>\n", escape(&value)));
+        }
+        out.push_str("    </properties>\n");
+    }
+    let class = escape(&format!("seedfault.{}", started.map_or("unknown", |started| &started.target)));
+    push(out, format_args!("    <testcase classname=\"{class}\" name=\"run\">"));
+    if broken {
+        push(out, format_args!("<error message=\"{}\"/>", escape(&errors(story).join("; "))));
+    }
+    out.push_str("</testcase>\n");
+    for judgement in ordered(story) {
+        push(out, format_args!("    <testcase classname=\"{class}\" name=\"{}\">", escape(&judgement.check)));
+        let message = escape(&judgement.reason);
+        match judgement.verdict {
+            Verdict::Pass => {}
+            Verdict::Fail => push(
+                out,
+                format_args!(
+                    "<failure message=\"{message}\">{}</failure>",
+                    escape(&judgement.evidence.join("\n"))
+                ),
+            ),
+            verdict => push(out, format_args!("<skipped message=\"{verdict}: {message}\"/>")),
+        }
+        out.push_str("</testcase>\n");
+    }
+    for check in unheard(story) {
+        push(
+            out,
+            format_args!(
+                "    <testcase classname=\"{class}\" name=\"{}\"><skipped message=\"unknown: not judged\"/></testcase>\n",
+                escape(check)
+            ),
+        );
+    }
+    out.push_str("  </testsuite>\n");
+}
+
+/// Text for an attribute or an element. What XML 1.0 cannot hold at all becomes the replacement character.
+pub fn escape(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for letter in text.chars() {
+        match letter {
+            '&' => out.push_str("&amp;"),
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '"' => out.push_str("&quot;"),
+            '\'' => out.push_str("&apos;"),
+            '\n' => out.push_str("&#10;"),
+            '\t' => out.push_str("&#9;"),
+            '\r' => out.push_str("&#13;"),
+            '\u{0}'..='\u{1f}' | '\u{fffe}' | '\u{ffff}' => out.push('\u{fffd}'),
+            letter => out.push(letter),
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::escape;
+
+    #[test]
+    fn nothing_in_a_message_breaks_the_document() {
+        assert_eq!(escape("a<b>&\"'\u{1}\n]]>"), "a&lt;b&gt;&amp;&quot;&apos;\u{fffd}&#10;]]&gt;");
+    }
+}

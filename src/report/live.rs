@@ -1,0 +1,97 @@
+//! What is seen while a run goes on: one refreshed line on a terminal, a plain log elsewhere.
+
+use super::names::{heading, logical, sign, thousands, told};
+use super::story::{Progress, Story};
+use crate::run::event::RunEvent;
+use crate::run::record::Status;
+
+/// The progress line: phase, logical time, events applied, operations a second, nodes up.
+#[derive(Debug, Default)]
+pub struct Live {
+    last: Option<(i64, Progress)>,
+    rate: u64,
+}
+
+impl Live {
+    /// The line as it should stand now; empty before anything is known.
+    pub fn progress(&mut self, story: &Story, width: usize) -> String {
+        let Some(phase) = story.phase else { return String::new() };
+        let mut text = format!("{phase:<6} {}", logical(story.last_at_us));
+        if let Some(now) = story.progress {
+            self.measure(story.last_at_us, now);
+            text += &format!(
+                " | {} of {} events | {} ops/s | {} of {} nodes up",
+                now.events_applied,
+                now.events,
+                thousands(self.rate),
+                now.nodes_up,
+                now.nodes
+            );
+        }
+        text.chars().take(width.saturating_sub(1)).collect()
+    }
+
+    fn measure(&mut self, at_us: i64, now: Progress) {
+        match self.last {
+            Some((_, last)) if last == now => {}
+            Some((then, last)) if at_us > then => {
+                let span = (at_us - then) as u64;
+                self.rate = now.operations.saturating_sub(last.operations) * 1_000_000 / span;
+                self.last = Some((at_us, now));
+            }
+            Some(_) => {}
+            None => self.last = Some((at_us, now)),
+        }
+    }
+}
+
+/// The line of the plain log for an event; most have none.
+pub fn line(event: &RunEvent, story: &Story) -> Option<String> {
+    let text = match event {
+        RunEvent::Started { timeline_hash, target, environment, server, shards, replicas, .. } => {
+            let server = if server.is_empty() { String::new() } else { format!(" ({server})") };
+            return Some(format!(
+                "{target}{server} in {environment}: {shards} shards with {replicas} replicas each, timeline {}",
+                timeline_hash.get(..16).unwrap_or(timeline_hash)
+            ));
+        }
+        RunEvent::Phase { phase, .. } => format!("phase {phase}"),
+        RunEvent::Applied { applied, .. } => {
+            let nodes: Vec<String> = applied.resolved.iter().map(ToString::to_string).collect();
+            let nodes = if nodes.is_empty() { String::new() } else { format!(" on {}", nodes.join(", ")) };
+            let outcome = match &applied.status {
+                Status::Applied if applied.ended.is_some() => " ended".into(),
+                Status::Applied => String::new(),
+                Status::Skipped(why) => format!(" skipped: {why}"),
+                Status::Failed(why) => format!(" failed: {why}"),
+            };
+            format!("{} {}{nodes}{outcome}", applied.event, heading(&applied.action))
+        }
+        RunEvent::Life { life, .. } => match &life.ended {
+            Some((_, exit)) => format!("{} is gone: {exit}", life.node),
+            None => return None,
+        },
+        RunEvent::Role { node, role, shard, .. } => match shard {
+            Some(shard) => format!("{node} is {role} of shard {shard}"),
+            None => format!("{node} is {role}"),
+        },
+        RunEvent::Stretched { by, why, .. } => format!("the logical clock was held back by {by}: {why}"),
+        RunEvent::Look { event_id, judgements, .. } => {
+            let all: Vec<String> =
+                judgements.iter().map(|j| format!("{} {}", sign(j.verdict), j.check)).collect();
+            format!("{event_id} looked: {}", all.join(", "))
+        }
+        RunEvent::Judged { judgement } => {
+            return Some(format!("{} {}: {}", sign(judgement.verdict), judgement.check, told(judgement)));
+        }
+        RunEvent::Note { text, .. } => text.clone(),
+        RunEvent::Plan(_)
+        | RunEvent::Progress { .. }
+        | RunEvent::Log { .. }
+        | RunEvent::Workload(_)
+        | RunEvent::Cluster(_)
+        | RunEvent::Marks { .. }
+        | RunEvent::Finished(_) => return None,
+    };
+    Some(format!("[{}] {text}", logical(story.last_at_us)))
+}
