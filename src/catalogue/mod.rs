@@ -74,6 +74,7 @@ tagged! {
     // Looking, and harm behind the cluster's back that proves the checks.
     Check = operation::CheckNow,
     Sabotage = operation::Sabotage,
+    Aim = operation::Aim,
 }
 
 macro_rules! infos {
@@ -99,7 +100,7 @@ infos! {
     RollingRestart = operation::RollingRestart, Burst = operation::Burst, Admin = operation::Admin,
     Kill = fault::kill::Kill, Pause = fault::pause::Pause, Restart = fault::restart::Restart, Cut = fault::cut::Cut,
     Lossy = fault::lossy::Lossy, Slow = fault::slow::Slow, ClockSkew = fault::clock_skew::ClockSkew,
-    Check = operation::CheckNow, Sabotage = operation::Sabotage,
+    Check = operation::CheckNow, Sabotage = operation::Sabotage, Aim = operation::Aim,
 }
 
 tagged! {

@@ -22,6 +22,8 @@ pub enum NodeSelector {
     Any,
     AnyPrimary,
     AnyReplica,
+    /// `shard-1-any-replica`: one live replica of that shard, drawn likewise.
+    AnyReplicaOf(u16),
     /// `any-of-node-4-node-7`: one of these that lives.
     AnyOf(Vec<u16>),
     /// `target-of-EVENT`: what that event resolved to.
@@ -76,6 +78,7 @@ impl NodeSelector {
                     match role {
                         "primary" | "master" => Self::Primary(shard),
                         "replica" | "slave" => Self::Replica(shard, 0),
+                        "any-replica" => Self::AnyReplicaOf(shard),
                         _ => Self::Replica(shard, number(role.strip_prefix("replica-")?)?),
                     }
                 }
@@ -86,7 +89,7 @@ impl NodeSelector {
     /// The shard it names, if it names one.
     pub fn shard(&self) -> Option<u16> {
         match self {
-            Self::Primary(shard) | Self::Replica(shard, _) => Some(*shard),
+            Self::Primary(shard) | Self::Replica(shard, _) | Self::AnyReplicaOf(shard) => Some(*shard),
             _ => None,
         }
     }
@@ -102,6 +105,7 @@ impl fmt::Display for NodeSelector {
             Self::Any => f.write_str("any"),
             Self::AnyPrimary => f.write_str("any-primary"),
             Self::AnyReplica => f.write_str("any-replica"),
+            Self::AnyReplicaOf(s) => write!(f, "shard-{s}-any-replica"),
             Self::AnyOf(nodes) => {
                 f.write_str("any-of")?;
                 nodes.iter().try_for_each(|n| write!(f, "-node-{n}"))
@@ -118,12 +122,12 @@ impl fmt::Display for NodeSelector {
 
 impl Field for NodeSelector {
     fn expected() -> String {
-        "a node: `node-3`, `shard-1-primary`, `shard-1-replica-2`, `any`, `any-primary`, `any-replica`, `all`, \
+        "a node: `node-3`, `shard-1-primary`, `shard-1-replica-2`, `shard-1-any-replica`, `any`, `any-primary`, `any-replica`, `all`, \
          `minority`, `majority`, `target-of-EVENT`"
             .into()
     }
     fn schema() -> serde_json::Value {
-        serde_json::json!({"type": "string", "pattern": "^(node-[0-9]+|shard-[0-9]+-(primary|replica(-[0-9]+)?)|any(-primary|-replica|-of(-node-[0-9]+)+)?|all|minority|majority|target-of-.+|id-[0-9a-fA-F]{40}|port-[0-9]+)$"})
+        serde_json::json!({"type": "string", "pattern": "^(node-[0-9]+|shard-[0-9]+-(primary|any-replica|replica(-[0-9]+)?)|any(-primary|-replica|-of(-node-[0-9]+)+)?|all|minority|majority|target-of-.+|id-[0-9a-fA-F]{40}|port-[0-9]+)$"})
     }
     fn read(node: &Node) -> Result<Self, String> {
         Self::from_text(scalar(node, Self::expected)?).ok_or_else(Self::expected)
@@ -147,6 +151,7 @@ mod tests {
             "any",
             "any-primary",
             "any-replica",
+            "shard-1-any-replica",
             "any-of-node-4-node-7",
             "target-of-e1",
             "all",

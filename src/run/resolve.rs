@@ -49,6 +49,10 @@ pub fn select_from(
         NodeSelector::Any => draw(world.live(), "node"),
         NodeSelector::AnyPrimary => draw(of_role(Role::Primary), "primary"),
         NodeSelector::AnyReplica => draw(of_role(Role::Replica), "replica"),
+        NodeSelector::AnyReplicaOf(shard) => {
+            let live = world.replicas(*shard).into_iter().filter(|node| world.is_live(*node)).collect();
+            draw(live, &format!("replica of shard {shard}"))
+        }
         NodeSelector::AnyOf(numbers) => {
             let mut named: Vec<NodeId> =
                 numbers.iter().map(|n| NodeId(*n)).filter(|n| world.is_live(*n)).collect();

@@ -86,6 +86,7 @@ impl Event {
             Action::Slow(a) => visit(&mut a.node),
             Action::ClockSkew(a) => visit(&mut a.node),
             Action::Sabotage(a) => visit(&mut a.node),
+            Action::Aim(a) => visit(&mut a.node),
             Action::AddReplica(_)
             | Action::RemoveReplica(_)
             | Action::Reshard(_)
@@ -114,6 +115,7 @@ pub(super) fn node_of(action: &Action) -> Option<&NodeSelector> {
         Action::Slow(a) => Some(&a.node),
         Action::ClockSkew(a) => Some(&a.node),
         Action::Sabotage(a) => Some(&a.node),
+        Action::Aim(a) => Some(&a.node),
         _ => None,
     }
 }

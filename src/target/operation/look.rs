@@ -1,4 +1,5 @@
 //! `check`: a look in the middle of a run. `sabotage`: harm behind the cluster's back that a check must find.
+//! `aim`: a node is chosen now that a later event strikes.
 
 use crate::catalogue::{Ability, ActionInfo, ActionKind, Class, Declared, DrawContext, NodeSelector};
 use crate::time::Millis;
@@ -45,11 +46,27 @@ crate::record! {
     }
 }
 
+crate::record! {
+    /// Nothing happens to the node: the choice is recorded, and `target-of-EVENT` means it from then on.
+    pub struct Aim {
+        /// the node that is chosen
+        pub node: NodeSelector,
+        /// leave out nodes whose death would leave their shard without a live member; none left is a skip
+        pub spare_shard: bool = false,
+        /// leave out nodes that an earlier event killed
+        pub spare_dead: bool = false,
+    }
+}
+
 impl CheckNow {
     pub const NAME: &'static str = "check";
 }
 impl Sabotage {
     pub const NAME: &'static str = "sabotage";
+}
+
+impl Aim {
+    pub const NAME: &'static str = "aim";
 }
 
 impl Declared for CheckNow {
@@ -76,6 +93,22 @@ impl Declared for Sabotage {
         class: Class::Safe,
         summary: "harm behind the cluster's back, to prove that a check finds it",
         targets: &["valkey"],
+        drawn: false,
+        lasting: false,
+    };
+    fn draw(_: &mut DrawContext<'_>) -> Option<Self> {
+        None
+    }
+}
+
+impl Declared for Aim {
+    const INFO: ActionInfo = ActionInfo {
+        name: Self::NAME,
+        kind: ActionKind::Check,
+        needs: Ability::None,
+        class: Class::Safe,
+        summary: "choose a node now that later events strike as `target-of-EVENT`",
+        targets: &["valkey", "embedded"],
         drawn: false,
         lasting: false,
     };

@@ -10,7 +10,7 @@ mod upkeep;
 
 pub use admin::{Admin, AdminCommand};
 pub use failover::{Failover, FailoverMode};
-pub use look::{CheckNow, Harm, Sabotage};
+pub use look::{Aim, CheckNow, Harm, Sabotage};
 pub use membership::{AddReplica, ForgetAndMeet, RemoveReplica, ScaleIn, ScaleOut};
 pub use slots::{Drain, Reshard, StopAfter};
 pub use upkeep::{Burst, ConfigChange, RollingRestart, ValueClass};

@@ -184,7 +184,7 @@ impl<'a> Ledger<'a> {
             _ => return None,
         };
         let (shard, primaries) = match node {
-            NodeSelector::Replica(shard, _) => (Some(*shard), 0),
+            NodeSelector::Replica(shard, _) | NodeSelector::AnyReplicaOf(shard) => (Some(*shard), 0),
             NodeSelector::AnyReplica => (None, 0),
             NodeSelector::Primary(shard) => (Some(*shard), 1),
             NodeSelector::Node(_) => (shard_of(&event.action, self.cluster), 1),
