@@ -5,7 +5,7 @@
 
 use super::{EventSpec, Spread, StartSpec};
 use crate::catalogue::{Action, EventId};
-use crate::entropy::{Entropy, Rng};
+use crate::entropy::Entropy;
 use crate::time::Millis;
 
 /// The most events that one background may become; reaching it ends the background early.
@@ -32,13 +32,6 @@ pub struct Background {
 pub struct Choice {
     pub action: Action,
     pub lasts: Option<Spread<Millis>>,
-}
-
-impl Spread<Millis> {
-    /// A value of the spread, each equally likely.
-    pub fn draw(self, rng: &mut Rng) -> Millis {
-        Millis(rng.range(self.low.0, self.high.0))
-    }
 }
 
 impl Background {

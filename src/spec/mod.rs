@@ -4,6 +4,13 @@
 //! and a seed into a timeline. A spec with nothing to draw is a timeline already.
 
 mod background;
+mod events;
+pub mod forms;
+mod meaning;
+mod native;
+pub mod parse;
+pub mod schema;
+mod spread;
 
 use crate::catalogue::{Action, CheckSpec, EventId};
 use crate::entropy::Seed;

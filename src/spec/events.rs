@@ -1,0 +1,717 @@
+//! `timeline:` as written: events with their starts, groups unfolded to plain events, names resolved.
+//!
+//! A group becomes plain events at once: members of `together` hang on the first of them, members of
+//! `in_order` on the one before. A `background` stays one until the seed is known. What hangs on a group hangs
+//! on its members. Everything read keeps its place, so that `meaning` can say where a contradiction stands.
+
+use super::background::{Background, Choice};
+use super::forms::{
+    EVENT, ExitSeen, GROUPS, LogSeen, NoPrimarySeen, OBSERVATIONS, OperationSeen, RoleSeen, STARTS, suggest,
+};
+use super::{EventSpec, Spread, StartSpec};
+use crate::catalogue::{Action, EventId};
+use crate::time::Millis;
+use crate::timeline::Observation;
+use crate::yaml::document::{Key, Node, Problems, Span, Value};
+use crate::yaml::fields::{Field, Fields, Record, read_at};
+use std::collections::BTreeMap;
+
+/// The most events that a file may hold: far beyond what anyone runs, and a bound on the work below.
+pub const EVENTS_MAX: usize = 2000;
+/// How deep groups may stand in groups.
+const DEPTH_MAX: usize = 8;
+const ZERO: Spread<Millis> = Spread::exactly(Millis(0));
+
+/// An action and where it stands, in an event or in a background.
+#[derive(Debug)]
+pub struct Act<'a> {
+    pub path: String,
+    /// The action's name.
+    pub span: Span,
+    pub action: Action,
+    /// Its fields as written; `None` when the name stands alone.
+    pub fields: Option<&'a Node>,
+    /// The `for:` that is meant for it, if there is one.
+    pub lasts: Option<Span>,
+}
+
+/// Where an event stands.
+#[derive(Debug)]
+pub struct Place<'a> {
+    pub path: String,
+    pub span: Span,
+    /// The key and the value of its start, where it has one of its own.
+    pub start: Option<(&'a Key, &'a Node)>,
+}
+
+/// All that `timeline:` holds.
+#[derive(Debug)]
+pub struct Events<'a> {
+    pub events: Vec<EventSpec>,
+    /// Of each event, in the same order.
+    pub places: Vec<Place<'a>>,
+    pub backgrounds: Vec<Background>,
+    background_places: Vec<Place<'a>>,
+    pub acts: Vec<Act<'a>>,
+    ids: BTreeMap<EventId, Named>,
+}
+
+/// What an id stands for.
+#[derive(Clone, Debug)]
+struct Named {
+    span: Span,
+    /// `None` until it is read, and when it could not be.
+    members: Option<Members>,
+    background: bool,
+}
+
+/// The events that a part of the file became: the one that starts first, and those that end last.
+#[derive(Clone, Debug)]
+struct Members {
+    first: EventId,
+    last: Vec<EventId>,
+}
+
+/// What an action inherits from the event or group around it.
+#[derive(Clone, Debug)]
+struct Base<'a> {
+    id: EventId,
+    start: StartSpec,
+    delay: Spread<Millis>,
+    within: Option<Millis>,
+    lasts: Option<Lasts>,
+    span: Span,
+    key: Option<(&'a Key, &'a Node)>,
+    depth: usize,
+}
+
+/// A `for:`, and whether it is the group's.
+#[derive(Clone, Copy, Debug)]
+struct Lasts {
+    span: Span,
+    spread: Spread<Millis>,
+    inherited: bool,
+}
+
+impl<'a> Events<'a> {
+    /// Reads the list. Problems are reported; what could be read is there.
+    pub fn read(node: Option<&'a Node>, problems: &mut Problems) -> Self {
+        let mut all = Self {
+            events: Vec::new(),
+            places: Vec::new(),
+            backgrounds: Vec::new(),
+            background_places: Vec::new(),
+            acts: Vec::new(),
+            ids: BTreeMap::new(),
+        };
+        let Some(node) = node else { return all };
+        let items = match &node.value {
+            Value::List(items) => items,
+            Value::Null => return all,
+            _ => {
+                let found = node.describe();
+                let message = format!("timeline: expected a list of events, got {found}");
+                problems
+                    .error(Some(node.span), "timeline", &node.as_written(), message)
+                    .hint("write each event as `- {at: 2s, do: {kill: {node: shard-1-primary}}}`");
+                return all;
+            }
+        };
+        if items.len() > EVENTS_MAX {
+            let message = format!("timeline: {} events, at most {EVENTS_MAX}", items.len());
+            problems.error(Some(node.span), "timeline", "", message);
+            return all;
+        }
+        let mut given = Vec::new();
+        collect_ids(node, 0, &mut given);
+        for (position, item) in items.iter().enumerate() {
+            let mut id = format!("e{}", position + 1);
+            while given.contains(&id.as_str()) {
+                id.push('x');
+            }
+            all.item(item, &format!("timeline[{position}]"), id, None, problems);
+        }
+        all.resolve(problems);
+        all
+    }
+
+    /// Whether an event, not a group, has this id.
+    pub fn is_event(&self, id: &str) -> bool {
+        self.ids
+            .get(id)
+            .is_some_and(|named| !named.background && named.members.as_ref().is_none_or(|m| m.first == id))
+    }
+    pub fn names(&self) -> Vec<&str> {
+        self.ids.keys().map(String::as_str).collect()
+    }
+
+    /// One event, or one member of a group when `under` says where it begins.
+    fn item(
+        &mut self,
+        node: &'a Node,
+        path: &str,
+        automatic: EventId,
+        under: Option<&Base<'a>>,
+        problems: &mut Problems,
+    ) -> Option<Members> {
+        let known: Vec<&str> = EVENT.iter().map(|key| key.name).collect();
+        only_known(node, path, &known, problems)?;
+        let id = match get(node, "id") {
+            None => automatic,
+            Some((_, value)) => match read_at::<String>(value, &format!("{path}.id"), problems) {
+                Some(id) if id.is_empty() || id.len() > 100 || id.chars().any(char::is_control) => {
+                    let message = format!("{path}.id: expected a name of 1 to 100 characters");
+                    problems.error(Some(value.span), &format!("{path}.id"), &value.as_written(), message);
+                    automatic
+                }
+                Some(id) => id,
+                None => automatic,
+            },
+        };
+        let place = get(node, "id").map_or(node.span, |(_, value)| value.span);
+        self.register(&id, place, &format!("{path}.id"), problems);
+        let (start, key) = match under {
+            None => self.start(node, path, problems),
+            Some(base) => {
+                for (key, _) in STARTS.iter().filter_map(|name| get(node, name)) {
+                    let message = format!(
+                        "{path}: a member of a group starts with its group, so `{}` has no place here",
+                        key.text
+                    );
+                    problems
+                        .error(Some(key.span), path, &key.text, message)
+                        .hint("give the start to the group; a member may have a `delay`");
+                }
+                (base.start.clone(), None)
+            }
+        };
+        let mut optional = |name: &str| {
+            let (key, value) = get(node, name)?;
+            read_at::<Spread<Millis>>(value, &format!("{path}.{name}"), problems)
+                .map(|spread| (key.span, spread))
+        };
+        let own_delay = optional("delay").map_or(ZERO, |(_, delay)| delay);
+        let lasts = optional("for")
+            .map(|(span, spread)| Lasts { span, spread, inherited: false })
+            .or_else(|| under.and_then(|base| base.lasts));
+        let within = get(node, "within")
+            .and_then(|(_, value)| read_at::<Millis>(value, &format!("{path}.within"), problems))
+            .or_else(|| under.and_then(|base| base.within));
+        let Some((_, what)) = get(node, "do") else {
+            problems
+                .error(Some(node.span), path, "", format!("{path}: missing required key `do`"))
+                .hint("say what happens, for instance `do: {kill: {node: shard-1-primary}}`");
+            return None;
+        };
+        let base = Base {
+            id: id.clone(),
+            start,
+            delay: under.map_or(ZERO, |base| base.delay).plus(own_delay),
+            within,
+            lasts,
+            span: node.span,
+            key,
+            depth: under.map_or(0, |base| base.depth),
+        };
+        let members = self.what(what, &format!("{path}.do"), base, problems);
+        if let Some(named) = self.ids.get_mut(&id) {
+            named.members.clone_from(&members);
+        }
+        members
+    }
+
+    /// What `do:` holds: an action or a group.
+    fn what(
+        &mut self,
+        node: &'a Node,
+        path: &str,
+        base: Base<'a>,
+        problems: &mut Problems,
+    ) -> Option<Members> {
+        let (name, span, value) = named(node, path, "one operation, fault or group", problems)?;
+        let inner = format!("{path}.{name}");
+        match (name, value) {
+            ("together", Some(value)) => self.together(value, &inner, &base, problems),
+            ("in_order", Some(value)) => self.in_order(value, &inner, &base, problems),
+            ("background", Some(value)) => {
+                self.background(value, &inner, base, problems);
+                None
+            }
+            _ => {
+                let action = read_action(name, span, value, path, problems)?;
+                // A group's `for:` is meant for those of its members that can last.
+                let lasts = base.lasts.filter(|lasts| action.info().lasting || !lasts.inherited);
+                self.acts.push(Act {
+                    path: inner,
+                    span,
+                    action: action.clone(),
+                    fields: value,
+                    lasts: lasts.map(|lasts| lasts.span),
+                });
+                self.places.push(Place { path: parent(path).into(), span: base.span, start: base.key });
+                self.events.push(EventSpec {
+                    id: base.id.clone(),
+                    start: base.start,
+                    delay: base.delay,
+                    within: base.within,
+                    action,
+                    lasts: lasts.map(|lasts| lasts.spread),
+                    line: base.span.line,
+                });
+                Some(Members { first: base.id.clone(), last: vec![base.id] })
+            }
+        }
+    }
+
+    /// One member: an action as it is, or an event without a start.
+    fn member(
+        &mut self,
+        node: &'a Node,
+        path: &str,
+        id: EventId,
+        base: &Base<'a>,
+        problems: &mut Problems,
+    ) -> Option<Members> {
+        if get(node, "do").is_some() {
+            return self.item(node, path, id, Some(base), problems);
+        }
+        self.register(&id, node.span, path, problems);
+        let base = Base { id: id.clone(), span: node.span, key: None, ..base.clone() };
+        let members = self.what(node, path, base, problems);
+        if let Some(named) = self.ids.get_mut(&id) {
+            named.members.clone_from(&members);
+        }
+        members
+    }
+
+    /// The first member without a delay of its own takes the group's start; the others hang on it.
+    fn together(
+        &mut self,
+        node: &'a Node,
+        path: &str,
+        base: &Base<'a>,
+        problems: &mut Problems,
+    ) -> Option<Members> {
+        let items = group_items(node, path, base.depth, problems)?;
+        let leader = items.iter().position(|item| get(item, "delay").is_none());
+        let Some(leader) = leader else {
+            problems
+                .error(Some(node.span), path, "", format!("{path}: every member has a delay"))
+                .hint("let one member start with the group, and give the group the least of the delays");
+            return None;
+        };
+        let from = self.events.len();
+        let inner = base.inside();
+        let name = |position: usize| (format!("{path}[{position}]"), format!("{}-{}", base.id, position + 1));
+        let (at, id) = name(leader);
+        let first = self.member(&items[leader], &at, id, &inner, problems);
+        let mut last = first.as_ref().map(|members| members.last.clone()).unwrap_or_default();
+        let start =
+            first.as_ref().map_or(base.start.clone(), |members| StartSpec::With(members.first.clone()));
+        let follower = Base { start, delay: ZERO, ..inner };
+        for (position, item) in items.iter().enumerate().filter(|(position, _)| *position != leader) {
+            let (at, id) = name(position);
+            if let Some(members) = self.member(item, &at, id, &follower, problems) {
+                last.extend(members.last);
+            }
+        }
+        self.someone_lasts(from, path, base, problems);
+        Some(Members { first: first?.first, last })
+    }
+
+    /// The first member takes the group's start; each other begins when the one before has ended.
+    fn in_order(
+        &mut self,
+        node: &'a Node,
+        path: &str,
+        base: &Base<'a>,
+        problems: &mut Problems,
+    ) -> Option<Members> {
+        let items = group_items(node, path, base.depth, problems)?;
+        let from = self.events.len();
+        let mut inner = base.inside();
+        let (mut first, mut last) = (None, Vec::new());
+        for (position, item) in items.iter().enumerate() {
+            let id = format!("{}-{}", base.id, position + 1);
+            let members = self.member(item, &format!("{path}[{position}]"), id, &inner, problems)?;
+            first.get_or_insert(members.first);
+            inner = Base { start: StartSpec::After(members.last.clone()), delay: ZERO, ..inner };
+            last = members.last;
+        }
+        self.someone_lasts(from, path, base, problems);
+        Some(Members { first: first?, last })
+    }
+
+    /// A group's `for:` must be of use to one of its members, which begin at `from`.
+    fn someone_lasts(&self, from: usize, path: &str, base: &Base<'a>, problems: &mut Problems) {
+        if let Some(lasts) = base.lasts.filter(|lasts| !lasts.inherited)
+            && !self.events[from..].iter().any(|event| event.action.info().lasting)
+        {
+            let message = format!("{path}: nothing in this group lasts, so `for` has no meaning");
+            problems.error(Some(lasts.span), path, "for", message).hint("leave `for` out");
+        }
+    }
+
+    fn background(&mut self, node: &'a Node, path: &str, base: Base<'a>, problems: &mut Problems) {
+        if let Some(named) = self.ids.get_mut(&base.id) {
+            named.background = true;
+        }
+        if base.depth > 0 {
+            problems
+                .error(
+                    Some(node.span),
+                    path,
+                    "background",
+                    format!("{path}: a background is no member of a group"),
+                )
+                .hint("make it an event of its own, which starts `with` an event of the group");
+            return;
+        }
+        if only_known(node, path, &["every", "one_of"], problems).is_none() {
+            return;
+        }
+        let every = match get(node, "every") {
+            Some((_, value)) => read_at::<Spread<Millis>>(value, &format!("{path}.every"), problems),
+            None => {
+                problems
+                    .error(Some(node.span), path, "", format!("{path}: missing required key `every`"))
+                    .hint(format!("expected {}", <Spread<Millis>>::expected()));
+                None
+            }
+        };
+        if let (Some(every), Some((_, value))) = (every, get(node, "every"))
+            && every.low.0 < 10
+        {
+            let message = format!("{path}.every: expected at least 10ms, got {}", value.text());
+            problems.error(Some(value.span), &format!("{path}.every"), value.text(), message);
+        }
+        let Some((_, list)) = get(node, "one_of") else {
+            problems
+                .error(Some(node.span), path, "", format!("{path}: missing required key `one_of`"))
+                .hint("list what may happen, for instance `one_of: [{pause: {node: any}}]`");
+            return;
+        };
+        let Some(items) = group_items(list, &format!("{path}.one_of"), 0, problems) else { return };
+        let mut one_of = Vec::new();
+        for (position, item) in items.iter().enumerate() {
+            let at = format!("{path}.one_of[{position}]");
+            one_of.extend(self.choice(item, &at, problems));
+        }
+        let Some(every) = every else { return };
+        self.background_places.push(Place {
+            path: parent(parent(path)).into(),
+            span: base.span,
+            start: base.key,
+        });
+        self.backgrounds.push(Background {
+            id: base.id,
+            start: base.start,
+            delay: base.delay,
+            within: base.within,
+            every,
+            one_of,
+            lasts: base.lasts.map(|lasts| lasts.spread),
+            line: base.span.line,
+        });
+    }
+
+    /// One of the things that a background may do: an action, or `{do: ACTION, for: ...}`.
+    fn choice(&mut self, node: &'a Node, path: &str, problems: &mut Problems) -> Option<Choice> {
+        let (what, lasts) = match get(node, "do") {
+            Some((_, what)) => {
+                only_known(node, path, &["do", "for"], problems)?;
+                let lasts = get(node, "for").and_then(|(key, value)| {
+                    let spread = read_at::<Spread<Millis>>(value, &format!("{path}.for"), problems)?;
+                    Some((key.span, spread))
+                });
+                (what, lasts)
+            }
+            None => (node, None),
+        };
+        let (name, span, value) = named(what, path, "one operation or fault", problems)?;
+        let action = read_action(name, span, value, path, problems)?;
+        self.acts.push(Act {
+            path: format!("{path}.{name}"),
+            span,
+            action: action.clone(),
+            fields: value,
+            lasts: lasts.map(|(span, _)| span),
+        });
+        Some(Choice { action, lasts: lasts.map(|(_, spread)| spread) })
+    }
+
+    /// Exactly one of the ways to start. What does not read counts as a start at zero, so that the rest is read.
+    fn start(
+        &self,
+        node: &'a Node,
+        path: &str,
+        problems: &mut Problems,
+    ) -> (StartSpec, Option<(&'a Key, &'a Node)>) {
+        let mut found: Vec<(&'a Key, &'a Node)> = STARTS.iter().filter_map(|name| get(node, name)).collect();
+        found.sort_by_key(|(key, _)| key.span);
+        let Some(&(key, value)) = found.first() else {
+            problems
+                .error(Some(node.span), path, "", format!("{path}: nothing says when it starts"))
+                .hint("give one of `at: 2s`, `forming: 500ms`, `after: ID`, `with: ID`, `when: {...}`");
+            return (StartSpec::At(ZERO), None);
+        };
+        for (other, _) in &found[1..] {
+            let message = format!(
+                "{path}: two ways to start, `{}` (line {}) and `{}`",
+                key.text, key.span.line, other.text
+            );
+            problems
+                .error(Some(other.span), path, &other.text, message)
+                .hint("keep one of them; `delay` adds to it");
+        }
+        let place = format!("{path}.{}", key.text);
+        let start = match key.text.as_str() {
+            "at" => read_at(value, &place, problems).map(StartSpec::At),
+            "forming" => read_at(value, &place, problems).map(StartSpec::Forming),
+            "with" => read_at(value, &place, problems).map(StartSpec::With),
+            "after" => read_at::<Vec<EventId>>(value, &place, problems).and_then(|anchors| {
+                if anchors.is_empty() {
+                    problems.error(
+                        Some(value.span),
+                        &place,
+                        "[]",
+                        format!("{place}: expected at least one event"),
+                    );
+                    return None;
+                }
+                Some(StartSpec::After(anchors))
+            }),
+            _ => observation(value, &place, problems).map(StartSpec::When),
+        };
+        (start.unwrap_or(StartSpec::At(ZERO)), Some((key, value)))
+    }
+
+    fn register(&mut self, id: &str, span: Span, path: &str, problems: &mut Problems) {
+        if let Some(before) = self.ids.get(id) {
+            let message = format!("{path}: two events are called `{id}`");
+            problems
+                .error(Some(span), path, id, message)
+                .hint(format!("the other is on line {}", before.span.line));
+            return;
+        }
+        self.ids.insert(id.into(), Named { span, members: None, background: false });
+    }
+
+    /// Puts the members of a group in its place wherever something hangs on it, and reports unknown names.
+    fn resolve(&mut self, problems: &mut Problems) {
+        let ids = &self.ids;
+        let events = self.events.iter_mut().map(|event| &mut event.start).zip(&self.places);
+        let backgrounds = self.backgrounds.iter_mut().map(|b| &mut b.start).zip(&self.background_places);
+        for (start, place) in events.chain(backgrounds) {
+            let Some((key, value)) = place.start else { continue };
+            let path = format!("{}.{}", place.path, key.text);
+            match start {
+                StartSpec::With(anchor) => {
+                    if let Some(members) = members_of(anchor, value.span, &path, ids, problems) {
+                        anchor.clone_from(&members.first);
+                    }
+                }
+                StartSpec::After(anchors) => {
+                    let spans: Vec<Span> = match &value.value {
+                        Value::List(items) => items.iter().map(|item| item.span).collect(),
+                        _ => vec![value.span],
+                    };
+                    let mut ends: Vec<EventId> = Vec::new();
+                    for (anchor, span) in anchors.iter().zip(spans) {
+                        let found = members_of(anchor, span, &path, ids, problems);
+                        for end in found.map_or(&[][..], |members| &members.last) {
+                            if ends.contains(end) {
+                                problems
+                                    .error(
+                                        Some(span),
+                                        &path,
+                                        anchor,
+                                        format!("{path}: `{end}` is waited for twice"),
+                                    )
+                                    .hint("name it once");
+                            } else {
+                                ends.push(end.clone());
+                            }
+                        }
+                    }
+                    *anchors = ends;
+                }
+                _ => {}
+            }
+        }
+    }
+}
+
+impl Base<'_> {
+    /// What the members of a group get from it.
+    fn inside(&self) -> Self {
+        let lasts = self.lasts.map(|lasts| Lasts { inherited: true, ..lasts });
+        Self { lasts, depth: self.depth + 1, ..self.clone() }
+    }
+}
+
+/// What hangs on this id hangs on these events. `None` was reported, here or where the event was read.
+fn members_of<'i>(
+    id: &str,
+    span: Span,
+    path: &str,
+    ids: &'i BTreeMap<EventId, Named>,
+    problems: &mut Problems,
+) -> Option<&'i Members> {
+    match ids.get(id) {
+        Some(named) if named.background => {
+            problems
+                .error(
+                    Some(span),
+                    path,
+                    id,
+                    format!("{path}: `{id}` is a background, which nothing can hang on"),
+                )
+                .hint("hang it on what the background hangs on");
+            None
+        }
+        Some(named) => named.members.as_ref(),
+        None => {
+            let known: Vec<&str> = ids.keys().map(String::as_str).collect();
+            problems
+                .error(Some(span), path, id, format!("{path}: no event is called `{id}`"))
+                .hint(suggest(id, &known));
+            None
+        }
+    }
+}
+
+/// The mapping that `when:` holds.
+fn observation(node: &Node, path: &str, problems: &mut Problems) -> Option<Observation> {
+    let (name, span, value) = named(node, path, "one observation", problems)?;
+    let known: Vec<&str> = OBSERVATIONS.iter().map(|(name, _, _)| *name).collect();
+    let Some((_, _, fields)) = OBSERVATIONS.iter().find(|(known, _, _)| *known == name) else {
+        let message = format!("{path}: unknown observation `{name}`");
+        problems.error(Some(span), path, name, message).hint(suggest(name, &known));
+        return None;
+    };
+    let nothing = Node { span, value: Value::Null };
+    let path = format!("{path}.{name}");
+    let mut reader = Fields::open(value.unwrap_or(&nothing), &path, problems)?;
+    let seen =
+        match name {
+            "log" => LogSeen::read_fields(&mut reader)
+                .map(|seen| Observation::Log { node: seen.node, has: seen.has }),
+            "role" => RoleSeen::read_fields(&mut reader)
+                .map(|seen| Observation::Role { node: seen.node, is: seen.is }),
+            "no_primary" => NoPrimarySeen::read_fields(&mut reader)
+                .map(|seen| Observation::NoPrimary { shard: seen.shard }),
+            "exit" => ExitSeen::read_fields(&mut reader).map(|seen| Observation::Exit { node: seen.node }),
+            _ => OperationSeen::read_fields(&mut reader)
+                .map(|seen| Observation::Operation { client: seen.client, number: seen.number }),
+        };
+    reader.finish(&fields.iter().map(|field| field.name).collect::<Vec<_>>());
+    seen
+}
+
+fn read_action(
+    name: &str,
+    span: Span,
+    value: Option<&Node>,
+    path: &str,
+    problems: &mut Problems,
+) -> Option<Action> {
+    if !Action::NAMES.contains(&name) {
+        let known: Vec<&str> =
+            Action::NAMES.iter().copied().chain(GROUPS.iter().map(|group| group.name)).collect();
+        let message = format!("{path}: unknown operation or fault `{name}`");
+        problems.error(Some(span), path, name, message).hint(suggest(name, &known));
+        return None;
+    }
+    let nothing = Node { span, value: Value::Null };
+    Action::read(name, value.unwrap_or(&nothing), &format!("{path}.{name}"), problems)
+}
+
+/// A mapping of one key, or that key alone: `{kill: {...}}`, `rolling_restart`.
+pub(super) fn named<'a>(
+    node: &'a Node,
+    path: &str,
+    expected: &str,
+    problems: &mut Problems,
+) -> Option<(&'a str, Span, Option<&'a Node>)> {
+    match &node.value {
+        Value::Scalar { text, .. } => Some((text, node.span, None)),
+        Value::Map(pairs) => match &pairs[..] {
+            [(key, value)] => Some((&key.text, key.span, Some(value))),
+            [] => {
+                problems.error(
+                    Some(node.span),
+                    path,
+                    "{}",
+                    format!("{path}: expected {expected}, got nothing"),
+                );
+                None
+            }
+            [_, (second, _), ..] => {
+                let names: Vec<&str> = pairs.iter().map(|(key, _)| key.text.as_str()).collect();
+                let message = format!("{path}: expected {expected}, got {}", names.join(" and "));
+                problems
+                    .error(Some(second.span), path, &second.text, message)
+                    .hint("write one entry for each; several events at once are `do: {together: [...]}`");
+                None
+            }
+        },
+        _ => {
+            let found = node.describe();
+            let message = format!("{path}: expected {expected}, got {found}");
+            problems.error(Some(node.span), path, &node.as_written(), message);
+            None
+        }
+    }
+}
+
+fn group_items<'a>(node: &'a Node, path: &str, depth: usize, problems: &mut Problems) -> Option<&'a [Node]> {
+    let message = match &node.value {
+        _ if depth >= DEPTH_MAX => format!("{path}: groups in groups, more than {DEPTH_MAX} deep"),
+        Value::List(items) if !items.is_empty() => return Some(items),
+        Value::List(_) => format!("{path}: expected at least one member"),
+        _ => format!("{path}: expected a list, got {}", node.describe()),
+    };
+    problems.error(Some(node.span), path, &node.as_written(), message);
+    None
+}
+
+/// Reports the keys of a mapping that are none of these; `None` when it is no mapping, which is reported too.
+pub(super) fn only_known(node: &Node, path: &str, known: &[&str], problems: &mut Problems) -> Option<()> {
+    let mut fields = Fields::open(node, path, problems)?;
+    for name in known {
+        fields.take(name);
+    }
+    fields.finish(known);
+    Some(())
+}
+
+/// The entry of a mapping; `None` as well when the node is none.
+pub(super) fn get<'a>(node: &'a Node, name: &str) -> Option<(&'a Key, &'a Node)> {
+    let Value::Map(pairs) = &node.value else { return None };
+    pairs.iter().find(|(key, _)| key.text == name).map(|(key, value)| (key, value))
+}
+
+/// All ids that a file gives, so that none is given a second time to an event without one.
+fn collect_ids<'a>(node: &'a Node, depth: usize, out: &mut Vec<&'a str>) {
+    if depth > 4 * DEPTH_MAX {
+        return;
+    }
+    match &node.value {
+        Value::List(items) => items.iter().for_each(|item| collect_ids(item, depth + 1, out)),
+        Value::Map(pairs) => {
+            for (key, value) in pairs {
+                if key.text == "id" {
+                    out.push(value.text());
+                }
+                collect_ids(value, depth + 1, out);
+            }
+        }
+        _ => {}
+    }
+}
+
+/// The path of what holds the last key.
+fn parent(path: &str) -> &str {
+    path.rsplit_once('.').map_or(path, |(parent, _)| parent)
+}

@@ -1,0 +1,612 @@
+//! What each part of a scenario means beside the others: contradictions that a glance at one line cannot show.
+//!
+//! Shards, nodes and replicas that are not there, actions that the target does not offer or the environment
+//! cannot carry out, a duration on something that does not last, circles of anchors, two faults in one another.
+//! With a spread in the cluster's shape, the lower end counts: a written event must have its place under every
+//! seed. All is pure, and everything found is reported with its place.
+
+use super::events::{Act, Events, get};
+use super::forms::{suggest, targets};
+use super::{EventSpec, Spec, StartSpec};
+use crate::catalogue::{ACTIONS, Action, CheckSpec, NodeSelector};
+use crate::env::{PROFILES, Profile};
+use crate::time::Millis;
+use crate::timeline::Observation;
+use crate::yaml::document::{Node, Problems, Span, Value};
+use crate::yaml::fields::{Field, FieldInfo};
+
+/// Reports every contradiction of a file whose parts have been read.
+pub fn check(spec: &Spec, file: &Node, events: &Events<'_>, problems: &mut Problems) {
+    let room = Room::of(spec, events);
+    for act in &events.acts {
+        offered(spec, act, problems);
+        lasting(act, problems);
+        fields(act, &room, events, problems);
+        parameters(act, &room, problems);
+    }
+    common_target(spec, events, problems);
+    vocabulary(spec, file, problems);
+    observations(spec, events, &room, problems);
+    load(spec, file, &room, problems);
+    bugs(spec, file, problems);
+    circles(events, problems);
+    anchored_only(events, problems);
+    // What the generator made may overlap and may end late; a person who writes so has made a mistake.
+    if spec.origin.is_none() {
+        after_the_end(spec, events, problems);
+        overlaps(events, problems);
+    }
+}
+
+/// What is there at least, whatever the seed draws: at the start, and with what operations may add.
+struct Room {
+    shards: u16,
+    replicas: u16,
+    nodes: u16,
+    /// Whether the shape has a spread, for the message.
+    drawn: bool,
+}
+
+impl Room {
+    fn of(spec: &Spec, events: &Events<'_>) -> Self {
+        let added = |name: &str| events.acts.iter().filter(|act| act.action.name() == name).count() as u16;
+        let (out, more) = (added("scale_out"), added("add_replica"));
+        let cluster = &spec.cluster;
+        let start = cluster.shards.low.saturating_mul(cluster.replicas.low.saturating_add(1));
+        Self {
+            shards: cluster.shards.low.saturating_add(out),
+            replicas: cluster.replicas.low.saturating_add(more),
+            nodes: start.saturating_add(out).saturating_add(more),
+            drawn: cluster.shards.low != cluster.shards.high || cluster.replicas.low != cluster.replicas.high,
+        }
+    }
+
+    fn count(&self, count: u16, what: &str) -> String {
+        let least = if self.drawn { "at least " } else { "" };
+        match count {
+            0 if self.drawn => format!("there may be no {what}s"),
+            0 => format!("there are no {what}s"),
+            1 => format!("there is {least}1 {what}, number 0"),
+            _ => format!("there are {least}{count} {what}s, 0 to {}", count - 1),
+        }
+    }
+
+    /// Why a selector has no place here, with the way to mend it.
+    fn lacks(&self, selector: &NodeSelector) -> Option<(String, String)> {
+        let shape = || "count from 0, or make the cluster larger".to_string();
+        match selector {
+            NodeSelector::Primary(shard) | NodeSelector::Replica(shard, _) if *shard >= self.shards => {
+                Some((self.count(self.shards, "shard"), shape()))
+            }
+            NodeSelector::Replica(_, replica) if *replica >= self.replicas => {
+                Some((format!("{} in each shard", self.count(self.replicas, "replica")), shape()))
+            }
+            NodeSelector::AnyReplica if self.replicas == 0 => {
+                Some((self.count(0, "replica"), "give the cluster `replicas: 1`".into()))
+            }
+            NodeSelector::Node(node) if *node >= self.nodes => {
+                Some((self.count(self.nodes, "node"), shape()))
+            }
+            NodeSelector::AnyOf(nodes) if nodes.iter().any(|node| *node >= self.nodes) => {
+                Some((self.count(self.nodes, "node"), shape()))
+            }
+            _ => None,
+        }
+    }
+}
+
+fn profile(spec: &Spec) -> Option<&'static Profile> {
+    let name = spec.environment.as_deref()?;
+    PROFILES.iter().copied().find(|profile| profile.name == name)
+}
+
+/// The target offers the action, and the environment can carry it out.
+fn offered(spec: &Spec, act: &Act<'_>, problems: &mut Problems) {
+    let info = act.action.info();
+    let mut report = |message: String, hint: String| {
+        problems.error(Some(act.span), &act.path, info.name, message).hint(hint);
+    };
+    if let Some(target) = spec.target.as_deref()
+        && !info.targets.contains(&target)
+    {
+        let others: Vec<&str> =
+            ACTIONS.iter().filter(|info| info.targets.contains(&target)).map(|info| info.name).collect();
+        report(
+            format!("{}: target `{target}` does not offer `{}`", act.path, info.name),
+            format!(
+                "`{}` is offered by {}; `{target}` offers {}",
+                info.name,
+                info.targets.join(", "),
+                others.join(", ")
+            ),
+        );
+    } else if let Some(profile) = profile(spec)
+        && !profile.offers(info.needs)
+    {
+        let able: Vec<&str> = PROFILES
+            .iter()
+            .filter(|profile| profile.offers(info.needs))
+            .map(|profile| profile.name)
+            .collect();
+        report(
+            format!(
+                "{}: environment `{}` cannot do `{}`, which needs the ability `{}`",
+                act.path,
+                profile.name,
+                info.name,
+                info.needs.as_str()
+            ),
+            format!("environments that can: {}", able.join(", ")),
+        );
+    }
+}
+
+/// Without a target there must be one that offers everything.
+fn common_target(spec: &Spec, events: &Events<'_>, problems: &mut Problems) {
+    if spec.target.is_some() {
+        return;
+    }
+    let mut left = targets();
+    for act in &events.acts {
+        let info = act.action.info();
+        let before = left.clone();
+        left.retain(|target| info.targets.contains(target));
+        if left.is_empty() {
+            let message = format!(
+                "{}: no target offers `{}` beside what stands before it, which {} offers",
+                act.path,
+                info.name,
+                before.join(", ")
+            );
+            problems.error(Some(act.span), &act.path, info.name, message).hint(format!(
+                "`{}` is offered by {}",
+                info.name,
+                info.targets.join(", ")
+            ));
+            return;
+        }
+    }
+}
+
+fn vocabulary(spec: &Spec, file: &Node, problems: &mut Problems) {
+    let Some((draw, target)) = spec.draw.as_ref().zip(spec.target.as_deref()) else { return };
+    let Some((_, from)) = get(file, "draw").and_then(|(_, draw)| get(draw, "from")) else { return };
+    for (position, (name, _)) in draw.vocabulary.iter().enumerate() {
+        let Some(info) = ACTIONS.iter().find(|info| info.name == name) else { continue };
+        let span = match &from.value {
+            Value::List(items) => items.get(position).map(|item| item.span),
+            Value::Map(pairs) => pairs.get(position).map(|(key, _)| key.span),
+            _ => None,
+        };
+        let able = profile(spec).is_none_or(|profile| profile.offers(info.needs));
+        if !info.targets.contains(&target) {
+            problems
+                .error(
+                    span,
+                    "draw.from",
+                    name,
+                    format!("draw.from: target `{target}` does not offer `{name}`"),
+                )
+                .hint(format!("`{name}` is offered by {}", info.targets.join(", ")));
+        } else if !able {
+            problems.error(
+                span,
+                "draw.from",
+                name,
+                format!("draw.from: this environment cannot do `{name}`"),
+            );
+        }
+    }
+}
+
+/// Only what lasts has a `for:`.
+fn lasting(act: &Act<'_>, problems: &mut Problems) {
+    let info = act.action.info();
+    if let Some(span) = act.lasts.filter(|_| !info.lasting) {
+        let hint = match info.name {
+            "restart" => "how long the node is down is its field `down`".to_string(),
+            "burst" => "how long it lasts is its field `length`".to_string(),
+            _ => {
+                let lasting: Vec<&str> =
+                    ACTIONS.iter().filter(|info| info.lasting).map(|info| info.name).collect();
+                format!("leave `for` out; what lasts: {}", lasting.join(", "))
+            }
+        };
+        let message = format!("{}: `{}` does not last, so `for` has no meaning", act.path, info.name);
+        problems.error(Some(span), &act.path, "for", message).hint(hint);
+    }
+}
+
+/// Every selector and shard number in the fields of an action.
+fn fields(act: &Act<'_>, room: &Room, events: &Events<'_>, problems: &mut Problems) {
+    let Some(Node { value: Value::Map(pairs), .. }) = act.fields else { return };
+    let Some((_, declared)) = Action::FIELDS.iter().find(|(name, _)| *name == act.action.name()) else {
+        return;
+    };
+    for (key, value) in pairs {
+        let Some(info) = declared.iter().find(|info| info.name == key.text) else { continue };
+        let path = format!("{}.{}", act.path, key.text);
+        if is_selector(info) {
+            if let Some(selector) = NodeSelector::from_text(value.text()) {
+                selects(&selector, value, &path, room, events, problems);
+            }
+        } else if is_shard(info)
+            && let Ok(shard) = u16::read(value)
+        {
+            shard_exists(shard, value.span, &path, room, problems);
+        }
+    }
+}
+
+fn is_selector(info: &FieldInfo) -> bool {
+    (info.expected)() == NodeSelector::expected()
+}
+fn is_shard(info: &FieldInfo) -> bool {
+    (info.expected)() == u16::expected() && matches!(info.name, "shard" | "from" | "to")
+}
+
+fn selects(
+    selector: &NodeSelector,
+    value: &Node,
+    path: &str,
+    room: &Room,
+    events: &Events<'_>,
+    problems: &mut Problems,
+) {
+    if let Some((message, hint)) = room.lacks(selector) {
+        let message = format!("{path}: no such node `{selector}`: {message}");
+        problems.error(Some(value.span), path, &value.as_written(), message).hint(hint);
+    }
+    if let NodeSelector::SameAs(id) = selector
+        && !events.is_event(id)
+    {
+        problems
+            .error(Some(value.span), path, &value.as_written(), format!("{path}: no event is called `{id}`"))
+            .hint(suggest(id, &events.names()));
+    }
+}
+
+fn shard_exists(shard: u16, span: Span, path: &str, room: &Room, problems: &mut Problems) {
+    if shard >= room.shards {
+        let message = format!("{path}: no such shard: {}", room.count(room.shards, "shard"));
+        problems
+            .error(Some(span), path, &shard.to_string(), message)
+            .hint("shards count from 0; with a spread, the lower end must do");
+    }
+}
+
+/// What single actions need beside their fields' types.
+fn parameters(act: &Act<'_>, room: &Room, problems: &mut Problems) {
+    let place =
+        |name: &str| act.fields.and_then(|fields| get(fields, name)).map_or(act.span, |(_, node)| node.span);
+    let mut report = |span: Span, offending: &str, message: &str, hint: &str| {
+        problems.error(Some(span), &act.path, offending, format!("{}: {message}", act.path)).hint(hint);
+    };
+    match &act.action {
+        Action::Failover(failover) => {
+            if room.replicas == 0 {
+                report(
+                    act.span,
+                    "failover",
+                    "a failover needs a replica, and there are none",
+                    "give the cluster `replicas: 1`",
+                );
+            }
+            match (&failover.shard, &failover.of) {
+                (None, None) => report(
+                    act.span,
+                    "failover",
+                    "nothing says which primary is to be replaced",
+                    "give `shard: 1` or `of: node-3`",
+                ),
+                (Some(_), Some(_)) => report(
+                    place("of"),
+                    "of",
+                    "`shard` and `of` both say which primary is to be replaced",
+                    "keep one of them",
+                ),
+                _ => {}
+            }
+        }
+        Action::RemoveReplica(_) if room.replicas == 0 => {
+            report(
+                act.span,
+                "remove_replica",
+                "there is no replica to remove",
+                "give the cluster `replicas: 1`",
+            );
+        }
+        Action::Reshard(reshard) => {
+            if reshard.from == reshard.to {
+                report(
+                    place("to"),
+                    "to",
+                    "`from` and `to` are the same shard",
+                    "move the slots to another shard",
+                );
+            }
+            if reshard.slots == 0 || reshard.slots > 16384 {
+                report(
+                    place("slots"),
+                    &reshard.slots.to_string(),
+                    "expected 1 to 16384 slots",
+                    "leave `slots` out for 4",
+                );
+            }
+        }
+        Action::Drain(drain) if drain.shard == drain.to => {
+            report(place("to"), "to", "`shard` and `to` are the same shard", "drain to another shard");
+        }
+        Action::ScaleIn(_) if room.shards < 2 => {
+            report(act.span, "scale_in", "the only shard cannot leave", "give the cluster more shards");
+        }
+        Action::Admin(admin) if admin.slot > 16383 => {
+            report(
+                place("slot"),
+                &admin.slot.to_string(),
+                "expected a slot from 0 to 16383",
+                "slots count from 0",
+            );
+        }
+        Action::Lossy(lossy) => {
+            for (name, share) in
+                [("lose", lossy.lose), ("duplicate", lossy.duplicate), ("reorder", lossy.reorder)]
+            {
+                if share > 1000 {
+                    report(
+                        place(name),
+                        &share.to_string(),
+                        &format!("`{name}` is in a thousand: expected 0 to 1000"),
+                        "1000 is every message",
+                    );
+                }
+            }
+        }
+        Action::Check(look) => {
+            let list = act.fields.and_then(|fields| get(fields, "checks")).map(|(_, node)| node);
+            for (position, name) in look.checks.iter().enumerate() {
+                if !CheckSpec::NAMES.contains(&name.as_str()) {
+                    let span = match list.map(|list| &list.value) {
+                        Some(Value::List(items)) => items.get(position).map_or(act.span, |item| item.span),
+                        _ => list.map_or(act.span, |list| list.span),
+                    };
+                    report(span, name, &format!("unknown check `{name}`"), &suggest(name, CheckSpec::NAMES));
+                }
+            }
+        }
+        _ => {}
+    }
+}
+
+/// What `when:` speaks about is there.
+fn observations(spec: &Spec, events: &Events<'_>, room: &Room, problems: &mut Problems) {
+    for (event, place) in events.events.iter().zip(&events.places) {
+        let (StartSpec::When(observation), Some((_, value))) = (&event.start, place.start) else { continue };
+        let Value::Map(pairs) = &value.value else { continue };
+        let Some((name, inner)) = pairs.first() else { continue };
+        let path = format!("{}.when.{}", place.path, name.text);
+        let at = |field: &str| get(inner, field).map_or(name.span, |(_, node)| node.span);
+        match observation {
+            Observation::Log { node, .. } | Observation::Role { node, .. } | Observation::Exit { node } => {
+                if let Some((_, value)) = get(inner, "node") {
+                    selects(node, value, &format!("{path}.node"), room, events, problems);
+                }
+                if let Observation::Log { has, .. } = observation
+                    && has.is_empty()
+                {
+                    problems
+                        .error(
+                            Some(at("has")),
+                            &format!("{path}.has"),
+                            "\"\"",
+                            format!("{path}.has: every line holds the empty text"),
+                        )
+                        .hint("give a part of the line to wait for");
+                }
+            }
+            Observation::NoPrimary { shard } => {
+                shard_exists(*shard, at("shard"), &format!("{path}.shard"), room, problems);
+            }
+            Observation::Operation { client, .. } => {
+                let load = spec.load.clone().unwrap_or_default();
+                if spec.draw.is_none() && (load.is_none() || *client >= load.clients) {
+                    let clients = if load.is_none() { 0 } else { load.clients };
+                    let message = format!("{path}.client: {}", room_of_clients(clients));
+                    problems
+                        .error(Some(at("client")), &format!("{path}.client"), &client.to_string(), message)
+                        .hint("clients count from 0; `load:` says how many there are");
+                }
+            }
+        }
+    }
+}
+
+fn room_of_clients(clients: u16) -> String {
+    match clients {
+        0 => "no such client: there is no load".into(),
+        1 => "no such client: there is 1 client, number 0".into(),
+        _ => format!("no such client: there are {clients} clients, 0 to {}", clients - 1),
+    }
+}
+
+fn load(spec: &Spec, file: &Node, room: &Room, problems: &mut Problems) {
+    let Some((load, (_, node))) = spec.load.as_ref().zip(get(file, "load")) else { return };
+    if let Some((_, list)) = get(node, "shards") {
+        for (position, shard) in load.shards.iter().enumerate() {
+            let span = match &list.value {
+                Value::List(items) => items.get(position).map_or(list.span, |item| item.span),
+                _ => list.span,
+            };
+            shard_exists(*shard, span, "load.shards", room, problems);
+        }
+    }
+    for (name, wrong) in
+        [("keys", load.keys == 0), ("pipeline", load.pipeline == 0), ("timeout", load.timeout.0 == 0)]
+    {
+        if let Some((_, value)) = get(node, name).filter(|_| wrong && !load.is_none()) {
+            let path = format!("load.{name}");
+            problems
+                .error(Some(value.span), &path, &value.as_written(), format!("{path}: expected more than 0"))
+                .hint("`rate: 0/s` is the way to say that there is no load");
+        }
+    }
+    let replicas = spec.cluster.replicas.low;
+    if let Some((_, value)) = get(node, "wait").filter(|_| u16::from(load.wait) > replicas) {
+        problems
+            .warning(
+                Some(value.span),
+                "load.wait",
+                &value.as_written(),
+                format!(
+                    "load.wait: a primary may have only {replicas} replicas, so `WAIT` runs into its time-out"
+                ),
+            )
+            .hint("wait for at most as many as there are");
+    }
+}
+
+fn bugs(spec: &Spec, file: &Node, problems: &mut Problems) {
+    if let (Some(target), Some((key, _))) = (spec.target.as_deref(), get(file, "bugs"))
+        && target != "embedded"
+        && !spec.bugs.is_empty()
+    {
+        problems
+            .error(
+                Some(key.span),
+                "bugs",
+                "bugs",
+                format!("bugs: target `{target}` has no bugs to switch on"),
+            )
+            .hint("named bugs are those of `target: embedded`");
+    }
+}
+
+/// The events that one event waits for.
+fn anchors(event: &EventSpec) -> &[String] {
+    match &event.start {
+        StartSpec::After(anchors) => anchors,
+        StartSpec::With(anchor) => std::slice::from_ref(anchor),
+        _ => &[],
+    }
+}
+
+/// No event may wait for itself, by whatever way round. Each circle is reported once, at its first event.
+fn circles(events: &Events<'_>, problems: &mut Problems) {
+    let position = |id: &str| events.events.iter().position(|event| event.id == id);
+    let next: Vec<Vec<usize>> = events
+        .events
+        .iter()
+        .map(|event| anchors(event).iter().filter_map(|id| position(id)).collect())
+        .collect();
+    let mut done = vec![false; next.len()];
+    for start in 0..next.len() {
+        // Depth first with a path of its own, so that no file can exhaust the stack.
+        let mut path: Vec<(usize, usize)> = vec![(start, 0)];
+        while let Some((at, branch)) = path.last_mut() {
+            if done[*at] {
+                path.pop();
+                continue;
+            }
+            let Some(&to) = next[*at].get(*branch) else {
+                done[*at] = true;
+                path.pop();
+                continue;
+            };
+            *branch += 1;
+            let Some(begin) = path.iter().position(|(on, _)| *on == to) else {
+                path.push((to, 0));
+                continue;
+            };
+            let circle: Vec<usize> = path[begin..].iter().map(|(on, _)| *on).collect();
+            report_circle(&circle, events, problems);
+            circle.iter().for_each(|on| done[*on] = true);
+        }
+    }
+}
+
+fn report_circle(circle: &[usize], events: &Events<'_>, problems: &mut Problems) {
+    let Some(&first) = circle.iter().min() else { return };
+    let turn = circle.iter().position(|on| *on == first).unwrap_or(0);
+    let mut names: Vec<&str> =
+        circle[turn..].iter().chain(&circle[..turn]).map(|on| events.events[*on].id.as_str()).collect();
+    names.push(&events.events[first].id);
+    let place = &events.places[first];
+    let (span, offending) = place.start.map_or((place.span, ""), |(_, value)| (value.span, value.text()));
+    let message = format!("{}: events wait for one another in a circle: {}", place.path, names.join(" -> "));
+    problems
+        .error(Some(span), &place.path, offending, message)
+        .hint("let one of them start by `at:` or `when:`");
+}
+
+/// `within` bounds a wait, and by the clock nothing is waited for.
+fn anchored_only(events: &Events<'_>, problems: &mut Problems) {
+    for (event, place) in events.events.iter().zip(&events.places) {
+        let clock = matches!(event.start, StartSpec::At(_) | StartSpec::Forming(_));
+        if let Some((key, _)) = place.start.filter(|_| clock && event.within.is_some()) {
+            let message = format!("{}: `within` has no meaning beside `{}`", place.path, key.text);
+            problems
+                .warning(Some(place.span), &place.path, "within", message)
+                .hint("it bounds the wait for `after`, `with` and `when`");
+        }
+    }
+}
+
+/// A written event must fall into a written length.
+fn after_the_end(spec: &Spec, events: &Events<'_>, problems: &mut Problems) {
+    let Some(length) = spec.length else { return };
+    for (event, place) in events.events.iter().zip(&events.places) {
+        let StartSpec::At(at) = &event.start else { continue };
+        let begins = at.high.saturating_add(event.delay.high);
+        if let Some((_, value)) = place.start.filter(|_| begins > length) {
+            let path = format!("{}.at", place.path);
+            let message = format!("{path}: starts at {begins}, after the safety phase has ended ({length})");
+            problems
+                .error(Some(value.span), &path, &value.as_written(), message)
+                .hint("make `length` longer, or let the event start earlier");
+        }
+    }
+}
+
+/// The same lasting fault on the same target may not begin while it is still in force.
+fn overlaps(events: &Events<'_>, problems: &mut Problems) {
+    let span_of = |event: &EventSpec| -> Option<(Millis, Option<Millis>)> {
+        let StartSpec::At(at) = &event.start else { return None };
+        let exact = at.low == at.high && event.delay.low == event.delay.high;
+        let begins = at.low.saturating_add(event.delay.low);
+        let ends = event.lasts.map(|lasts| begins.saturating_add(lasts.low));
+        exact.then_some((begins, ends))
+    };
+    for (later, place) in events.events.iter().zip(&events.places) {
+        let (Some((begins, _)), true) = (span_of(later), later.action.info().lasting) else { continue };
+        let fixed = match &later.action {
+            Action::Cut(a) => &a.node,
+            Action::Pause(a) => &a.node,
+            Action::ClockSkew(a) => &a.node,
+            _ => continue,
+        };
+        if matches!(
+            fixed,
+            NodeSelector::Any | NodeSelector::AnyPrimary | NodeSelector::AnyReplica | NodeSelector::AnyOf(_)
+        ) {
+            continue;
+        }
+        for earlier in events.events.iter().filter(|earlier| earlier.id != later.id) {
+            let Some((began, ends)) = span_of(earlier) else { continue };
+            let inside = (began < begins || (began == begins && earlier.id < later.id))
+                && ends.is_none_or(|ends| begins < ends);
+            if inside && earlier.action == later.action {
+                let message = format!(
+                    "{}: `{}` begins while the same one of `{}` (line {}) is still in force",
+                    place.path,
+                    later.action.name(),
+                    earlier.id,
+                    earlier.line
+                );
+                problems
+                    .error(Some(place.span), &place.path, later.action.name(), message)
+                    .hint("let the first one end before, or strike another node");
+                break;
+            }
+        }
+    }
+}
