@@ -4,6 +4,9 @@
 //! name their next deadline, and never block, read a clock or touch a socket. They cannot tell which
 //! environment they run in. `sim` is the simulation of the embedded target, `processes` starts real servers.
 
+#[cfg(all(feature = "cli", target_os = "linux"))]
+pub mod processes;
+
 use crate::catalogue::Ability;
 use crate::fault::kill::Signal;
 use crate::fault::restart::RestartData;
@@ -75,7 +78,8 @@ pub const PROFILES: &[&Profile] = &[&SIM, &PROCESSES];
 /// What a node is: the same data for every environment.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NodeSpec {
-    /// The command line. `{dir}`, `{address}`, `{port}` and `{bus_port}` are filled in by the environment.
+    /// The command line. The server logs to its standard output or to `{dir}/server.log`, which are one file.
+    /// `{dir}`, `{address}`, `{port}` and `{bus_port}` are filled in by the environment.
     pub argv: Vec<String>,
     /// Files written into the node's folder before its first start, by relative path. In them, `{dir}` and the
     /// like stand for the node's own, `{address:3}`, `{port:3}`, `{bus_port:3}` for those of node 3.

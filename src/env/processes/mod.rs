@@ -1,0 +1,445 @@
+//! Real servers as processes on the loopback interface, in real time.
+//!
+//! One thread and one poll(2): sockets of the clients, descriptors of the processes, the logs as they grow.
+//! Each node has a folder with its configuration, its log and how it ended; one block of ports belongs to the
+//! run. Whatever is started is written to `heals.jsonl` first, and the kernel is asked to kill it when we die,
+//! so that nothing outlives the run in whatever way it ends (see [`heals`] and [`cage`]).
+//!
+//! What an action is answered with was read back from the kernel. Logical time follows the wall clock and
+//! waits for us where we are late (see [`clock`]).
+
+pub mod cage;
+pub mod clock;
+mod connection;
+mod folder;
+pub mod heals;
+mod node;
+mod ports;
+pub mod proc;
+mod tail;
+
+#[cfg(test)]
+mod tests;
+
+use super::{
+    ActorId, ConnId, Effect, Env, EnvError, Input, NodeAction, NodeId, NodeSpec, Observed, PROCESSES,
+    Profile, Step, Why,
+};
+use crate::time::Micros;
+use clock::Clock;
+use connection::Connection;
+use folder::{Folder, Place, fill};
+use heals::{GONE_MAX, Heal, Heals};
+use nix::poll::{PollFd, PollFlags, ppoll};
+use nix::sys::time::TimeSpec;
+use node::{Attempt, Node};
+use ports::{ADDRESS, Ports};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::net::SocketAddrV4;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+/// Logs are read this often.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+/// An action that is not yet in force is looked at this often.
+const RETRY_EVERY: Duration = Duration::from_millis(2);
+/// Log read at most, of one node, when its process has ended: `CHUNK`s.
+const LAST_CHUNKS: usize = 64;
+
+/// How a run wants its processes.
+#[derive(Debug, Default)]
+pub struct Options {
+    /// The folder `nodes` of the run folder: each node's folder is made in it, `heals.jsonl` beside it.
+    pub dir: PathBuf,
+    /// The first port, if it can be had.
+    pub base_port: Option<u16>,
+    /// Readable when the user wants to stop (see [`cage::interrupts`]); closed by the other side counts too.
+    pub interrupt: Option<OwnedFd>,
+    /// Leave the nodes' data behind, with their configuration and logs.
+    pub keep_data: bool,
+}
+
+/// See the module's page.
+#[derive(Debug)]
+pub struct ProcessesEnv {
+    dir: PathBuf,
+    keep_data: bool,
+    interrupt: Option<OwnedFd>,
+    ports: Ports,
+    heals: Heals,
+    notes: Vec<String>,
+    began: Instant,
+    clock: Clock,
+    nodes: BTreeMap<NodeId, Node>,
+    connections: BTreeMap<ConnId, Connection>,
+    pending: Vec<Pending>,
+    /// What arrived and was not given out yet.
+    arrived: Vec<(ActorId, Input)>,
+    looked: Duration,
+    closed: bool,
+}
+
+/// An action that was submitted and not yet answered.
+#[derive(Debug)]
+struct Pending {
+    who: ActorId,
+    node: NodeId,
+    action: NodeAction,
+    /// When it was first attempted.
+    since: Option<Duration>,
+    answer: Option<Input>,
+}
+
+impl ProcessesEnv {
+    pub fn new(options: Options) -> Result<Self, EnvError> {
+        let failed = |what: &str, why: String| EnvError::Failed { what: what.into(), why };
+        let dir = std::path::absolute(&options.dir)
+            .and_then(|dir| fs::create_dir_all(&dir).map(|()| dir))
+            .map_err(|error| failed("making the nodes' folder", error.to_string()))?;
+        let run = dir.parent().unwrap_or(&dir);
+        let heals = Heals::open(run).map_err(|error| failed("opening heals.jsonl", error.to_string()))?;
+        let mut notes = Vec::new();
+        let ports = Ports::take(options.base_port, &mut notes)
+            .ok_or_else(|| failed("reserving ports", "every block of ports is in use".into()))?;
+        #[expect(clippy::disallowed_methods, reason = "this environment is the border: it owns the clock")]
+        let began = Instant::now();
+        Ok(Self {
+            dir,
+            keep_data: options.keep_data,
+            interrupt: options.interrupt,
+            ports,
+            heals,
+            notes,
+            began,
+            clock: Clock::default(),
+            nodes: BTreeMap::new(),
+            connections: BTreeMap::new(),
+            pending: Vec::new(),
+            arrived: Vec::new(),
+            looked: Duration::ZERO,
+            closed: false,
+        })
+    }
+
+    /// Where a node listens for clients, whether or not it was created yet.
+    pub fn address(&self, node: NodeId) -> Option<(String, u16)> {
+        Some((ADDRESS.to_string(), self.ports.client(node.0)?))
+    }
+
+    /// What the user should know: a wish that could not be met.
+    pub fn notes(&self) -> &[String] {
+        &self.notes
+    }
+
+    fn elapsed(&self) -> Duration {
+        self.began.elapsed()
+    }
+
+    fn create(&mut self, id: NodeId, spec: &NodeSpec) -> Attempt {
+        let failed = |why: String| EnvError::Failed { what: format!("creating {id}"), why };
+        if self.nodes.contains_key(&id) {
+            return Err(failed("it is there already".into()));
+        }
+        let (Some(port), Some(bus_port)) = (self.ports.client(id.0), self.ports.bus(id.0)) else {
+            return Err(failed(format!("a run has ports for {} nodes", ports::BLOCK)));
+        };
+        for port in [port, bus_port] {
+            ports::is_free(port).map_err(|error| failed(format!("port {port}: {error}")))?;
+        }
+        let place = |node: NodeId| {
+            Some(Place {
+                dir: self.dir.join(node.to_string()),
+                address: ADDRESS.to_string(),
+                port: self.ports.client(node.0)?,
+                bus_port: self.ports.bus(node.0)?,
+            })
+        };
+        let filled = |text: &String| fill(text, id, &place).map_err(failed);
+        let argv = spec.argv.iter().map(filled).collect::<Result<_, _>>()?;
+        let file = |(name, text)| Ok((String::clone(name), filled(text)?));
+        let files = spec.files.iter().map(file).collect::<Result<_, _>>()?;
+        let spec = NodeSpec { argv, files, ..spec.clone() };
+        let folder = Folder::create(&self.dir, id, &spec)?;
+        self.nodes.insert(id, Node::new(id, spec, folder, port, bus_port));
+        Ok(Some(format!("{ADDRESS}:{port}")))
+    }
+
+    fn attempt(&mut self, id: NodeId, action: &NodeAction, waited: Option<Duration>) -> Attempt {
+        if let NodeAction::Create(spec) = action {
+            return self.create(id, spec);
+        }
+        let now = self.clock.now();
+        let Some(node) = self.nodes.get_mut(&id) else { return Err(EnvError::NotRunning { node: id }) };
+        let so_far = waited.unwrap_or_default();
+        match action {
+            NodeAction::Start(data) => {
+                let evidence = node.start(*data, so_far, now, &mut self.heals)?;
+                if let (Some(_), Some(process)) = (&evidence, &node.process) {
+                    let (incarnation, pid) = (process.incarnation, process.pid as u32);
+                    let started = Observed::Started { node: id, incarnation, pid };
+                    self.arrived.push((ActorId::EXECUTOR, Input::Observed(started)));
+                }
+                Ok(evidence)
+            }
+            NodeAction::Signal(signal) => node.signal(*signal, waited),
+            NodeAction::Pause => node.pause(so_far),
+            NodeAction::Resume => node.resume(so_far),
+            NodeAction::KeepCopy => node.keep_copy(),
+            NodeAction::Create(_) => unreachable!("handled above"),
+            NodeAction::Clock { .. } => Err(EnvError::Unable { what: "change a node's clock".into() }),
+        }
+    }
+
+    /// Attempts what was submitted. Actions on one node follow one another; answers to one actor come in the
+    /// order in which it asked.
+    fn act(&mut self) {
+        if self.pending.is_empty() {
+            return;
+        }
+        let mut pending = std::mem::take(&mut self.pending);
+        let mut busy = BTreeSet::new();
+        for item in pending.iter_mut().filter(|item| item.answer.is_none()) {
+            if busy.contains(&item.node) {
+                continue;
+            }
+            let elapsed = self.elapsed();
+            let waited = item.since.map(|since| elapsed.saturating_sub(since));
+            item.since.get_or_insert(elapsed);
+            match self.attempt(item.node, &item.action, waited) {
+                Ok(Some(evidence)) => item.answer = Some(Input::Applied(Ok(evidence))),
+                Ok(None) => drop(busy.insert(item.node)),
+                Err(error) => item.answer = Some(Input::Applied(Err(error))),
+            }
+        }
+        let mut waiting = BTreeSet::new();
+        for mut item in pending {
+            match item.answer.take() {
+                Some(answer) if !waiting.contains(&item.who) => self.arrived.push((item.who, answer)),
+                answer => {
+                    waiting.insert(item.who);
+                    self.pending.push(Pending { answer, ..item });
+                }
+            }
+        }
+    }
+
+    /// Waits for any descriptor, at most so long, and takes what is there.
+    fn wait(&mut self, at_most: Duration) -> bool {
+        let running: Vec<_> = self.nodes.values().filter_map(|node| node.process.as_ref()).collect();
+        let exits = running.iter().filter_map(|process| process.end_fd());
+        let mut fds: Vec<PollFd> = exits.map(|fd| PollFd::new(fd.as_fd(), PollFlags::POLLIN)).collect();
+        let exits = fds.len();
+        let ids: Vec<ConnId> = self.connections.keys().copied().collect();
+        fds.extend(self.connections.values().map(|c| PollFd::new(c.fd(), c.interest())));
+        fds.extend(self.interrupt.as_ref().map(|fd| PollFd::new(fd.as_fd(), PollFlags::POLLIN)));
+        // Interrupted by a signal: the next turn asks again.
+        let ready = ppoll(&mut fds, Some(TimeSpec::from_duration(at_most)), None).unwrap_or(0);
+        let is_ready = |fd: &PollFd| fd.any().unwrap_or(true);
+        let ended = ready > 0 && fds[..exits].iter().any(is_ready);
+        let interrupted = ready > 0 && self.interrupt.is_some() && fds.last().is_some_and(is_ready);
+        let talking: Vec<ConnId> = if ready == 0 {
+            Vec::new()
+        } else {
+            ids.into_iter().zip(&fds[exits..]).filter(|(_, fd)| is_ready(fd)).map(|(id, _)| id).collect()
+        };
+        drop(fds);
+        for id in talking {
+            self.take(id);
+        }
+        self.look(ended);
+        interrupted && self.drain_interrupt()
+    }
+
+    fn take(&mut self, id: ConnId) {
+        let Some(connection) = self.connections.get_mut(&id) else { return };
+        let owner = connection.owner;
+        let turn = connection.turn();
+        if turn.opened {
+            self.arrived.push((owner, Input::Opened(id)));
+        }
+        if !turn.bytes.is_empty() {
+            self.arrived.push((owner, Input::Bytes(id, turn.bytes)));
+        }
+        if let Some(why) = turn.closed {
+            self.connections.remove(&id);
+            self.arrived.push((owner, Input::Closed(id, why)));
+        }
+    }
+
+    /// Logs and ends of processes. A process's last lines come before its end.
+    fn look(&mut self, ended: bool) {
+        let elapsed = self.elapsed();
+        let due = elapsed.saturating_sub(self.looked) >= LOOK_EVERY;
+        if due {
+            self.looked = elapsed;
+        }
+        if !due && !ended {
+            return;
+        }
+        let now = self.clock.now();
+        for node in self.nodes.values_mut() {
+            let gone = node.reap(now);
+            let mut lines = Vec::new();
+            if due || gone.is_some() {
+                let chunks = if gone.is_some() { LAST_CHUNKS } else { 1 };
+                // A log that cannot be read now is read at the next look.
+                let _ = (0..chunks).find(|_| !node.tail.lines(&mut lines).unwrap_or(false));
+            }
+            if gone.is_some() {
+                node.tail.last_words(&mut lines);
+            }
+            let id = node.id;
+            let said = lines.into_iter().map(|line| Observed::Log { node: id, line });
+            let exited = gone.map(|(incarnation, exit)| Observed::Exited { node: id, incarnation, exit });
+            let observed = said.chain(exited);
+            self.arrived.extend(observed.map(|seen| (ActorId::EXECUTOR, Input::Observed(seen))));
+        }
+    }
+
+    /// Each request to stop is told once. A closed pipe is told once and then forgotten.
+    fn drain_interrupt(&mut self) -> bool {
+        let Some(fd) = &self.interrupt else { return false };
+        let mut bytes = [0; 4096];
+        match nix::unistd::read(fd, &mut bytes) {
+            Ok(0) => self.interrupt = None,
+            Ok(_) => {}
+            Err(nix::errno::Errno::EAGAIN | nix::errno::Errno::EINTR) => return false,
+            Err(_) => self.interrupt = None,
+        }
+        true
+    }
+
+    /// Kills what is left and waits for it, at most [`GONE_MAX`]. Answers what would not go.
+    fn end_all(&mut self) -> Vec<NodeId> {
+        let until = self.elapsed() + GONE_MAX;
+        loop {
+            let now = self.clock.now();
+            for node in self.nodes.values_mut() {
+                node.kill();
+                node.reap(now);
+            }
+            let left: Vec<NodeId> =
+                self.nodes.values().filter(|node| node.process.is_some()).map(|node| node.id).collect();
+            if left.is_empty() || self.elapsed() > until {
+                return left;
+            }
+            std::thread::sleep(RETRY_EVERY);
+        }
+    }
+}
+
+impl Env for ProcessesEnv {
+    fn profile(&self) -> &'static Profile {
+        &PROCESSES
+    }
+
+    fn now(&self) -> Micros {
+        self.clock.now()
+    }
+
+    fn wall(&self) -> Micros {
+        Micros(self.elapsed().as_micros() as u64)
+    }
+
+    fn endpoint(&self, node: NodeId) -> Option<(String, u16)> {
+        self.nodes.get(&node).map(|node| (ADDRESS.to_string(), node.port))
+    }
+
+    fn submit(&mut self, who: ActorId, effect: Effect) {
+        match effect {
+            Effect::Open(id, node) => {
+                assert!(!self.connections.contains_key(&id), "{id:?} was opened twice");
+                let begun = match self.nodes.get(&node) {
+                    Some(known) => Connection::begin(who, SocketAddrV4::new(ADDRESS, known.port)),
+                    None => Err(Why::Refused),
+                };
+                match begun {
+                    Ok(connection) => drop(self.connections.insert(id, connection)),
+                    Err(why) => self.arrived.push((who, Input::Closed(id, why))),
+                }
+            }
+            Effect::Send(id, bytes) => {
+                // An error shows again, after what was received before it, when the socket is next looked at.
+                let _ = self.connections.get_mut(&id).and_then(|connection| connection.send(&bytes));
+            }
+            Effect::Close(id) => {
+                self.connections.remove(&id);
+                self.arrived.retain(|(_, input)| !is_about(input, id));
+            }
+            Effect::Node(node, action) => {
+                self.pending.push(Pending { who, node, action, since: None, answer: None });
+            }
+            Effect::Link(..) => {
+                let error = EnvError::Unable { what: "change a link between nodes".into() };
+                self.arrived.push((who, Input::Applied(Err(error))));
+            }
+        }
+    }
+
+    fn step(&mut self, until: Micros, out: &mut Vec<(Micros, ActorId, Input)>) -> Step {
+        let mut held = self.clock.advance(self.wall(), until);
+        loop {
+            self.act();
+            let left = Duration::from_micros(self.clock.wait(self.wall(), until).0);
+            let mut at_most = if self.arrived.is_empty() && held.is_none() { left } else { Duration::ZERO };
+            if !self.pending.is_empty() {
+                at_most = at_most.min(RETRY_EVERY);
+            }
+            if self.nodes.values().any(|node| node.process.is_some()) {
+                let next_look = (self.looked + LOOK_EVERY).saturating_sub(self.elapsed());
+                at_most = at_most.min(next_look);
+            }
+            let interrupted = self.wait(at_most);
+            let late = self.clock.advance(self.wall(), until);
+            held = match (held, late) {
+                (Some(one), Some(other)) => Some(one.saturating_add(other)),
+                (one, other) => one.or(other),
+            };
+            let now = self.clock.now();
+            if !interrupted && self.arrived.is_empty() && held.is_none() && now < until {
+                continue;
+            }
+            if let Some(by) = held {
+                let why = format!("work due at {until} was delivered {by} late");
+                let stretched = Observed::Stretched { by, why };
+                out.push((now, ActorId::EXECUTOR, Input::Observed(stretched)));
+            }
+            out.extend(self.arrived.drain(..).map(|(who, input)| (now, who, input)));
+            return if interrupted { Step::Interrupted } else { Step::Going };
+        }
+    }
+
+    fn close(&mut self) {
+        if std::mem::replace(&mut self.closed, true) {
+            return;
+        }
+        self.connections.clear();
+        self.pending.clear();
+        let left = self.end_all();
+        if left.is_empty() {
+            // Without the mark, the next start looks once more and finds nothing.
+            let _ = self.heals.write(&Heal::Complete);
+        }
+        for node in self.nodes.values().filter(|node| !self.keep_data && !left.contains(&node.id)) {
+            if let Err(error) = node.folder.drop_data(&node.spec) {
+                self.notes.push(format!("data of {} stays in {}: {error}", node.id, node.path().display()));
+            }
+        }
+        self.notes.extend(left.iter().map(|node| format!("{node} would not end")));
+    }
+}
+
+fn is_about(input: &Input, connection: ConnId) -> bool {
+    match input {
+        Input::Opened(id) | Input::Bytes(id, _) | Input::Closed(id, _) => *id == connection,
+        _ => false,
+    }
+}
+
+impl Drop for ProcessesEnv {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
