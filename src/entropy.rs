@@ -125,10 +125,10 @@ impl Rng {
     /// An integer below `bound`, each equally likely (Lemire 2019, "Fast random integer generation").
     pub fn below(&mut self, bound: u64) -> u64 {
         assert!(bound > 0, "nothing to choose from");
-        let threshold = bound.wrapping_neg() % bound;
         loop {
             let wide = u128::from(self.next_u64()) * u128::from(bound);
-            if wide as u64 >= threshold {
+            // The threshold is below the bound, so that the division is hardly ever needed.
+            if wide as u64 >= bound || wide as u64 >= bound.wrapping_neg() % bound {
                 return (wide >> 64) as u64;
             }
         }

@@ -90,6 +90,12 @@ macro_rules! infos {
                 $(if name == <$ty>::NAME { return <$ty as Declared>::draw(context).map(Self::$variant); })*
                 None
             }
+            /// As [`Action::draw`], by the position in [`ACTIONS`].
+            pub fn draw_at(position: usize, context: &mut DrawContext<'_>) -> Option<Self> {
+                const DRAWS: &[fn(&mut DrawContext<'_>) -> Option<Action>] =
+                    &[$(|context| <$ty as Declared>::draw(context).map(Action::$variant)),*];
+                DRAWS[position](context)
+            }
         }
     };
 }

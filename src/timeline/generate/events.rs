@@ -5,7 +5,7 @@
 //! same millisecond, an operation is followed by a fault in its middle, an administrative command by a restart
 //! with stale state.
 
-use super::harm::Ledger;
+use super::harm::{Ledger, may_harm};
 use super::moments::{Cause, MOMENTS, Speaker};
 use super::shape::first_node;
 use super::shard_of;
@@ -19,8 +19,16 @@ use crate::spec::Draw;
 use crate::time::Millis;
 use crate::timeline::{Cluster, Event, Formation, Observation, Role, Start};
 
-/// How often another action is tried where the first does not fit the cluster or its quorum.
-const TRIES: usize = 4;
+/// How an event is tried: as it comes; behind the last harm, where it would take too many down at once; and
+/// as something that takes nobody down. If none fits, the timeline has an event less.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Try {
+    AsItComes,
+    BehindTheLast,
+    Harmless,
+}
+const TRIES: [Try; 3] = [Try::AsItComes, Try::BehindTheLast, Try::Harmless];
+
 /// The cluster is left alone for this long after it became healthy, so that there is data to lose.
 const QUIET_MS: u64 = 300;
 
@@ -34,6 +42,32 @@ pub(super) struct Plan<'a> {
     pub over: Millis,
     pub length: Millis,
     pub target: &'a str,
+    /// The weights of this seed, and those of what takes nobody down.
+    weights: [u64; ACTIONS.len()],
+    harmless: [u64; ACTIONS.len()],
+    node_timeout: u64,
+}
+
+impl<'a> Plan<'a> {
+    pub fn new(
+        cluster: &'a Cluster,
+        draw: &'a Draw,
+        swarm: &'a Swarm,
+        (over, length): (Millis, Millis),
+        target: &'a str,
+    ) -> Self {
+        let mut harmless = swarm.weights;
+        for (weight, info) in harmless.iter_mut().zip(ACTIONS) {
+            if may_harm(info.name) {
+                *weight = 0;
+            }
+        }
+        // Without replicas every node is the last of its shard.
+        let nobody = draw.keep_quorum && cluster.replicas == 0;
+        let weights = if nobody { harmless } else { swarm.weights };
+        let node_timeout = cluster.node_timeout().0.max(1);
+        Self { cluster, draw, swarm, over, length, target, weights, harmless, node_timeout }
+    }
 }
 
 /// What the next event may lean on.
@@ -68,21 +102,19 @@ pub(super) fn draw(plan: &Plan<'_>, entropy: &Entropy, rng: &mut Rng, count: usi
     let mut number = 0;
     for index in 0..count {
         let mut rng = entropy.nth(index as u64).rng();
-        let id = free_id(&mut number, &events[..written]);
-        let event = (0..TRIES).find_map(|_| {
+        let event = TRIES.into_iter().find_map(|tried| {
             let event = if forming && index < 2 {
-                strike_formation(plan, &past, &mut rng, id.clone())?
+                strike_formation(plan, &past, &mut rng)?
             } else {
-                one(plan, &past, &mut rng, index, count, &id, events)?
+                one(plan, &past, &mut rng, (index, count), tried, events)?
             };
             past.ledger.admit(&event, events).then_some(event)
         });
-        let Some(event) = event else {
-            number -= 1;
-            continue;
-        };
-        past.remember(plan, &event, &mut rng);
-        events.push(event);
+        if let Some(mut event) = event {
+            event.id = free_id(&mut number, &events[..written]);
+            past.remember(plan, &event, &mut rng);
+            events.push(event);
+        }
     }
 }
 
@@ -91,8 +123,12 @@ fn free_id(number: &mut u32, written: &[Event]) -> EventId {
     loop {
         *number += 1;
         let id = if *number < 100 {
-            let digits = [b'e', b'0' + (*number / 10) as u8, b'0' + (*number % 10) as u8];
-            digits.iter().map(|byte| char::from(*byte)).collect()
+            // Faster than formatting, which a tenth of the time went to.
+            let mut id = String::with_capacity(3);
+            id.push('e');
+            id.push(char::from(b'0' + (*number / 10) as u8));
+            id.push(char::from(b'0' + (*number % 10) as u8));
+            id
         } else {
             format!("e{number}")
         };
@@ -102,18 +138,21 @@ fn free_id(number: &mut u32, written: &[Event]) -> EventId {
     }
 }
 
-/// An event by the clock, by another event, or by an observation.
+/// An event by the clock, by another event, or by an observation. Its name is given later.
 fn one(
     plan: &Plan<'_>,
     past: &Past<'_>,
     rng: &mut Rng,
-    index: usize,
-    count: usize,
-    id: &EventId,
+    (index, count): (usize, usize),
+    tried: Try,
     earlier: &[Event],
 ) -> Option<Event> {
-    let follow = past.follow && !earlier.is_empty();
-    let (start, delay, shard) = if follow {
+    let follow = past.follow && !earlier.is_empty() && tried == Try::AsItComes;
+    let (start, delay, shard) = if tried == Try::BehindTheLast {
+        let (last, clear) = past.ledger.last_harm()?;
+        let start = Start::After(vec![earlier[last].id.clone()]);
+        (start, clear.saturating_add(short(rng)), past.last_shard)
+    } else if follow {
         (Start::With(earlier.last()?.id.clone()), short(rng), past.last_shard)
     } else if !earlier.is_empty() && rng.ratio(plan.swarm.anchored, 10) {
         if rng.ratio(plan.swarm.observing, 10) {
@@ -151,7 +190,7 @@ fn one(
         anchor,
         embedded: plan.target == "embedded",
     };
-    let mut action = action(plan, follow, &mut context)?;
+    let mut action = action(plan, follow, tried, &mut context)?;
     if stale
         && !context.embedded
         && let Action::Restart(restart) = &mut action
@@ -162,24 +201,24 @@ fn one(
     }
     let lasts = lasts(plan, &action, rng);
     let within = (!matches!(start, Start::At(_))).then_some(plan.length);
-    Some(Event { id: id.clone(), start, delay, within, action, lasts })
+    Some(Event { id: EventId::new(), start, delay, within, action, lasts })
 }
 
 /// By weight, only faults where one is to follow an operation.
-fn action(plan: &Plan<'_>, fault_only: bool, context: &mut DrawContext<'_>) -> Option<Action> {
-    let mut weights = plan.swarm.weights;
+fn action(plan: &Plan<'_>, fault_only: bool, tried: Try, context: &mut DrawContext<'_>) -> Option<Action> {
+    let mut weights = if tried == Try::Harmless { plan.harmless } else { plan.weights };
     if fault_only {
-        for (weight, info) in weights.iter_mut().zip(ACTIONS) {
+        let mut faults = weights;
+        for (weight, info) in faults.iter_mut().zip(ACTIONS) {
             if info.kind != ActionKind::Fault {
                 *weight = 0;
             }
         }
-        if weights.iter().all(|weight| *weight == 0) {
-            weights = plan.swarm.weights;
+        if faults.iter().any(|weight| *weight > 0) {
+            weights = faults;
         }
     }
-    let index = context.rng.weighted(&weights)?;
-    Action::draw(ACTIONS[index].name, context)
+    Action::draw_at(context.rng.weighted(&weights)?, context)
 }
 
 /// Over the whole time in order, so that a timeline reads from top to bottom, or in a burst with the last.
@@ -213,7 +252,7 @@ fn lasts(plan: &Plan<'_>, action: &Action, rng: &mut Rng) -> Option<Millis> {
     if plan.swarm.deaths && matches!(action, Action::Kill(_)) && rng.ratio(1, 4) {
         return None;
     }
-    let timeout = plan.cluster.node_timeout().0.max(1);
+    let timeout = plan.node_timeout;
     Some(Millis(match rng.below(4) {
         0 => rng.range(20, 500),
         1 | 2 => rng.range(timeout / 2 + 1, timeout * 3),
@@ -255,13 +294,13 @@ fn observation(plan: &Plan<'_>, past: &Past<'_>, rng: &mut Rng) -> Option<(Obser
 
 /// A fault while the cluster forms: there are no roles yet, so nodes are named by number, and all of them come
 /// back, or the cluster would never be healthy.
-fn strike_formation(plan: &Plan<'_>, past: &Past<'_>, rng: &mut Rng, id: EventId) -> Option<Event> {
+fn strike_formation(plan: &Plan<'_>, past: &Past<'_>, rng: &mut Rng) -> Option<Event> {
     let node = first_node(
         plan.cluster,
         *rng.pick(&past.focus),
         rng.below(1 + u64::from(plan.cluster.replicas)) as u16,
     );
-    let on = |name: &str| ACTIONS.iter().zip(plan.swarm.weights).any(|(info, w)| info.name == name && w > 0);
+    let on = |name: &str| ACTIONS.iter().zip(plan.weights).any(|(info, w)| info.name == name && w > 0);
     let lasts = Millis(rng.range(50, 1500));
     let at = Millis(rng.below(2000));
     let choices = [on(Kill::NAME), on(Pause::NAME), on(Restart::NAME)].map(u64::from);
@@ -279,7 +318,14 @@ fn strike_formation(plan: &Plan<'_>, past: &Past<'_>, rng: &mut Rng, id: EventId
             None,
         ),
     };
-    Some(Event { id, start: Start::Forming(at), delay: Millis(0), within: None, action, lasts })
+    Some(Event {
+        id: EventId::new(),
+        start: Start::Forming(at),
+        delay: Millis(0),
+        within: None,
+        action,
+        lasts,
+    })
 }
 
 impl Past<'_> {

@@ -9,13 +9,18 @@
 use super::super::anchors::node_of;
 use super::shard_of;
 use crate::catalogue::{Action, ActionKind, NodeSelector};
-use crate::fault::restart::RestartData;
-use crate::target::operation::AdminCommand;
+use crate::fault::cut::Cut;
+use crate::fault::kill::Kill;
+use crate::fault::pause::Pause;
+use crate::fault::restart::{Restart, RestartData};
+use crate::target::operation::{
+    Admin, AdminCommand, Drain, ForgetAndMeet, RemoveReplica, RollingRestart, ScaleIn,
+};
 use crate::time::Millis;
 use crate::timeline::{Cluster, Event, Start};
 
 /// What a node takes from being started again to being counted on: its boot, its link, its FAIL flag cleared.
-const RECOVERY_MS: u64 = 3000;
+const RECOVERY_MS: u64 = 1500;
 /// What an operation may take to its end.
 const OPERATION_MS_MAX: u64 = 60_000;
 const FOR_EVER: u64 = u64::MAX;
@@ -97,20 +102,16 @@ impl<'a> Ledger<'a> {
         let harm = self.harm(event, placed);
         let mut primaries = self.primaries_peak;
         if let Some(harm) = &harm {
-            let meets = |other: &&Harm| Self::may_meet(harm, other, event, earlier);
-            let met: u16 = self.harms.iter().filter(meets).map(|other| other.primaries).sum();
-            primaries = primaries.max(met + harm.primaries);
-            let every = |shard: Option<u16>| {
-                1 + self
-                    .harms
-                    .iter()
-                    .filter(|other| other.shard.is_none() || shard.is_none() || other.shard == shard)
-                    .filter(meets)
-                    .count()
-            };
-            if every(harm.shard) > usize::from(self.cluster.replicas) {
+            let (mut met_primaries, mut met_members) = (harm.primaries, 1);
+            for other in self.harms.iter().filter(|other| Self::may_meet(harm, other, event, earlier)) {
+                met_primaries += other.primaries;
+                let same = other.shard.is_none() || harm.shard.is_none() || other.shard == harm.shard;
+                met_members += u16::from(same);
+            }
+            if met_members > self.cluster.replicas {
                 return false;
             }
+            primaries = primaries.max(met_primaries);
         }
         let voters = self.cluster.shards.saturating_sub(voteless);
         if primaries > voters.saturating_sub(1) / 2 || voters == 0 {
@@ -121,6 +122,13 @@ impl<'a> Ledger<'a> {
         self.harms.extend(harm);
         self.placed.push(placed);
         true
+    }
+
+    /// The last event whose harm ends, and how long after its end nothing of it is left.
+    pub fn last_harm(&self) -> Option<(usize, Millis)> {
+        let last = self.harms.iter().rev().find(|harm| harm.ends_with_event || harm.to < FOR_EVER)?;
+        let clear = last.to.min(FOR_EVER - 1).saturating_sub(self.placed[last.event].end.0);
+        Some((last.event, Millis(if last.ends_with_event { 0 } else { clear })))
     }
 
     fn place(&self, event: &Event, earlier: &[Event]) -> Placed {
@@ -136,15 +144,15 @@ impl<'a> Ledger<'a> {
             Start::With(anchor) => of(anchor).map_or((Root::Seen(position), (0, 0)), |a| (a.root, a.start)),
             Start::After(anchors) => {
                 // The last of several to end decides; their windows compare only if they share a root.
-                let ends: Vec<Option<Placed>> = anchors.iter().map(|anchor| of(anchor)).collect();
-                match ends.first() {
-                    Some(Some(first)) if ends.iter().all(|p| p.is_some_and(|p| p.root == first.root)) => {
-                        let latest =
-                            |pick: fn(&Placed) -> u64| ends.iter().flatten().map(pick).max().unwrap_or(0);
-                        (first.root, (latest(|p| p.end.0), latest(|p| p.end.1)))
-                    }
-                    _ => (Root::Seen(position), (0, 0)),
-                }
+                let later = |a: (Root, (u64, u64)), b: (Root, (u64, u64))| {
+                    (a.0 == b.0).then_some((a.0, (a.1.0.max(b.1.0), a.1.1.max(b.1.1))))
+                };
+                let mut ends =
+                    anchors.iter().map(|anchor| of(anchor).map(|placed| (placed.root, placed.end)));
+                let first = ends.next().flatten();
+                ends.try_fold(first, |latest, end| Some(later(latest?, end?)))
+                    .flatten()
+                    .unwrap_or((Root::Seen(position), (0, 0)))
             }
             Start::When(_) => (Root::Seen(position), (0, 0)),
         };
@@ -215,6 +223,23 @@ impl<'a> Ledger<'a> {
             matches!(&event.start, Start::After(anchors) if anchors.contains(&earlier[other.event].id));
         !(other.ends_with_event && waits)
     }
+}
+
+/// Whether an action by this name may take a node or a vote away.
+pub(super) fn may_harm(name: &str) -> bool {
+    [
+        Kill::NAME,
+        Pause::NAME,
+        Restart::NAME,
+        Cut::NAME,
+        RemoveReplica::NAME,
+        ForgetAndMeet::NAME,
+        RollingRestart::NAME,
+        Drain::NAME,
+        ScaleIn::NAME,
+        Admin::NAME,
+    ]
+    .contains(&name)
 }
 
 /// A shard without slots has no vote (valkey `src/cluster_legacy.c`, `clusterSendFailoverAuthIfNeeded`).
