@@ -36,6 +36,7 @@ pub const TOP: &[KeyInfo] = &[
     key("checks", "what must hold: `default`, or a list of checks, each a name or a name with its bounds"),
     key("draw", "events that the seed draws"),
     key("timeline", "events as written"),
+    key("repro", "written into repro files: what came of the run; read by `fuzz replay` alone"),
 ];
 
 /// The keys of an event.

@@ -170,6 +170,7 @@ fn top(key: &KeyInfo) -> Value {
         }
         "draw" => record(DrawForm::FIELDS),
         "timeline" => json!({"type": ["array", "null"], "items": {"$ref": "#/$defs/event"}}),
+        "repro" => json!({"type": "object"}),
         _ => String::schema(),
     }
 }
