@@ -15,6 +15,7 @@ pub mod env;
 pub mod fault;
 pub mod history;
 pub mod report;
+pub mod repro;
 pub mod run;
 pub mod spec;
 pub mod target;

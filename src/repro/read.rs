@@ -1,0 +1,197 @@
+//! Reads a repro: strictly, within the limits of the YAML reader, all problems at once.
+
+use super::{FORMAT, Facts, Pins, Repro};
+use crate::catalogue::{Action, CheckSpec};
+use crate::check::Verdict;
+use crate::env::PROFILES;
+use crate::timeline::Timeline;
+use crate::timeline::{GenerateError, generate};
+use crate::yaml::document::{Node, Problems, Value};
+use crate::yaml::fields::{Fields, read_at};
+
+/// How many lines of schedule or findings are read.
+const LINES_MAX: usize = 1000;
+/// How long each of them may be, in bytes.
+const LINE_MAX: usize = 2000;
+
+const KEYS: &[&str] = &[
+    "format",
+    "verdict",
+    "checks",
+    "findings",
+    "timeline_hash",
+    "schedule_hash",
+    "history_hash",
+    "tool",
+    "server",
+    "drawn",
+    "schedule",
+];
+
+/// Server settings that reach beyond the node's own folder, or make it run something.
+const SETTINGS_REFUSED: &[&str] = &[
+    "aclfile",
+    "bind",
+    "daemonize",
+    "dir",
+    "include",
+    "loadmodule",
+    "logfile",
+    "pidfile",
+    "port",
+    "unixsocket",
+];
+
+/// Why a text is no repro that can be run.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ReadError {
+    /// The text has mistakes, and the problems say which.
+    #[error("the file is not a repro")]
+    Problems,
+    #[error("the timeline of this file cannot be had: {0}")]
+    Generate(#[from] GenerateError),
+    #[error(
+        "the file says its timeline has the hash {written}; it has {found}: it was changed by hand, or by a \
+             version that writes it differently. `fuzz run` runs it as it stands"
+    )]
+    Changed { written: String, found: String },
+}
+
+/// The repro that these bytes hold.
+pub fn read(bytes: &[u8], problems: &mut Problems) -> Result<Repro, ReadError> {
+    let tree = crate::yaml::parse(bytes, problems).ok_or(ReadError::Problems)?;
+    let facts = facts(&tree, problems);
+    let spec = crate::spec::parse::parse(bytes, problems);
+    // The same mistake of the text itself is found by both readers.
+    problems.sort();
+    problems.list.dedup();
+    let (Some(facts), Some(spec), false) = (facts, spec, problems.has_errors()) else {
+        return Err(ReadError::Problems);
+    };
+    let mut refuse = |path: &str, text: &str, message: String| {
+        problems.error(Some(tree.span), path, text, message);
+    };
+    if spec.draw.is_some() || !spec.backgrounds.is_empty() {
+        refuse("draw", "draw", "a repro holds what was drawn, and draws nothing itself".into());
+    }
+    if spec.server_binary.is_some() {
+        refuse("", "", "a repro names no file to execute; give it with --server-binary".into());
+    }
+    for (name, value) in &spec.cluster.settings.0 {
+        if !harmless(name, value) {
+            refuse(
+                "cluster.settings",
+                name,
+                format!("a repro may not set `{name}` to `{value}`: it reaches beyond the node's own folder"),
+            );
+        }
+    }
+    for event in &spec.events {
+        if let Action::ConfigChange(change) = &event.action {
+            for (name, text) in crate::yaml::fields::Record::write_fields(change) {
+                if text.contains('/') || SETTINGS_REFUSED.contains(&text.as_str()) {
+                    refuse("timeline", &text, format!("a repro may not change `{name}` to {text}"));
+                }
+            }
+        }
+    }
+    let (Some(seed), Some(target), Some(environment)) = (spec.seed, &spec.target, &spec.environment) else {
+        refuse("", "", "a repro names its `seed`, `target` and `environment`".into());
+        return Err(ReadError::Problems);
+    };
+    let Some(profile) = PROFILES.iter().find(|profile| profile.name == environment) else {
+        refuse("environment", environment, format!("there is no environment `{environment}`"));
+        return Err(ReadError::Problems);
+    };
+    if problems.has_errors() {
+        return Err(ReadError::Problems);
+    }
+    let timeline: Timeline = generate(&spec, seed, target, profile)?;
+    let found = timeline.hash().to_hex().to_string();
+    if found != facts.timeline_hash {
+        return Err(ReadError::Changed { written: facts.timeline_hash, found });
+    }
+    Ok(Repro { timeline, facts })
+}
+
+fn harmless(name: &str, value: &str) -> bool {
+    !SETTINGS_REFUSED.contains(&name)
+        && !name.starts_with("tls-")
+        && !value.contains('/')
+        && !value.contains("..")
+}
+
+fn facts(tree: &Node, problems: &mut Problems) -> Option<Facts> {
+    let Value::Map(pairs) = &tree.value else {
+        problems.error(Some(tree.span), "", &tree.as_written(), "a repro is a mapping");
+        return None;
+    };
+    let Some((_, node)) = pairs.iter().find(|(key, _)| key.text == "repro") else {
+        problems
+            .error(Some(tree.span), "", "", "the key `repro` is missing: this is no repro file")
+            .hint("`fuzz run` runs a scenario; a failing run saves a repro");
+        return None;
+    };
+    let mut fields = Fields::open(node, "repro", problems)?;
+    let format = fields.required::<u64>("format");
+    let verdict = fields.required::<Verdict>("verdict");
+    let checks = fields.required::<Vec<String>>("checks");
+    let findings = fields.optional::<Vec<String>>("findings").unwrap_or_default();
+    let timeline_hash = fields.required::<String>("timeline_hash");
+    let schedule_hash = fields.optional::<String>("schedule_hash").unwrap_or_default();
+    let history_hash = fields.optional::<String>("history_hash").unwrap_or_default();
+    let tool = fields.required::<String>("tool");
+    let server = fields.optional::<String>("server").unwrap_or_default();
+    let drawn = fields.take("drawn").and_then(|node| pins(node, fields.problems));
+    let schedule = fields.optional::<Vec<String>>("schedule").unwrap_or_default();
+    if format.is_some_and(|format| format != FORMAT) {
+        let found = format.unwrap_or_default();
+        fields
+            .problems
+            .error(
+                Some(node.span),
+                "repro.format",
+                &found.to_string(),
+                format!("this build reads repros of format {FORMAT}, not {found}"),
+            )
+            .hint("use the version of the tool that wrote it; the comment at the top names it");
+    }
+    for name in checks.iter().flatten().filter(|name| !CheckSpec::NAMES.contains(&name.as_str())) {
+        fields.problems.error(Some(node.span), "repro.checks", name, format!("there is no check `{name}`"));
+    }
+    for (name, lines) in [("findings", &findings), ("schedule", &schedule)] {
+        if lines.len() > LINES_MAX || lines.iter().any(|line| line.len() > LINE_MAX) {
+            fields.problems.error(
+                Some(node.span),
+                &format!("repro.{name}"),
+                name,
+                format!("at most {LINES_MAX} lines of at most {LINE_MAX} bytes are read"),
+            );
+        }
+    }
+    fields.finish(KEYS);
+    format?;
+    Some(Facts {
+        verdict: verdict?,
+        checks: checks?,
+        findings,
+        timeline_hash: timeline_hash?,
+        schedule_hash,
+        history_hash,
+        schedule,
+        tool: tool?,
+        server,
+        drawn,
+    })
+}
+
+fn pins(node: &Node, problems: &mut Problems) -> Option<Pins> {
+    let mut fields = Fields::open(node, "repro.drawn", problems)?;
+    let mut number = |name: &str| {
+        let node = fields.take(name)?;
+        read_at::<u16>(node, &format!("repro.drawn.{name}"), fields.problems)
+    };
+    let pins = Pins { shards: number("shards"), replicas: number("replicas") };
+    fields.finish(&["shards", "replicas"]);
+    Some(pins)
+}

@@ -1,0 +1,86 @@
+//! What is written reads back, and what a stranger may have put in is refused.
+
+use super::{Facts, Pins, ReadError, Repro, read};
+use crate::check::Verdict;
+use crate::entropy::Seed;
+use crate::env::PROCESSES;
+use crate::timeline::generate;
+use crate::yaml::document::Problems;
+
+const SCENARIO: &str = "fuzz: 1
+name: a name
+cluster: {shards: 3, replicas: 1, settings: {cluster-node-timeout: 1000}}
+timeline:
+  - {at: 2s, do: {kill: {node: shard-1-primary}}, for: 3s}
+  - {with: e1, delay: 100ms, do: {failover: {shard: 2}}}
+checks: [slot_coverage, {convergence_time: {within: 20s}}]
+";
+
+fn repro() -> Repro {
+    let mut problems = Problems::default();
+    let spec = crate::spec::parse::parse(SCENARIO.as_bytes(), &mut problems)
+        .unwrap_or_else(|| panic!("{problems:#?}"));
+    let timeline = generate(&spec, Seed(1009), "valkey", &PROCESSES).expect("it offers all of it");
+    let facts = Facts {
+        verdict: Verdict::Fail,
+        checks: vec!["slot_coverage".into(), "topology".into()],
+        findings: vec!["slot_coverage: \"a\": b # c".into()],
+        timeline_hash: timeline.hash().to_hex().to_string(),
+        schedule_hash: "0123".into(),
+        history_hash: "4567".into(),
+        schedule: vec!["e1 applied node-2".into(), "e2 failed node-4".into()],
+        tool: "0.1.0".into(),
+        server: "valkey-server 8.0.1".into(),
+        drawn: Some(Pins { shards: Some(3), replicas: None }),
+    };
+    Repro { timeline, facts }
+}
+
+fn refused(text: &str) -> (ReadError, String) {
+    let mut problems = Problems::default();
+    let error = read(text.as_bytes(), &mut problems).expect_err("it is not to be read");
+    (error, problems.list.iter().map(|problem| format!("{}\n", problem.message)).collect())
+}
+
+#[test]
+fn a_repro_reads_back_and_a_scenario_too() {
+    let repro = repro();
+    let text = repro.to_yaml();
+    let mut problems = Problems::default();
+    let found =
+        read(text.as_bytes(), &mut problems).unwrap_or_else(|error| panic!("{error}\n{problems:#?}\n{text}"));
+    assert_eq!(found, repro);
+    assert_eq!(found.to_yaml(), text);
+    assert!(crate::spec::parse::parse(text.as_bytes(), &mut problems).is_some(), "`fuzz run` reads it");
+    assert_eq!(repro.file_name(), "slot_coverage-valkey-1009.yaml");
+}
+
+#[test]
+fn a_changed_timeline_is_noticed() {
+    let text = repro().to_yaml().replace("at: 2s", "at: 3s");
+    assert!(matches!(refused(&text).0, ReadError::Changed { .. }));
+}
+
+#[test]
+fn strangers_name_no_file_and_no_module() {
+    for (from, to, message) in [
+        ("cluster-node-timeout: 1000", "loadmodule: evil", "reaches beyond"),
+        ("cluster-node-timeout: 1000", "dbfilename: \"../../x\"", "reaches beyond"),
+        ("  checks: [slot_coverage", "  checks: [no_such_check", "there is no check `no_such_check`"),
+        ("  format: 1", "  format: 2", "format 1, not 2"),
+        ("  tool: ", "  command: rm\n  tool: ", "unknown key `command`"),
+        ("repro:", "repor:", "unknown key `repor`"),
+        ("seed: 1009\n", "", "names its `seed`"),
+        ("environment: processes", "environment: nowhere", "nowhere"),
+    ] {
+        let (error, told) = refused(&repro().to_yaml().replace(from, to));
+        assert!(told.contains(message), "{from} -> {to}: {error}: {told}");
+    }
+}
+
+#[test]
+fn what_is_no_repro_says_so() {
+    assert!(refused(SCENARIO).1.contains("this is no repro file"));
+    assert!(refused("[]").1.contains("a repro is a mapping"));
+    assert!(matches!(refused("").0, ReadError::Problems));
+}

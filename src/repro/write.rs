@@ -1,0 +1,70 @@
+//! A repro as text.
+
+use super::{FORMAT, Repro};
+use crate::yaml::fields::{Field, quote};
+use std::fmt::Write as _;
+
+impl Repro {
+    /// What broke and how to bring it back for people, then the timeline and the facts for `fuzz replay`.
+    pub fn to_yaml(&self) -> String {
+        let (timeline, facts) = (&self.timeline, &self.facts);
+        let mut out = String::new();
+        let mut comment = |text: &str| {
+            for line in text.lines() {
+                writeln!(out, "# {}", printable(line)).expect("a string takes all");
+            }
+        };
+        comment(&format!("{}: {}", facts.verdict, facts.checks.join(", ")));
+        facts.findings.iter().for_each(|finding| comment(&format!("  {finding}")));
+        comment(&format!(
+            "Seed {} on {} in {}{}.",
+            timeline.seed,
+            timeline.target,
+            timeline.environment,
+            if facts.server.is_empty() { String::new() } else { format!(", {}", facts.server) }
+        ));
+        comment(&format!(
+            "Made by seedfault {}, generator {}, catalogue {}, profile {}.",
+            facts.tool, timeline.generator, timeline.catalogue, timeline.profile
+        ));
+        comment("`fuzz replay` of this file runs it again and compares; `fuzz run` of it just runs it.");
+        out.push_str(&timeline.to_yaml());
+        out.push_str("repro:\n");
+        let mut line =
+            |key: &str, value: String| writeln!(out, "  {key}: {value}").expect("a string takes all");
+        line("format", FORMAT.to_string());
+        line("verdict", facts.verdict.write());
+        line("checks", facts.checks.write());
+        line("findings", facts.findings.iter().map(|f| printable(f)).collect::<Vec<_>>().write());
+        line("timeline_hash", quoted(&facts.timeline_hash));
+        line("schedule_hash", quoted(&facts.schedule_hash));
+        line("history_hash", quoted(&facts.history_hash));
+        line("tool", quote(&facts.tool));
+        line("server", quote(&facts.server));
+        if let Some(pins) = &facts.drawn {
+            let pin = |name: &str, value: Option<u16>| value.map(|value| format!("{name}: {value}"));
+            let fields: Vec<String> =
+                [pin("shards", pins.shards), pin("replicas", pins.replicas)].into_iter().flatten().collect();
+            line("drawn", format!("{{{}}}", fields.join(", ")));
+        }
+        if facts.schedule.is_empty() {
+            line("schedule", "[]".into());
+        } else {
+            out.push_str("  schedule:\n");
+            for entry in &facts.schedule {
+                writeln!(out, "    - {}", quoted(entry)).expect("a string takes all");
+            }
+        }
+        out
+    }
+}
+
+/// Always in quotes: a hash of digits alone would read as a number.
+fn quoted(text: &str) -> String {
+    serde_json::Value::from(text).to_string()
+}
+
+/// Without control characters, which a comment cannot hold.
+fn printable(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
