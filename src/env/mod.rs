@@ -124,7 +124,8 @@ pub struct LinkRule {
 /// What an actor asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Effect {
-    /// Open a connection to a node's client port. Answered by `Opened` or `Closed`.
+    /// Open a connection to a node's client port. Answered by `Opened` or `Closed`. What is sent before it is open
+    /// goes out once it is.
     Open(ConnId, NodeId),
     Send(ConnId, Vec<u8>),
     /// Close it; no further input comes from it.

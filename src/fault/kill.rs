@@ -7,6 +7,20 @@ crate::word! {
     pub enum Signal { Kill = "KILL", Term = "TERM", Int = "INT", Abrt = "ABRT", Segv = "SEGV", Hup = "HUP" }
 }
 
+impl Signal {
+    /// Its number on Linux.
+    pub const fn number(self) -> i32 {
+        match self {
+            Self::Hup => 1,
+            Self::Int => 2,
+            Self::Abrt => 6,
+            Self::Kill => 9,
+            Self::Segv => 11,
+            Self::Term => 15,
+        }
+    }
+}
+
 crate::record! {
     pub struct Kill {
         /// the node that gets the signal

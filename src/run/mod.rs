@@ -1,12 +1,20 @@
 //! Carrying a timeline out: the executor, its clients and probes, and the record of all they saw.
 
+pub mod client;
 pub mod event;
+pub mod execute;
+pub mod look;
 pub mod operation;
+pub mod plan;
+pub mod probe;
 pub mod record;
 pub mod request;
 pub mod resolve;
 pub mod resp;
+pub mod settle;
+pub mod strike;
 pub mod task;
 pub mod tell;
 pub mod view;
+pub mod workload;
 pub mod world;

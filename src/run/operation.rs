@@ -7,7 +7,9 @@ use super::task::{CallError, Conn, Io, Local};
 use super::world::{ACL_USER, PASSWORD, Shared};
 use crate::catalogue::{Action, NodeSelector};
 use crate::entropy::Entropy;
-use crate::env::{NodeId, NodeSpec};
+use crate::env::{EnvError, Evidence, NodeAction, NodeId, NodeSpec};
+use crate::fault::kill::Signal;
+use crate::fault::restart::RestartData;
 use crate::time::{Micros, Millis};
 use crate::timeline::Timeline;
 use std::cell::RefCell;
@@ -24,6 +26,8 @@ pub trait Target {
     fn form(&self, op: OpIo) -> Local<Status>;
     /// Carries an operation out.
     fn operation(&self, action: &Action, op: OpIo) -> Local<Status>;
+    /// Brings a node that lost its id back in: its ghost is forgotten, it is met and follows its shard's primary.
+    fn rejoin(&self, op: OpIo, node: NodeId, old_id: Option<String>) -> Local<Status>;
     /// Whether a line of a node's log is worth keeping in the record.
     fn log_matters(&self, line: &str) -> bool;
 }
@@ -83,6 +87,31 @@ impl OpIo {
     pub fn address(&self, node: NodeId) -> Result<(String, u16), String> {
         let world = self.world.borrow();
         world.nodes.get(&node).and_then(|n| n.address.clone()).ok_or_else(|| format!("{node} has no address"))
+    }
+
+    /// Sends a signal in the event's name, so that the exit that follows is not taken for a crash.
+    pub async fn signal(&self, node: NodeId, signal: Signal) -> Result<Evidence, EnvError> {
+        self.world.borrow_mut().announce(node, &self.event, signal);
+        self.io.node(node, NodeAction::Signal(signal)).await
+    }
+    /// Waits until a process is gone.
+    pub async fn gone(&self, node: NodeId, within: Millis) -> bool {
+        let up = || !self.world.borrow().nodes.get(&node).is_some_and(|n| n.up);
+        self.io.wait_for(self.io.after(within), Millis(10), up).await
+    }
+    /// Starts a process again, once the old one is gone.
+    pub async fn start(&self, node: NodeId, data: RestartData) -> Result<Evidence, EnvError> {
+        let evidence = self.io.node(node, NodeAction::Start(data)).await?;
+        let mut world = self.world.borrow_mut();
+        if let Some(state) = world.nodes.get_mut(&node) {
+            state.left_dead = false;
+        }
+        if data != RestartData::Kept
+            && let Some(life) = world.lives.iter_mut().rev().find(|life| life.node == node)
+        {
+            life.stale = Some(data.to_string());
+        }
+        Ok(evidence)
     }
 
     /// An authenticated connection.

@@ -2,14 +2,16 @@
 //!
 //! One thread owns it all; nothing is held across a wait.
 
-use super::record::{Applied, Life, LogLine};
+use super::record::{Applied, Last, Life, LogLine, Record};
 use super::view::ClusterView;
 use crate::entropy::Entropy;
-use crate::env::{NodeId, NodeSpec};
+use crate::env::{LinkRule, NodeId, NodeSpec};
+use crate::fault::kill::Signal;
 use crate::history::{Operation, Stamp};
 use crate::time::{Micros, Millis};
 use crate::timeline::{Role, Timeline};
 use std::cell::RefCell;
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
@@ -62,8 +64,10 @@ pub struct World {
     pub log_lines: Vec<LogLine>,
     pub applied: Vec<Applied>,
     pub stretches: Vec<(Micros, Millis)>,
-    /// Nodes whose death or pause an event has announced, so that an exit is not taken for a crash.
-    pub ended_by: BTreeMap<NodeId, BTreeSet<String>>,
+    /// Rules in force on the link from one node to another, by the event that made them.
+    pub links: BTreeMap<(NodeId, NodeId), BTreeMap<String, LinkRule>>,
+    /// Events that hold a node paused.
+    pub paused_by: BTreeMap<NodeId, BTreeSet<String>>,
     /// Lines for people, passed on as notes.
     pub notes: Vec<String>,
     /// Extra load that operations asked for: clients still to be started.
@@ -92,7 +96,8 @@ impl World {
             log_lines: Vec::new(),
             applied: Vec::new(),
             stretches: Vec::new(),
-            ended_by: BTreeMap::new(),
+            links: BTreeMap::new(),
+            paused_by: BTreeMap::new(),
             notes: Vec::new(),
             bursts: Vec::new(),
         }
@@ -128,6 +133,14 @@ impl World {
         };
         self.nodes.insert(node, state);
         node
+    }
+
+    /// Notes that an event is about to send a signal.
+    pub fn announce(&mut self, node: NodeId, event: &str, signal: Signal) {
+        if let Some(life) = self.lives.iter_mut().rev().find(|life| life.node == node && life.ended.is_none())
+        {
+            life.signalled.push((event.into(), signal.number()));
+        }
     }
 
     /// Nodes that run, are not paused and belong to the cluster, by number.
@@ -168,9 +181,34 @@ impl World {
         self.timeline.cluster.password.then_some(PASSWORD)
     }
 
+    /// The record of all that has been seen so far.
+    pub fn record(&self, last: Option<Last>) -> Record {
+        Record {
+            timeline: self.timeline.clone(),
+            healthy_at: self.healthy_at.unwrap_or(self.now),
+            healed_at: self.now,
+            load_stopped_at: self
+                .history
+                .iter()
+                .map(|operation| operation.complete.logical)
+                .max()
+                .unwrap_or(self.now),
+            applied: self.applied.clone(),
+            history: self.history.clone(),
+            operations_skipped: self.operations_skipped,
+            views: self.views.clone(),
+            last,
+            lives: self.lives.clone(),
+            log_lines: self.log_lines.clone(),
+            stretches: self.stretches.clone(),
+            ended_early: None,
+        }
+    }
+
     /// Takes a new view in: ids, roles, shards and primaries follow it.
     pub fn learn(&mut self, view: ClusterView) {
-        let mut best: BTreeMap<u16, (u64, bool, std::cmp::Reverse<NodeId>)> = BTreeMap::new();
+        // By shard: the claim with slots before one without, then the higher epoch, then the lower number.
+        let mut best: BTreeMap<u16, (bool, u64, Reverse<NodeId>)> = BTreeMap::new();
         let mut follows: Vec<(NodeId, String)> = Vec::new();
         for (node, report) in view.answered() {
             let Some(state) = self.nodes.get_mut(&node) else { continue };
@@ -180,21 +218,17 @@ impl World {
             match (&me.primary, me.role) {
                 (Some(primary), Role::Replica) => follows.push((node, primary.clone())),
                 (_, Role::Primary) if !state.removed => {
-                    let claim = (me.config_epoch, !me.slots.is_empty(), std::cmp::Reverse(node));
-                    let key = (claim.1, claim.0, claim.2);
-                    let entry = best.entry(state.shard).or_insert((key.1, key.0, key.2));
-                    if (key.0, key.1, key.2) > (entry.1, entry.0, entry.2) {
-                        *entry = (key.1, key.0, key.2);
-                    }
+                    let claim = (!me.slots.is_empty(), me.config_epoch, Reverse(node));
+                    let held = best.entry(state.shard).or_insert(claim);
+                    *held = (*held).max(claim);
                 }
                 _ => {}
             }
         }
-        for (shard, (epoch, slots, node)) in best {
-            let _ = epoch;
-            // A node that lost its slots does not displace the last known primary of the shard.
-            if slots || !self.primaries.contains_key(&shard) {
-                self.primaries.insert(shard, node.0);
+        for (shard, (has_slots, _, Reverse(node))) in best {
+            // A node without slots does not displace the last known primary of the shard.
+            if has_slots || !self.primaries.contains_key(&shard) {
+                self.primaries.insert(shard, node);
             }
         }
         for (node, primary) in follows {

@@ -1,0 +1,316 @@
+//! Faults in force: what a fault asks of the environment, how long it holds, and how it is undone.
+//!
+//! Every wait has a bound, every heal is verified by the environment's answer and recorded as a step.
+
+use super::operation::{OpIo, Target};
+use super::record::Status;
+use super::resolve;
+use crate::catalogue::{Action, NodeSelector};
+use crate::env::{LinkRule, NodeAction, NodeId};
+use crate::fault::cut::Cut;
+use crate::fault::kill::{Kill, Signal};
+use crate::fault::restart::{Restart, RestartData};
+use crate::time::Millis;
+use std::cell::Cell;
+use std::rc::Rc;
+
+/// How long a process may take to go after a signal that lets it save: Redis waits for replicas up to
+/// `shutdown-timeout`, 10 s.
+const GONE_WITHIN: Millis = Millis(15_000);
+
+/// What ends a fault: its time, or the end of the safety phase.
+#[derive(Clone, Debug)]
+pub struct Ending {
+    pub lasts: Option<Millis>,
+    /// Set when the safety phase ends.
+    pub heal: Rc<Cell<bool>>,
+}
+
+impl Ending {
+    async fn wait(&self, op: &OpIo) {
+        match self.lasts {
+            Some(lasts) => op.io.sleep(lasts).await,
+            None => {
+                let heal = self.heal.clone();
+                op.io.wait_for(crate::time::Micros::MAX, Millis(50), move || heal.get()).await;
+            }
+        }
+    }
+}
+
+/// Applies a fault and sees it to its end.
+pub async fn strike(action: Action, op: OpIo, ending: Ending, target: Rc<dyn Target>) -> Status {
+    let outcome = match &action {
+        Action::Kill(kill) => strike_kill(kill, &op, &ending).await,
+        Action::Pause(pause) => strike_pause(&pause.node, &op, &ending).await,
+        Action::Restart(restart) => strike_restart(restart, &op, target).await,
+        Action::Cut(cut) => strike_cut(cut, &op, &ending).await,
+        Action::Lossy(lossy) => {
+            let rule = LinkRule {
+                lose: lossy.lose,
+                duplicate: lossy.duplicate,
+                reorder: lossy.reorder,
+                ..LinkRule::default()
+            };
+            strike_links(&lossy.node, rule, &op, &ending).await
+        }
+        Action::Slow(slow) => {
+            let rule = LinkRule { delay: slow.delay, jitter: slow.jitter, ..LinkRule::default() };
+            strike_links(&slow.node, rule, &op, &ending).await
+        }
+        Action::ClockSkew(skew) => {
+            let action = NodeAction::Clock { ahead: skew.ahead, rate: skew.rate };
+            strike_clock(&skew.node, action, &op, &ending).await
+        }
+        other => Err(Status::Failed(format!("`{}` is no fault", other.name()))),
+    };
+    outcome.err().unwrap_or(Status::Applied)
+}
+
+fn skipped(why: String) -> Status {
+    Status::Skipped(why)
+}
+
+fn failed(why: impl std::fmt::Display) -> Status {
+    Status::Failed(why.to_string())
+}
+
+fn up(op: &OpIo, node: NodeId) -> bool {
+    op.world.borrow().nodes.get(&node).is_some_and(|state| state.up)
+}
+
+async fn strike_kill(kill: &Kill, op: &OpIo, ending: &Ending) -> Result<(), Status> {
+    let nodes = {
+        let world = op.world.borrow();
+        let spares = |node: NodeId| {
+            !kill.spare_shard
+                || world.shard_of(node).is_some_and(|shard| {
+                    world
+                        .live()
+                        .into_iter()
+                        .any(|other| other != node && world.shard_of(other) == Some(shard))
+                })
+        };
+        resolve::select_from(&kill.node, &world, &op.entropy, spares).map_err(skipped)?
+    };
+    nodes.iter().for_each(|node| op.resolved(*node));
+    let alive: Vec<NodeId> = nodes.iter().copied().filter(|node| up(op, *node)).collect();
+    if alive.is_empty() {
+        return Err(skipped(format!("{} is not running", names(&nodes))));
+    }
+    for node in &alive {
+        op.signal(*node, kill.signal).await.map_err(failed)?;
+        op.step(format!("SIG{} to {node}", kill.signal));
+        if ending.lasts.is_none()
+            && let Some(state) = op.world.borrow_mut().nodes.get_mut(node)
+        {
+            state.left_dead = true;
+        }
+    }
+    if ending.lasts.is_none() {
+        return Ok(());
+    }
+    ending.wait(op).await;
+    for node in alive {
+        if !up(op, node) || end(op, node).await {
+            op.start(node, RestartData::Kept).await.map_err(failed)?;
+            op.step(format!("{node} started again with its data"));
+        } else {
+            return Err(failed(format!("{node} did not end")));
+        }
+    }
+    Ok(())
+}
+
+/// Waits until a process that got a signal is gone; kills it past the bound. False if even that did not help.
+async fn end(op: &OpIo, node: NodeId) -> bool {
+    if op.gone(node, GONE_WITHIN).await {
+        return true;
+    }
+    op.step(format!("{node} did not end within {GONE_WITHIN}: SIGKILL"));
+    op.signal(node, Signal::Kill).await.is_ok() && op.gone(node, GONE_WITHIN).await
+}
+
+async fn strike_pause(selector: &NodeSelector, op: &OpIo, ending: &Ending) -> Result<(), Status> {
+    let nodes = op.select(selector).map_err(skipped)?;
+    nodes.iter().for_each(|node| op.resolved(*node));
+    let alive: Vec<NodeId> = nodes.iter().copied().filter(|node| up(op, *node)).collect();
+    if alive.is_empty() {
+        return Err(skipped(format!("{} is not running", names(&nodes))));
+    }
+    for node in &alive {
+        op.io.node(*node, NodeAction::Pause).await.map_err(failed)?;
+        let mut world = op.world.borrow_mut();
+        world.paused_by.entry(*node).or_default().insert(op.event.clone());
+        let now = op.io.now();
+        if let Some(state) = world.nodes.get_mut(node) {
+            state.paused = true;
+        }
+        if let Some(life) = world.lives.iter_mut().rev().find(|life| life.node == *node) {
+            life.paused.push((now, None));
+        }
+        drop(world);
+        op.step(format!("{node} stopped"));
+    }
+    ending.wait(op).await;
+    for node in alive {
+        let last = {
+            let mut world = op.world.borrow_mut();
+            let holders = world.paused_by.entry(node).or_default();
+            holders.remove(&op.event);
+            holders.is_empty()
+        };
+        if !last || !up(op, node) {
+            continue;
+        }
+        op.io.node(node, NodeAction::Resume).await.map_err(failed)?;
+        let now = op.io.now();
+        let mut world = op.world.borrow_mut();
+        if let Some(state) = world.nodes.get_mut(&node) {
+            state.paused = false;
+        }
+        if let Some(life) = world.lives.iter_mut().rev().find(|life| life.node == node) {
+            life.paused.iter_mut().filter(|(_, end)| end.is_none()).for_each(|(_, end)| *end = Some(now));
+        }
+        drop(world);
+        op.step(format!("{node} goes on"));
+    }
+    Ok(())
+}
+
+async fn strike_restart(restart: &Restart, op: &OpIo, target: Rc<dyn Target>) -> Result<(), Status> {
+    let nodes = op.select(&restart.node).map_err(skipped)?;
+    nodes.iter().for_each(|node| op.resolved(*node));
+    for node in nodes {
+        if up(op, node) {
+            op.signal(node, restart.signal).await.map_err(failed)?;
+            op.step(format!("SIG{} to {node}", restart.signal));
+            if !end(op, node).await {
+                return Err(failed(format!("{node} did not end")));
+            }
+        }
+        op.io.sleep(restart.down).await;
+        if up(op, node) {
+            return Err(skipped(format!("another event started {node} meanwhile")));
+        }
+        let old_id = op.id(node).ok();
+        op.start(node, restart.data).await.map_err(failed)?;
+        op.step(format!("{node} started again, data {}", restart.data));
+        if restart.data == RestartData::Wiped {
+            match target.rejoin(op.clone(), node, old_id).await {
+                Status::Applied => {}
+                other => return Err(other),
+            }
+        }
+    }
+    Ok(())
+}
+
+async fn strike_cut(cut: &Cut, op: &OpIo, ending: &Ending) -> Result<(), Status> {
+    let nodes = op.select(&cut.node).map_err(skipped)?;
+    let others = match &cut.from {
+        Some(selector) => op.select(selector).map_err(skipped)?,
+        None => op.world.borrow().nodes.values().filter(|n| !n.removed).map(|n| n.node).collect(),
+    };
+    let rule = LinkRule { cut: true, ..LinkRule::default() };
+    let mut pairs = Vec::new();
+    for node in &nodes {
+        op.resolved(*node);
+        for other in others.iter().filter(|other| !nodes.contains(other)) {
+            pairs.push((*node, *other));
+            if !cut.one_way {
+                pairs.push((*other, *node));
+            }
+        }
+    }
+    hold_links(&pairs, rule, op, ending).await
+}
+
+async fn strike_links(
+    selector: &NodeSelector,
+    rule: LinkRule,
+    op: &OpIo,
+    ending: &Ending,
+) -> Result<(), Status> {
+    let nodes = op.select(selector).map_err(skipped)?;
+    let all: Vec<NodeId> = op.world.borrow().nodes.values().filter(|n| !n.removed).map(|n| n.node).collect();
+    let mut pairs = Vec::new();
+    for node in &nodes {
+        op.resolved(*node);
+        for other in all.iter().filter(|other| *other != node) {
+            pairs.push((*node, *other));
+            pairs.push((*other, *node));
+        }
+    }
+    hold_links(&pairs, rule, op, ending).await
+}
+
+/// Puts a rule on links until the fault ends. Faults that overlap on a link add up.
+async fn hold_links(
+    pairs: &[(NodeId, NodeId)],
+    rule: LinkRule,
+    op: &OpIo,
+    ending: &Ending,
+) -> Result<(), Status> {
+    if pairs.is_empty() {
+        return Err(skipped("there is no link to act on".into()));
+    }
+    for (from, to) in pairs {
+        op.world.borrow_mut().links.entry((*from, *to)).or_default().insert(op.event.clone(), rule);
+        let sum = sum_of(op, *from, *to);
+        op.io.link(*from, *to, sum).await.map_err(failed)?;
+    }
+    op.step(format!("{} directed links under the rule", pairs.len()));
+    ending.wait(op).await;
+    for (from, to) in pairs {
+        if let Some(rules) = op.world.borrow_mut().links.get_mut(&(*from, *to)) {
+            rules.remove(&op.event);
+        }
+        let sum = sum_of(op, *from, *to);
+        op.io.link(*from, *to, sum).await.map_err(failed)?;
+    }
+    op.step("links healed");
+    Ok(())
+}
+
+fn sum_of(op: &OpIo, from: NodeId, to: NodeId) -> LinkRule {
+    let world = op.world.borrow();
+    let rules = world
+        .links
+        .get(&(from, to))
+        .map(|rules| rules.values().copied().collect::<Vec<_>>())
+        .unwrap_or_default();
+    rules.into_iter().fold(LinkRule::default(), |sum, rule| LinkRule {
+        cut: sum.cut || rule.cut,
+        delay: sum.delay.saturating_add(rule.delay),
+        jitter: sum.jitter.saturating_add(rule.jitter),
+        lose: sum.lose.max(rule.lose),
+        duplicate: sum.duplicate.max(rule.duplicate),
+        reorder: sum.reorder.max(rule.reorder),
+    })
+}
+
+async fn strike_clock(
+    selector: &NodeSelector,
+    action: NodeAction,
+    op: &OpIo,
+    ending: &Ending,
+) -> Result<(), Status> {
+    let nodes = op.select(selector).map_err(skipped)?;
+    for node in &nodes {
+        op.resolved(*node);
+        op.io.node(*node, action.clone()).await.map_err(failed)?;
+        op.step(format!("the clock of {node} is wrong"));
+    }
+    ending.wait(op).await;
+    for node in nodes {
+        // A clock does not jump back; it runs at its rate again.
+        op.io.node(node, NodeAction::Clock { ahead: Millis(0), rate: 100 }).await.map_err(failed)?;
+        op.step(format!("the clock of {node} runs at its rate again"));
+    }
+    Ok(())
+}
+
+fn names(nodes: &[NodeId]) -> String {
+    nodes.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}
