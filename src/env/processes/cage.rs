@@ -2,7 +2,7 @@
 //!
 //! The kernel kills a node when the thread that started it dies (`PR_SET_PDEATHSIG`), but not what the node had
 //! started: the server behind a wrapper script that does not `exec` would live on. When process 1 of a PID
-//! namespace dies, the kernel kills everything inside (pid_namespaces(7)), so the run's process makes itself
+//! namespace dies, the kernel kills everything inside (`pid_namespaces(7)`), so the run's process makes itself
 //! one, as root or through a user namespace, and is itself killed when its parent dies. Where the machine
 //! forbids that, orphans at least come to us (`PR_SET_CHILD_SUBREAPER`), and what a `kill -9` of everything
 //! leaves is for [`super::heals::sweep`].
@@ -23,6 +23,8 @@ use nix::unistd::{ForkResult, Pid, fork, getegid, geteuid, pipe};
 use std::fs;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::process::CommandExt;
+use std::process::Command;
 
 /// How the run's process holds what it starts.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -202,13 +204,30 @@ fn requests_to_stop() -> SigSet {
     [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP].into_iter().collect()
 }
 
+/// The kernel kills what the command starts when the thread that started it ends, however that comes about: to
+/// be asked for every process of the tool and every node, and from a thread that lives as long as the run.
+///
+/// Between fork
+/// and this call the parent may have died already; then the process ends before it becomes a server.
+pub fn die_with_us(command: &mut Command) {
+    let parent = Pid::this();
+    let ask = move || {
+        nix::sys::prctl::set_pdeathsig(Signal::SIGKILL)?;
+        if Pid::parent() == parent { Ok(()) } else { Err(io::Error::from(Errno::ECHILD)) }
+    };
+    #[expect(unsafe_code, reason = "the closure makes two system calls and allocates nothing")]
+    unsafe {
+        command.pre_exec(ask);
+    }
+}
+
 /// A descriptor that becomes readable when the user asks to stop (Ctrl-C, `TERM`, a lost terminal), for
 /// [`super::Options::interrupt`]. From here on these signals do nothing else.
 pub fn interrupts() -> io::Result<OwnedFd> {
     let signals = requests_to_stop();
     signals.thread_block()?;
     let flags = SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK;
-    Ok(SignalFd::with_flags(&signals, flags)?.as_fd().try_clone_to_owned()?)
+    SignalFd::with_flags(&signals, flags)?.as_fd().try_clone_to_owned()
 }
 
 fn hung_up(reader: &OwnedFd) -> bool {

@@ -3,6 +3,7 @@
 //! Actions are attempts: each is called again, with how long it has waited, until it is in force or has failed,
 //! so that nothing here ever blocks. What is answered was read back from the kernel.
 
+use super::cage::die_with_us;
 use super::folder::{EXIT, Folder, LOG};
 use super::heals::{Heal, Heals, kill_family};
 use super::ports;
@@ -271,20 +272,6 @@ impl Node {
 
     pub fn path(&self) -> &Path {
         &self.folder.path
-    }
-}
-
-/// The kernel kills the process when the thread that started it ends, however that comes about. Between fork
-/// and this call the parent may have died already; then the process ends before it becomes a server.
-fn die_with_us(command: &mut Command) {
-    let parent = Pid::this();
-    let ask = move || {
-        nix::sys::prctl::set_pdeathsig(Signal::SIGKILL)?;
-        if Pid::parent() == parent { Ok(()) } else { Err(io::Error::from(Errno::ECHILD)) }
-    };
-    #[expect(unsafe_code, reason = "the closure makes two system calls and allocates nothing")]
-    unsafe {
-        command.pre_exec(ask);
     }
 }
 

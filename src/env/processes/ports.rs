@@ -52,7 +52,7 @@ impl Ports {
     }
 
     fn at(base: u16) -> Result<Self, String> {
-        if base < WISH_MIN || base > u16::MAX - BUS - BLOCK {
+        if !(WISH_MIN..=u16::MAX - BUS - BLOCK).contains(&base) {
             return Err(format!("it must lie between {WISH_MIN} and {}", u16::MAX - BUS - BLOCK));
         }
         let last = base + (BLOCK - 1);
