@@ -35,6 +35,9 @@ impl<T: Copy> Spread<T> {
 /// The version of the native form that this build reads.
 pub const FORM: u32 = 1;
 
+/// What `fuzz --seed N` runs: the built-in scenario, `dsl/default.yaml`.
+pub const DEFAULT: &str = include_str!("../../dsl/default.yaml");
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Spec {
     pub name: Option<String>,

@@ -48,6 +48,11 @@ pub fn schema() -> Value {
     })
 }
 
+/// The schema as `dsl/schema.json` holds it.
+pub fn schema_text() -> String {
+    format!("{:#}\n", schema())
+}
+
 /// The schema of a group of fields.
 pub fn record(fields: &[FieldInfo]) -> Value {
     let properties: Map<String, Value> = fields
