@@ -1,5 +1,8 @@
 //! `acknowledged_loss`: see `docs/checks.md`.
 
+use super::{Check, Judgement, Verdict};
+use crate::run::record::Record;
+
 crate::record! {
     pub struct AcknowledgedLoss {
     }
@@ -7,4 +10,16 @@ crate::record! {
 
 impl AcknowledgedLoss {
     pub const NAME: &'static str = "acknowledged_loss";
+}
+
+impl Check for AcknowledgedLoss {
+    fn claim(&self) -> &'static str {
+        "what was acknowledged is there, but for what the documentation excuses"
+    }
+    fn source(&self) -> &'static str {
+        "valkey.io/topics/cluster-spec, write safety"
+    }
+    fn judge(&self, _record: &Record) -> Judgement {
+        Judgement::new(Self::NAME, Verdict::Unknown, "nothing observed")
+    }
 }

@@ -1,4 +1,12 @@
-//! `crash`: see `docs/checks.md`.
+//! `crash`: no process ends by itself.
+//!
+//! Left out is what we did ourselves: a process that ends the way the signal we sent it makes it end. SIGTERM
+//! and SIGINT may take `shutdown-timeout` and exit with 1 when a replica lags (valkey.conf, "shutdown-timeout").
+//! Ends by design are no crash but are counted: see [`BY_DESIGN`].
+
+use super::{Check, Judgement, Verdict};
+use crate::env::{Exit, NodeId};
+use crate::run::record::{Life, Record};
 
 crate::record! {
     pub struct Crash {
@@ -7,4 +15,189 @@ crate::record! {
 
 impl Crash {
     pub const NAME: &'static str = "crash";
+}
+
+/// Ends that the servers document: class, what the log says, and where it is documented.
+pub const BY_DESIGN: &[(&str, &str, &str)] = &[
+    (
+        "exit-on-aof-error",
+        "AOF fsync policy is 'always'. Exiting",
+        "aof.c: with appendfsync always an acknowledged write that cannot be synced ends the server",
+    ),
+    (
+        "exit-on-nodes-conf",
+        "update cluster config file",
+        "cluster.c, clusterSaveConfigOrDie: a node that cannot save its configuration must not go on",
+    ),
+];
+
+const SIGHUP: i32 = 1;
+const SIGINT: i32 = 2;
+const SIGABRT: i32 = 6;
+const SIGKILL: i32 = 9;
+const SIGSEGV: i32 = 11;
+const SIGTERM: i32 = 15;
+
+/// Signals that make a process report a bug before it ends.
+pub(super) fn makes_a_report(signal: i32) -> bool {
+    matches!(signal, SIGABRT | SIGSEGV | 4 | 7 | 8)
+}
+
+/// Whether a signal of ours explains this end.
+fn explained(signal: i32, exit: Exit) -> bool {
+    match (signal, exit) {
+        (SIGTERM | SIGINT, Exit::Code(0 | 1)) => true,
+        (SIGABRT | SIGSEGV, Exit::Code(code)) => code != 0,
+        (SIGHUP | SIGINT | SIGABRT | SIGKILL | SIGSEGV | SIGTERM, Exit::Signal(end)) => signal == end,
+        _ => false,
+    }
+}
+
+/// A command of ours ended it: a node that leaves the cluster is shut down, a rolling restart shuts down.
+fn shut_down(record: &Record, life: &Life) -> bool {
+    let Some((ended, Exit::Code(0))) = life.ended else { return false };
+    record.applied.iter().any(|applied| {
+        matches!(applied.action.as_str(), "remove_replica" | "scale_in" | "rolling_restart")
+            && (applied.resolved.contains(&life.node) || removed(record, life.node))
+            && applied.started <= ended
+            && applied.ended.is_none_or(|end| ended <= end)
+    })
+}
+
+fn removed(record: &Record, node: NodeId) -> bool {
+    record.last.as_ref().is_some_and(|last| last.removed.contains(&node))
+}
+
+impl Check for Crash {
+    fn claim(&self) -> &'static str {
+        "no process ends by itself"
+    }
+    fn source(&self) -> &'static str {
+        "valkey.io/topics/debugging: a server that ends by SIGSEGV, SIGABRT or an assertion has a bug"
+    }
+
+    fn judge(&self, record: &Record) -> Judgement {
+        if record.lives.is_empty() {
+            return Judgement::new(Self::NAME, Verdict::Unknown, "nothing observed");
+        }
+        let mut evidence = Vec::new();
+        let mut excused = Judgement::new(Self::NAME, Verdict::Pass, "").classes;
+        let mut ours = 0;
+        for life in &record.lives {
+            let Some((at, exit)) = life.ended else { continue };
+            let signals = || life.signalled.iter().map(|(_, signal)| *signal);
+            if signals().any(|signal| explained(signal, exit)) || shut_down(record, life) {
+                ours += 1;
+                continue;
+            }
+            let says = |text: &str| {
+                let own = |line: &&crate::run::record::LogLine| {
+                    line.node == life.node && line.incarnation == life.incarnation
+                };
+                record.log_lines.iter().filter(own).any(|line| line.line.contains(text))
+            };
+            match BY_DESIGN.iter().find(|(_, text, _)| says(text)) {
+                Some((class, _, _)) => *excused.entry((*class).into()).or_default() += 1,
+                None => {
+                    let after: Vec<String> = life
+                        .signalled
+                        .iter()
+                        .map(|(event, signal)| format!("{event} sent {signal}"))
+                        .collect();
+                    let after =
+                        if after.is_empty() { "no signal was sent to it".into() } else { after.join(", ") };
+                    evidence.push(format!(
+                        "{} (process {}) ended at {at} with {exit}; {after}",
+                        life.node, life.incarnation
+                    ));
+                }
+            }
+        }
+        let looked_at = format!("{} processes, {ours} ended by us", record.lives.len());
+        let mut judgement = if evidence.is_empty() {
+            Judgement::new(Self::NAME, Verdict::Pass, "no process ended by itself")
+        } else {
+            let reason = format!("{} process(es) ended by themselves", evidence.len());
+            Judgement::new(Self::NAME, Verdict::Fail, reason).with_evidence(evidence)
+        };
+        judgement.classes = excused;
+        judgement.looked_at(looked_at)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{Scene, ms};
+    use super::*;
+
+    fn judge(scene: &Scene) -> Judgement {
+        Crash {}.judge(&scene.record)
+    }
+
+    #[test]
+    fn a_kill_of_ours_is_no_crash() {
+        let mut scene = Scene::new(3, 1).healthy();
+        scene.kill("k1", 1, 10_000, None);
+        assert_eq!(judge(&scene).verdict, Verdict::Pass);
+    }
+
+    #[test]
+    fn an_end_without_a_signal_is_a_crash() {
+        for exit in [Exit::Signal(11), Exit::Signal(6), Exit::Code(1), Exit::Code(0)] {
+            let mut scene = Scene::new(3, 1).healthy();
+            scene.life(1).ended = Some((ms(12_000), exit));
+            let judgement = judge(&scene);
+            assert_eq!(judgement.verdict, Verdict::Fail, "{exit}");
+            assert!(judgement.evidence[0].contains("node-1"), "{judgement:?}");
+        }
+    }
+
+    #[test]
+    fn a_signal_of_ours_explains_its_own_end_only() {
+        for (signal, exit, verdict) in [
+            (15, Exit::Code(0), Verdict::Pass),
+            (15, Exit::Code(1), Verdict::Pass),
+            (15, Exit::Signal(11), Verdict::Fail),
+            (15, Exit::Code(3), Verdict::Fail),
+            (11, Exit::Signal(11), Verdict::Pass),
+            (9, Exit::Signal(6), Verdict::Fail),
+            (19, Exit::Signal(9), Verdict::Fail),
+        ] {
+            let mut scene = Scene::new(3, 1).healthy();
+            scene.life(1).ended = Some((ms(12_000), exit));
+            scene.life(1).signalled = vec![("k1".into(), signal)];
+            assert_eq!(judge(&scene).verdict, verdict, "signal {signal}, {exit}");
+        }
+    }
+
+    #[test]
+    fn ends_by_design_are_counted() {
+        for (class, text, _) in BY_DESIGN {
+            let mut scene = Scene::new(3, 1).healthy();
+            scene.life(1).ended = Some((ms(12_000), Exit::Code(1)));
+            scene.log(1, 12_000, &format!("Fatal: {text} now"));
+            let judgement = judge(&scene);
+            assert_eq!(judgement.verdict, Verdict::Pass);
+            assert_eq!(judgement.classes.get(*class), Some(&1));
+            scene.record.log_lines[0].node = NodeId(2);
+            assert_eq!(judge(&scene).verdict, Verdict::Fail, "another node's log excuses nothing");
+        }
+    }
+
+    #[test]
+    fn a_node_that_left_was_shut_down() {
+        let mut scene = Scene::new(3, 1).healthy();
+        scene.life(1).ended = Some((ms(12_000), Exit::Code(0)));
+        scene.apply("r1", "remove_replica: {shard: 0}", 11_000, Some(13_000), &[1]);
+        assert_eq!(judge(&scene).verdict, Verdict::Pass);
+        scene.life(1).ended = Some((ms(14_000), Exit::Code(0)));
+        assert_eq!(judge(&scene).verdict, Verdict::Fail, "after the operation had ended");
+    }
+
+    #[test]
+    fn no_process_is_nothing_observed() {
+        let mut scene = Scene::new(3, 1).healthy();
+        scene.record.lives.clear();
+        assert_eq!(judge(&scene).verdict, Verdict::Unknown);
+    }
 }

@@ -1,4 +1,11 @@
-//! `log_scan`: see `docs/checks.md`.
+//! `log_scan`: no process reports a bug in its log.
+//!
+//! Only what a server prints when it has found itself broken counts; warnings guide, they do not fail. The
+//! report that a signal of ours provokes (SIGSEGV, SIGABRT) is ours.
+
+use super::crash::makes_a_report;
+use super::{Check, Judgement, Verdict};
+use crate::run::record::Record;
 
 crate::record! {
     pub struct LogScan {
@@ -7,4 +14,100 @@ crate::record! {
 
 impl LogScan {
     pub const NAME: &'static str = "log_scan";
+}
+
+/// What a server or a sanitizer prints about a bug (`debug.c`; the sanitizers' own reports).
+pub const REPORTS: &[&str] = &[
+    "BUG REPORT",
+    "ASSERTION FAILED",
+    "Guru Meditation",
+    "AddressSanitizer",
+    "ThreadSanitizer",
+    "MemorySanitizer",
+    "LeakSanitizer",
+    "runtime error:",
+    "panicked at",
+];
+
+impl Check for LogScan {
+    fn claim(&self) -> &'static str {
+        "no process reports an assertion, a crash or a sanitizer's finding in its log"
+    }
+    fn source(&self) -> &'static str {
+        "debug.c of Valkey and Redis: these lines are printed for bugs only"
+    }
+
+    fn judge(&self, record: &Record) -> Judgement {
+        if record.lives.is_empty() {
+            return Judgement::new(Self::NAME, Verdict::Unknown, "nothing observed");
+        }
+        let ours = |line: &crate::run::record::LogLine| {
+            record.lives.iter().any(|life| {
+                life.node == line.node
+                    && life.incarnation == line.incarnation
+                    && life.signalled.iter().any(|(_, signal)| makes_a_report(*signal))
+            })
+        };
+        let reports =
+            record.log_lines.iter().filter(|line| REPORTS.iter().any(|text| line.line.contains(text)));
+        let (excused, found): (Vec<_>, Vec<_>) = reports.partition(|line| ours(line));
+        let looked_at =
+            format!("{} notable lines of {} processes", record.log_lines.len(), record.lives.len());
+        let mut judgement = if found.is_empty() {
+            Judgement::new(Self::NAME, Verdict::Pass, "no process reported a bug")
+        } else {
+            let evidence: Vec<String> =
+                found.iter().map(|line| format!("{} at {}: {}", line.node, line.at, line.line)).collect();
+            Judgement::new(Self::NAME, Verdict::Fail, format!("{} line(s) report a bug", evidence.len()))
+                .with_evidence(evidence)
+        };
+        if !excused.is_empty() {
+            judgement.classes.insert("report-after-our-signal".into(), excused.len() as u64);
+        }
+        judgement.looked_at(looked_at)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::Scene;
+    use super::*;
+
+    #[test]
+    fn every_kind_of_report_is_found() {
+        for text in REPORTS {
+            let mut scene = Scene::new(3, 1).healthy();
+            scene.log(2, 11_000, &format!("=== {text} ==="));
+            let judgement = LogScan {}.judge(&scene.record);
+            assert_eq!(judgement.verdict, Verdict::Fail, "{text}");
+            assert!(judgement.evidence[0].contains("node-2"));
+        }
+    }
+
+    #[test]
+    fn warnings_are_not_failures() {
+        let mut scene = Scene::new(3, 1).healthy();
+        scene.log(2, 11_000, "# WARNING: overcommit_memory is set to 0");
+        scene.log(2, 11_000, "Failover election won: I'm the new primary.");
+        assert_eq!(LogScan {}.judge(&scene.record).verdict, Verdict::Pass);
+    }
+
+    #[test]
+    fn a_report_that_our_signal_provoked_is_counted() {
+        let mut scene = Scene::new(3, 1).healthy();
+        scene.log(2, 11_000, "=== BUG REPORT START ===");
+        scene.life(2).signalled = vec![("k1".into(), 11)];
+        let judgement = LogScan {}.judge(&scene.record);
+        assert_eq!(judgement.verdict, Verdict::Pass);
+        assert_eq!(judgement.classes["report-after-our-signal"], 1);
+        scene.life(2).signalled = vec![("k1".into(), 9)];
+        assert_eq!(LogScan {}.judge(&scene.record).verdict, Verdict::Fail, "SIGKILL provokes no report");
+    }
+
+    #[test]
+    fn no_process_is_nothing_observed() {
+        let mut scene = Scene::new(3, 1).healthy();
+        scene.record.lives.clear();
+        assert_eq!(LogScan {}.judge(&scene.record).verdict, Verdict::Unknown);
+    }
 }

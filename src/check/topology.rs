@@ -1,4 +1,17 @@
-//! `topology`: see `docs/checks.md`.
+//! `topology`: once settled, the cluster has the shape that the timeline left it in.
+//!
+//! Judged per live node's view: the members are exactly the nodes that belong, each slot has one owner,
+//! replicas follow primaries and claim nothing, and no slot is open that the timeline did not leave open. How
+//! many replicas a shard has is judged only with `cluster-allow-replica-migration no`: with it on, spare
+//! replicas move to orphans and drained nodes follow their slots.
+
+use super::facts::{Facts, names, skipped};
+use super::{Check, Judgement, Verdict};
+use crate::env::NodeId;
+use crate::run::record::{Last, Record};
+use crate::run::view::NodeReport;
+use crate::timeline::Role;
+use std::collections::{BTreeMap, BTreeSet};
 
 crate::record! {
     pub struct Topology {
@@ -7,4 +20,271 @@ crate::record! {
 
 impl Topology {
     pub const NAME: &'static str = "topology";
+}
+
+fn in_one_view(facts: &Facts<'_>, last: &Last, teller: NodeId, report: &NodeReport, found: &mut Vec<String>) {
+    let live: BTreeMap<&str, NodeId> =
+        last.view.answered().map(|(node, report)| (report.id.as_str(), node)).collect();
+    let belongs: BTreeSet<NodeId> = facts.record.lives.iter().map(|life| life.node).collect();
+    for member in &report.members {
+        let name = member.node.map_or_else(|| member.id.clone(), |node| node.to_string());
+        let gone = member.node.is_some_and(|node| last.removed.contains(&node));
+        if gone {
+            found.push(format!("{teller} still lists {name}, which was removed"));
+        } else if !live.contains_key(member.id.as_str()) && !member.fail && !member.maybe_fail {
+            // A dead member of the cluster is known as failed; anything else is a stranger or a ghost.
+            let dead = member.node.is_some_and(|node| {
+                belongs.contains(&node)
+                    && (!facts.awake(node, last.view.at) || last.view.report(node).is_none())
+            });
+            if !dead {
+                found.push(format!("{teller} lists {name}, which is none of the cluster's nodes"));
+            }
+        }
+        if member.role == Role::Replica {
+            if !member.slots.is_empty() {
+                found.push(format!("{teller} gives slots to {name}, a replica"));
+            }
+            let primary =
+                report.members.iter().find(|other| Some(other.id.as_str()) == member.primary.as_deref());
+            if primary.is_some_and(|primary| primary.role == Role::Replica)
+                && live.contains_key(member.id.as_str())
+            {
+                found.push(format!("{teller} has {name} as the replica of a replica"));
+            }
+        }
+    }
+    for (id, node) in &live {
+        if !last.removed.contains(node) && !report.members.iter().any(|member| member.id == **id) {
+            found.push(format!("{teller} does not list {node}"));
+        }
+    }
+    let mut claims: Vec<(u16, u16, &str)> = report
+        .members
+        .iter()
+        .filter(|member| member.role == Role::Primary)
+        .flat_map(|member| member.slots.iter().map(|&(first, last)| (first, last, member.id.as_str())))
+        .collect();
+    claims.sort_unstable();
+    for pair in claims.windows(2) {
+        if pair[1].0 <= pair[0].1 {
+            found.push(format!("{teller} gives slot {} to {} and to {}", pair[1].0, pair[0].2, pair[1].2));
+        }
+    }
+}
+
+fn open_slots(facts: &Facts<'_>, teller: NodeId, report: &NodeReport, found: &mut Vec<String>) {
+    let planned = facts.slots_left_open();
+    let Some(me) = report.myself() else { return };
+    for (what, open) in [("migrating", &me.migrating), ("importing", &me.importing)] {
+        for (slot, _) in open.iter().filter(|(slot, _)| !planned.contains(slot)) {
+            found.push(format!("{teller} has slot {slot} open ({what})"));
+        }
+    }
+}
+
+/// With migration off a shard is the nodes that began in it: one primary, the rest its replicas.
+fn shard_counts(facts: &Facts<'_>, last: &Last) -> Vec<String> {
+    let reshaped = facts.record.applied.iter().any(|applied| {
+        !skipped(applied)
+            && matches!(
+                applied.action.as_str(),
+                "drain" | "scale_in" | "scale_out" | "forget_and_meet" | "admin"
+            )
+    });
+    let wiped = facts.record.lives.iter().any(|life| life.stale.as_deref() == Some("wiped"));
+    if facts.migration() || facts.embedded() || reshaped || wiped {
+        return Vec::new();
+    }
+    let mut found = Vec::new();
+    for shard in 0..facts.record.timeline.cluster.shards {
+        let live: Vec<(NodeId, &NodeReport)> = facts
+            .shard_nodes(shard)
+            .into_iter()
+            .filter_map(|node| Some((node, last.view.report(node)?)))
+            .collect();
+        let primaries: Vec<NodeId> =
+            live.iter().filter(|(_, report)| !report.own_slots().is_empty()).map(|(node, _)| *node).collect();
+        let [primary] = primaries[..] else {
+            if !live.is_empty() && primaries.len() > 1 {
+                found.push(format!("shard {shard} has {} primaries: {}", primaries.len(), names(&primaries)));
+            }
+            continue;
+        };
+        let id = last.view.report(primary).map(|report| report.id.as_str());
+        for (node, report) in live.iter().filter(|(node, _)| *node != primary) {
+            if report.myself().and_then(|me| me.primary.as_deref()) != id {
+                found.push(format!("{node} of shard {shard} does not follow {primary}"));
+            }
+        }
+    }
+    found
+}
+
+impl Topology {
+    fn settled(record: &Record) -> Judgement {
+        let Some(last) = &record.last else {
+            return Judgement::new(Self::NAME, Verdict::Unknown, "nothing observed: no view after the heal");
+        };
+        let facts = Facts::of(record);
+        let mut found = Vec::new();
+        let mut answered = 0;
+        for (teller, report) in last.view.answered().filter(|(node, _)| !last.removed.contains(node)) {
+            answered += 1;
+            in_one_view(&facts, last, teller, report, &mut found);
+            open_slots(&facts, teller, report, &mut found);
+        }
+        found.extend(shard_counts(&facts, last));
+        let silent: Vec<NodeId> = last
+            .view
+            .nodes
+            .iter()
+            .filter(|view| view.report.is_err() && facts.awake(view.node, last.view.at))
+            .filter(|view| !last.removed.contains(&view.node))
+            .map(|view| view.node)
+            .collect();
+        let judgement = if !found.is_empty() {
+            Judgement::new(Self::NAME, Verdict::Fail, format!("{} thing(s) out of place", found.len()))
+                .with_evidence(found)
+        } else if answered == 0 {
+            Judgement::new(Self::NAME, Verdict::Unknown, "nothing observed: no node answered")
+        } else if !silent.is_empty() {
+            let reason = format!("live nodes did not answer: {}", names(&silent));
+            Judgement::new(Self::NAME, Verdict::Unknown, reason)
+        } else {
+            Judgement::new(Self::NAME, Verdict::Pass, "members, roles and slots are as they should be")
+        };
+        judgement.looked_at(format!("{answered} views of {} nodes", last.view.nodes.len()))
+    }
+}
+
+impl Check for Topology {
+    fn claim(&self) -> &'static str {
+        "once settled, members, roles and open slots are exactly those that the timeline left"
+    }
+    fn source(&self) -> &'static str {
+        "valkey.io/topics/cluster-spec and cluster-forget, cluster-replicate, cluster-setslot"
+    }
+
+    fn judge(&self, record: &Record) -> Judgement {
+        if record.last.as_ref().is_some_and(|last| last.settled_at.is_none()) {
+            return Judgement::new(Self::NAME, Verdict::Unknown, "the cluster did not settle");
+        }
+        Self::settled(record)
+    }
+
+    fn look(&self, record: &Record) -> Judgement {
+        let mut judgement = Self::settled(record);
+        let quiet = record.last.as_ref().is_some_and(|last| last.settled_at.is_some());
+        let active = record.applied.iter().any(|one| one.ended.is_none() && one.action != "check");
+        if judgement.verdict == Verdict::Fail && (!quiet || active) {
+            judgement.verdict = Verdict::Unknown;
+            judgement.reason += ", while the cluster is not settled";
+        }
+        judgement
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{Scene, node_id};
+    use super::*;
+
+    fn judge(scene: &Scene) -> Judgement {
+        Topology {}.judge(&scene.record)
+    }
+    fn fails_with(scene: &Scene, text: &str) {
+        let judgement = judge(scene);
+        assert_eq!(judgement.verdict, Verdict::Fail, "{judgement:?}");
+        assert!(judgement.evidence.iter().any(|line| line.contains(text)), "{judgement:?}");
+    }
+
+    #[test]
+    fn a_stranger_a_removed_node_and_a_missing_one_are_found() {
+        let mut scene = Scene::new(3, 1).healthy();
+        scene.last_member(0, 5).id = "f".repeat(40);
+        scene.last_member(0, 5).node = None;
+        fails_with(&scene, "none of the cluster's nodes");
+        fails_with(&scene, "node-0 does not list node-5");
+        let mut scene = Scene::new(3, 1).healthy();
+        scene.last().removed = vec![NodeId(5)];
+        fails_with(&scene, "still lists node-5, which was removed");
+    }
+
+    #[test]
+    fn a_dead_node_may_be_listed() {
+        let mut scene = Scene::new(3, 1).healthy();
+        scene.kill("k1", 5, 10_000, None);
+        scene.silence(5);
+        assert_eq!(judge(&scene).verdict, Verdict::Pass);
+    }
+
+    #[test]
+    fn a_replica_of_a_replica_and_a_replica_with_slots_are_found() {
+        let mut scene = Scene::new(3, 1).healthy();
+        scene.last_member(0, 5).primary = Some(node_id(3));
+        fails_with(&scene, "node-5 as the replica of a replica");
+        let mut scene = Scene::new(3, 1).healthy();
+        scene.last_member(2, 5).slots = vec![(3, 3)];
+        fails_with(&scene, "gives slots to node-5, a replica");
+    }
+
+    #[test]
+    fn two_owners_in_one_view_are_found() {
+        let mut scene = Scene::new(3, 1).healthy();
+        scene.last_member(0, 2).slots.insert(0, (7, 7));
+        fails_with(&scene, "node-0 gives slot 7");
+    }
+
+    #[test]
+    fn an_open_slot_is_found_unless_the_timeline_left_it_open() {
+        let mut scene = Scene::new(3, 1).healthy();
+        scene.last_member(0, 0).migrating = vec![(7, node_id(2))];
+        fails_with(&scene, "node-0 has slot 7 open (migrating)");
+        scene.apply("r1", "reshard: {from: 0, to: 1}", 11_000, Some(12_000), &[0, 2]);
+        scene.record.applied[0].slots = vec![6, 7];
+        fails_with(&scene, "slot 7 open");
+        scene.record.applied[0].slots_left_open = vec![7];
+        assert_eq!(judge(&scene).verdict, Verdict::Pass);
+        scene.last_member(2, 2).importing = vec![(8, node_id(0))];
+        fails_with(&scene, "node-2 has slot 8 open (importing)");
+    }
+
+    #[test]
+    fn who_follows_whom_is_judged_with_migration_off_only() {
+        let mut scene = Scene::new(3, 1).healthy();
+        for node in 0..6 {
+            scene.last_member(node, 1).primary = Some(node_id(2));
+        }
+        assert_eq!(judge(&scene).verdict, Verdict::Pass, "replicas may move to orphans");
+        scene = scene.setting("cluster-allow-replica-migration", "no");
+        fails_with(&scene, "node-1 of shard 0 does not follow node-0");
+        scene.apply("d1", "drain: {shard: 0, to: 1}", 11_000, Some(12_000), &[0]);
+        assert_eq!(judge(&scene).verdict, Verdict::Pass, "a drain reshapes the shards");
+    }
+
+    #[test]
+    fn two_primaries_of_a_shard_are_found_with_migration_off() {
+        let mut scene = Scene::new(3, 1).setting("cluster-allow-replica-migration", "no").healthy();
+        for node in 0..6 {
+            scene.last_member(node, 0).slots = vec![(1, 5460)];
+            let other = scene.last_member(node, 1);
+            (other.role, other.primary, other.slots) = (Role::Primary, None, vec![(0, 0)]);
+        }
+        fails_with(&scene, "shard 0 has 2 primaries");
+    }
+
+    #[test]
+    fn a_silent_live_node_or_an_unsettled_cluster_is_unknown() {
+        let mut scene = Scene::new(3, 1).healthy();
+        scene.silence(3);
+        assert_eq!(judge(&scene).verdict, Verdict::Unknown);
+        let mut scene = Scene::new(3, 1).healthy();
+        scene.last_member(0, 2).slots.insert(0, (7, 7));
+        scene.last().settled_at = None;
+        assert_eq!(judge(&scene).verdict, Verdict::Unknown);
+        assert_eq!(Topology {}.look(&scene.record).verdict, Verdict::Unknown);
+        scene.record.last = None;
+        assert_eq!(judge(&scene).verdict, Verdict::Unknown);
+    }
 }

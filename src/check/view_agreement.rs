@@ -1,4 +1,18 @@
-//! `view_agreement`: see `docs/checks.md`.
+//! `view_agreement`: once settled, all live nodes tell the same story.
+//!
+//! Compared are identity, role, primary, slots, FAIL and configuration epoch of every member. Ping and pong
+//! times, link states, `fail?`, `myself` and counters differ by nature and are not looked at. A replica shows
+//! its primary's epoch, so only primaries' epochs are compared. Of a dead node, who joined after its death
+//! knows nothing (gossip about unknown nodes is believed only once they answer): a missing entry of a dead
+//! node is counted, not failed.
+
+use super::facts::{Facts, ranges, skipped};
+use super::{Check, Judgement, Verdict};
+use crate::env::NodeId;
+use crate::run::record::Record;
+use crate::run::view::Member;
+use crate::timeline::Role;
+use std::collections::{BTreeMap, BTreeSet};
 
 crate::record! {
     pub struct ViewAgreement {
@@ -7,4 +21,264 @@ crate::record! {
 
 impl ViewAgreement {
     pub const NAME: &'static str = "view_agreement";
+}
+
+/// What one node says about one member, as far as it is compared.
+fn story(member: &Member, live: bool) -> String {
+    let fail = if member.fail { ", FAIL" } else { "" };
+    if !live {
+        return format!("slots {}{fail}", ranges(&member.slots));
+    }
+    let role = match (member.role, &member.primary) {
+        (Role::Primary, _) => format!("primary of epoch {}", member.config_epoch),
+        (Role::Replica, Some(primary)) => format!("replica of {primary}"),
+        (Role::Replica, None) => "replica of nobody".into(),
+    };
+    format!("{role}, slots {}{fail}", ranges(&member.slots))
+}
+
+/// Everything on which the answers of the last view differ, and how many dead nodes were not listed by all.
+fn differences(record: &Record) -> (Vec<String>, u64) {
+    let Some(last) = &record.last else { return (Vec::new(), 0) };
+    let ids: BTreeMap<&str, NodeId> =
+        last.view.answered().map(|(node, report)| (report.id.as_str(), node)).collect();
+    let mut stories: BTreeMap<&str, BTreeMap<String, Vec<NodeId>>> = BTreeMap::new();
+    let mut found = Vec::new();
+    let mut tellers = 0;
+    for (teller, report) in last.view.answered() {
+        tellers += 1;
+        for member in &report.members {
+            let about = ids.get(member.id.as_str());
+            let name = about.map_or_else(|| member.id.clone(), ToString::to_string);
+            if member.handshake {
+                found.push(format!("{teller} is still shaking hands with {name}"));
+            }
+            if member.noaddr {
+                found.push(format!("{teller} has no address of {name}"));
+            }
+            let told = story(member, about.is_some());
+            stories.entry(&member.id).or_default().entry(told).or_default().push(teller);
+        }
+        for (id, node) in &ids {
+            if !report.members.iter().any(|member| member.id == **id) {
+                found.push(format!("{teller} does not know {node}"));
+            }
+        }
+    }
+    let mut unlisted = 0;
+    for (id, versions) in &stories {
+        let name = ids.get(id).map_or_else(|| (*id).to_string(), ToString::to_string);
+        if versions.len() > 1 {
+            let told: Vec<String> = versions
+                .iter()
+                .map(|(story, tellers)| format!("{} say `{story}`", super::facts::names(tellers)))
+                .collect();
+            found.push(format!("about {name}: {}", told.join("; ")));
+        }
+        if !ids.contains_key(id) && versions.values().map(Vec::len).sum::<usize>() < tellers {
+            unlisted += 1;
+        }
+    }
+    (found, unlisted)
+}
+
+/// Live primaries that lost all their slots though nothing but a failover took them. A drained primary, a node
+/// that was added and one that came back without its identity have none by right.
+fn slotless(facts: &Facts<'_>) -> Vec<String> {
+    let record = facts.record;
+    let Some(last) = &record.last else { return Vec::new() };
+    let moved: BTreeSet<NodeId> = record
+        .applied
+        .iter()
+        .filter(|applied| {
+            !skipped(applied)
+                && matches!(
+                    applied.action.as_str(),
+                    "drain"
+                        | "reshard"
+                        | "scale_in"
+                        | "scale_out"
+                        | "add_replica"
+                        | "forget_and_meet"
+                        | "admin"
+                )
+        })
+        .flat_map(|applied| applied.resolved.clone())
+        .collect();
+    let drained: BTreeSet<u16> = moved.iter().filter_map(|node| facts.shard(*node)).collect();
+    let mut found = Vec::new();
+    for (node, report) in last.view.answered() {
+        let Some(me) = report.myself() else { continue };
+        let Some(shard) = facts.shard(node) else { continue };
+        let wiped =
+            record.lives.iter().any(|life| life.node == node && life.stale.as_deref() == Some("wiped"));
+        if me.role == Role::Primary && me.slots.is_empty() && !wiped && !drained.contains(&shard) {
+            found.push(format!("{node} calls itself a primary and has no slot, though nothing drained it"));
+        }
+    }
+    found
+}
+
+impl ViewAgreement {
+    fn settled(record: &Record) -> Judgement {
+        let facts = Facts::of(record);
+        let Some(last) = &record.last else {
+            return Judgement::new(Self::NAME, Verdict::Unknown, "nothing observed: no view after the heal");
+        };
+        let answered = last.view.answered().count();
+        let silent: Vec<String> = last
+            .view
+            .nodes
+            .iter()
+            .filter(|view| facts.awake(view.node, last.view.at))
+            .filter_map(|view| Some(format!("{}: {}", view.node, view.report.as_ref().err()?)))
+            .collect();
+        let (mut found, unlisted) = differences(record);
+        found.extend(slotless(&facts));
+        let mut judgement = if !found.is_empty() {
+            Judgement::new(Self::NAME, Verdict::Fail, format!("{} difference(s)", found.len()))
+                .with_evidence(found)
+        } else if answered == 0 {
+            Judgement::new(Self::NAME, Verdict::Unknown, "nothing observed: no node answered")
+        } else if !silent.is_empty() {
+            let reason = format!("{} live node(s) did not answer", silent.len());
+            Judgement::new(Self::NAME, Verdict::Unknown, reason).with_evidence(silent)
+        } else {
+            Judgement::new(Self::NAME, Verdict::Pass, "all live nodes agree")
+        };
+        if unlisted > 0 {
+            judgement.classes.insert("dead-node-unlisted".into(), unlisted);
+        }
+        judgement.looked_at(format!("{answered} views of {} nodes", last.view.nodes.len()))
+    }
+}
+
+impl Check for ViewAgreement {
+    fn claim(&self) -> &'static str {
+        "once settled, all live nodes agree on members, roles, slots, failures and epochs"
+    }
+    fn source(&self) -> &'static str {
+        "valkey.io/topics/cluster-spec: every node comes to know every other, and the highest epoch wins a slot"
+    }
+
+    fn judge(&self, record: &Record) -> Judgement {
+        if record.last.as_ref().is_some_and(|last| last.settled_at.is_none()) {
+            return Judgement::new(Self::NAME, Verdict::Unknown, "the cluster did not settle");
+        }
+        Self::settled(record)
+    }
+
+    fn look(&self, record: &Record) -> Judgement {
+        let mut judgement = Self::settled(record);
+        // Views that differ while something is under way are legal: two primaries during a partition.
+        let quiet = record.last.as_ref().is_some_and(|last| last.settled_at.is_some());
+        let active = record.applied.iter().any(|one| one.ended.is_none() && one.action != "check");
+        if judgement.verdict == Verdict::Fail && (!quiet || active) {
+            judgement.verdict = Verdict::Unknown;
+            judgement.reason += ", while the cluster is not settled";
+        }
+        judgement
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{Scene, ms};
+    use super::*;
+
+    fn judge(scene: &Scene) -> Judgement {
+        ViewAgreement {}.judge(&scene.record)
+    }
+
+    #[test]
+    fn each_thing_that_is_compared_is_found_when_it_differs() {
+        type Change = fn(&mut Member);
+        let changes: [(&str, Change); 6] = [
+            ("role", |member| member.role = Role::Replica),
+            ("slots", |member| member.slots = vec![(0, 5)]),
+            ("fail", |member| member.fail = true),
+            ("epoch", |member| member.config_epoch += 1),
+            ("handshake", |member| member.handshake = true),
+            ("noaddr", |member| member.noaddr = true),
+        ];
+        for (name, change) in changes {
+            let mut scene = Scene::new(3, 1).healthy();
+            change(scene.last_member(4, 0));
+            let judgement = judge(&scene);
+            assert_eq!(judgement.verdict, Verdict::Fail, "{name}");
+            assert!(judgement.evidence[0].contains("node-4"), "{judgement:?}");
+        }
+        let mut scene = Scene::new(3, 1).healthy();
+        scene.last_member(4, 1).primary = Some("nobody".into());
+        assert_eq!(judge(&scene).verdict, Verdict::Fail, "primary");
+        let mut scene = Scene::new(3, 1).healthy();
+        scene.last_report(4).members.remove(0);
+        assert!(judge(&scene).evidence[0].contains("node-4 does not know node-0"), "membership");
+    }
+
+    #[test]
+    fn what_differs_by_nature_is_ignored() {
+        let mut scene = Scene::new(3, 1).healthy();
+        let member = scene.last_member(4, 0);
+        member.link_up = false;
+        member.maybe_fail = true;
+        scene.last_member(4, 1).config_epoch += 7;
+        assert_eq!(judge(&scene).verdict, Verdict::Pass, "a replica's epoch is its primary's");
+    }
+
+    #[test]
+    fn a_dead_node_may_be_unlisted_but_not_told_differently() {
+        let mut scene = Scene::new(3, 1).healthy();
+        scene.kill("k1", 1, 10_000, None);
+        scene.silence(1);
+        for node in [0, 2, 3, 4, 5] {
+            scene.last_member(node, 1).fail = true;
+        }
+        assert_eq!(judge(&scene).verdict, Verdict::Pass);
+        scene.last_report(2).members.retain(|member| member.node != Some(NodeId(1)));
+        let judgement = judge(&scene);
+        assert_eq!((judgement.verdict, judgement.classes["dead-node-unlisted"]), (Verdict::Pass, 1));
+        scene.last_member(3, 1).fail = false;
+        assert_eq!(judge(&scene).verdict, Verdict::Fail);
+    }
+
+    #[test]
+    fn a_primary_without_slots_after_a_failover_fails_and_after_a_drain_does_not() {
+        let mut scene = Scene::new(3, 1).healthy();
+        // node-1 took over the slots of node-0, which never became its replica.
+        for node in 0..6 {
+            let slots = std::mem::take(&mut scene.last_member(node, 0).slots);
+            let heir = scene.last_member(node, 1);
+            (heir.role, heir.primary, heir.slots) = (Role::Primary, None, slots);
+        }
+        let judgement = judge(&scene);
+        assert_eq!(judgement.verdict, Verdict::Fail);
+        assert!(judgement.evidence[0].contains("node-0 calls itself a primary"), "{judgement:?}");
+        scene.apply("d1", "drain: {shard: 0, to: 1}", 11_000, Some(12_000), &[0]);
+        assert_eq!(judge(&scene).verdict, Verdict::Pass);
+    }
+
+    #[test]
+    fn a_live_node_that_does_not_answer_makes_it_unknown() {
+        let mut scene = Scene::new(3, 1).healthy();
+        scene.silence(3);
+        assert_eq!(judge(&scene).verdict, Verdict::Unknown);
+        for node in 0..6 {
+            scene.silence(node);
+        }
+        assert_eq!(judge(&scene).verdict, Verdict::Unknown);
+    }
+
+    #[test]
+    fn before_the_cluster_has_settled_a_difference_is_unknown() {
+        let mut scene = Scene::new(3, 1).healthy();
+        scene.last_member(4, 0).fail = true;
+        assert_eq!(ViewAgreement {}.look(&scene.record).verdict, Verdict::Fail);
+        scene.apply("p1", "pause: {node: node-0}", 11_000, None, &[0]);
+        assert_eq!(ViewAgreement {}.look(&scene.record).verdict, Verdict::Unknown, "a fault is active");
+        scene.record.applied[0].ended = Some(ms(12_000));
+        scene.last().settled_at = None;
+        assert_eq!(ViewAgreement {}.look(&scene.record).verdict, Verdict::Unknown);
+        assert_eq!(judge(&scene).verdict, Verdict::Unknown);
+    }
 }

@@ -1,0 +1,335 @@
+//! The one eligibility model: when a promotion is owed, by when, and when a cluster must have settled.
+//!
+//! It holds Valkey and Redis to what their sources promise (`cluster_legacy.c`: `clusterHandleSlaveFailover`,
+//! `clusterUpdateState`; valkey.io/topics/cluster-spec, "Replica election and promotion"):
+//!
+//! - a replica is elected by a majority of the primaries *that own slots*, so with one or two nothing is owed;
+//! - a replica may stand only if its link was up since its own start and has not been down for longer than
+//!   ping period + node timeout x `cluster-replica-validity-factor` + node timeout; one that was restarted
+//!   while its primary is down may never stand at a factor above 0;
+//! - `cluster-replica-no-failover` forbids it.
+//!
+//! For the embedded target a promotion is owed while a majority of the shard's group is awake and connected.
+//! Where the record cannot tell, the answer is [`Owed::Unclear`]; no check turns that into a failure.
+
+use super::facts::{Facts, Outage, names};
+use crate::env::NodeId;
+use crate::run::record::{Applied, Life, Record};
+use crate::run::view::NodeReport;
+use crate::time::{Micros, Millis};
+use crate::timeline::{Role, Timeline};
+use std::collections::BTreeSet;
+
+pub use super::facts::disruptive;
+
+/// `repl-ping-replica-period`, 10 s by default, is part of the validity limit.
+pub const PING_PERIOD: Millis = Millis(10_000);
+/// `cluster-replica-validity-factor` by default.
+pub const VALIDITY_FACTOR: u64 = 10;
+
+/// How long a primary takes to be marked FAIL: the timeout, half of it for the reports of the others, and a
+/// second for the pings that find out.
+pub fn detect(node_timeout: Millis) -> Millis {
+    Millis(node_timeout.0 * 3 / 2 + 1000)
+}
+/// One further try of an election: `auth_retry_time`, and a second for the delay before it.
+pub fn retry(node_timeout: Millis) -> Millis {
+    Millis((4 * node_timeout.0).max(4000) + 1000)
+}
+
+/// By when a replica must have been promoted, counted from when its primary went away or the conditions came
+/// about: detection, one second of delay and one per rank, and further tries when votes were split.
+pub fn promotion_bound(node_timeout: Millis, replicas: u16, failed_together: u64) -> Millis {
+    let elect = 1000 + 1000 * u64::from(replicas);
+    Millis(detect(node_timeout).0 + elect + (2 + failed_together) * retry(node_timeout).0)
+}
+
+/// How long after everything was healed the cluster may take to settle, and how that is made up.
+pub fn settle_bound(timeline: &Timeline, applied: &[Applied], lives: &[Life]) -> (Millis, String) {
+    let timeout = timeline.cluster.node_timeout();
+    let per_shard = 1 + timeline.cluster.replicas;
+    // Nodes added later count as a shard each.
+    let shard = |node: NodeId| {
+        if node.0 < timeline.cluster.nodes() { node.0 / per_shard } else { timeline.cluster.shards + node.0 }
+    };
+    let failed: BTreeSet<u16> = lives
+        .iter()
+        .filter(|life| life.ended.is_some() || !life.paused.is_empty())
+        .map(|life| shard(life.node))
+        .collect();
+    let failed = failed.len() as u64;
+    let mut parts: Vec<(String, u64)> = Vec::new();
+    if failed > 0 {
+        parts.push(("detect".into(), detect(timeout).0));
+        parts.push(("elect".into(), 1000 + 1000 * u64::from(timeline.cluster.replicas)));
+        parts.push((format!("{} further tries", 2 + failed), (2 + failed) * retry(timeout).0));
+    }
+    parts.push(("rejoin".into(), timeout.0.clamp(500, 5000)));
+    parts.push(("clear FAIL".into(), 2 * timeout.0));
+    parts.push(("sync".into(), 5000 + 5000));
+    if timeline.cluster.settings.0.get("cluster-allow-replica-migration").map(String::as_str) != Some("no") {
+        parts.push(("replica migration".into(), 5000));
+    }
+    let forgets = |one: &&Applied| {
+        let admin = one.action == "admin" && one.detail.to_lowercase().contains("forget");
+        matches!(one.action.as_str(), "forget_and_meet" | "remove_replica" | "scale_in") || admin
+    };
+    let wiped = lives.iter().any(|life| life.stale.as_deref() == Some("wiped"));
+    if wiped || applied.iter().filter(forgets).any(|one| !super::facts::skipped(one)) {
+        parts.push(("ban of a forgotten id".into(), 60_000));
+    }
+    let total = Millis(parts.iter().map(|(_, millis)| millis).sum());
+    let why = parts.iter().map(|(name, millis)| format!("{name} {}", Millis(*millis)));
+    (total, why.collect::<Vec<_>>().join(" + "))
+}
+
+/// Whether a replica must take over, and by when.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Owed {
+    By(Micros),
+    /// Not, and why: an uncovered slot is expected then.
+    No(String),
+    /// The record does not tell, and why.
+    Unclear(String),
+}
+
+/// A slot-owning primary that went away, and what its shard owes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Promotion {
+    pub outage: Outage,
+    /// What it owned when it went.
+    pub slots: Vec<(u16, u16)>,
+    pub owed: Owed,
+}
+
+impl Promotion {
+    /// Whether the primary is still away at a moment; a node that came back wiped is another node.
+    pub fn away_at(&self, at: Micros) -> bool {
+        self.outage.from <= at && (self.outage.wiped || self.outage.until.is_none_or(|until| until > at))
+    }
+}
+
+/// Every time a slot-owning primary was away, in the order of time.
+pub fn promotions_owed(record: &Record) -> Vec<Promotion> {
+    let facts = Facts::of(record);
+    promotions(&facts)
+}
+
+pub(super) fn promotions(facts: &Facts<'_>) -> Vec<Promotion> {
+    let outages = facts.outages();
+    let mut promotions: Vec<Promotion> = Vec::new();
+    for outage in &outages {
+        let slots = facts.owners_at(outage.from).slots_of(outage.node);
+        if slots.is_empty() {
+            continue;
+        }
+        let owed = owed(facts, outage, &outages);
+        promotions.push(Promotion { outage: outage.clone(), slots, owed });
+    }
+    promotions.sort_by_key(|promotion| (promotion.outage.from, promotion.outage.node));
+    promotions
+}
+
+/// A replica that may stand, while its process lives, up to a moment.
+struct Candidate {
+    node: NodeId,
+    /// The latest moment at which an election may begin that it can win.
+    until: Micros,
+}
+
+fn owed(facts: &Facts<'_>, outage: &Outage, outages: &[Outage]) -> Owed {
+    let timeline = &facts.record.timeline;
+    if !facts.embedded() {
+        for name in ["cluster-node-timeout", "cluster-replica-validity-factor", "cluster-replica-no-failover"]
+        {
+            if facts.setting_changed(name) {
+                return Owed::Unclear(format!("{name} was changed during the run"));
+            }
+        }
+        if facts.setting("cluster-replica-no-failover") == Some("yes") {
+            return Owed::No("cluster-replica-no-failover is set".into());
+        }
+    }
+    let end = facts.end();
+    let horizon = if outage.wiped { end } else { outage.until.unwrap_or(end).min(end) };
+    let together = outages
+        .iter()
+        .filter(|other| other.from <= horizon && other.until.is_none_or(|until| until >= outage.from))
+        .filter(|other| !facts.owners_at(other.from).slots_of(other.node).is_empty())
+        .count() as u64;
+    let mut bound = promotion_bound(facts.node_timeout(), timeline.cluster.replicas, together);
+    let manual = facts.record.applied.iter().any(|one| {
+        one.action == "failover" && one.started <= horizon && one.started.plus(Millis(10_000)) >= outage.from
+    });
+    if manual {
+        // A manual failover under way holds the automatic one back until it times out (CLUSTER_MF_TIMEOUT).
+        bound = bound.saturating_add(Millis(5000));
+    }
+    let candidates = match candidates(facts, outage) {
+        Ok(candidates) => candidates,
+        Err(answer) => return answer,
+    };
+
+    let points = change_points(facts, outage.from, horizon);
+    let mut why_not = String::new();
+    let mut since: Option<Micros> = None;
+    for &at in &points {
+        match missing_condition(facts, outage, &candidates, at) {
+            None => {
+                let begun = *since.get_or_insert(at);
+                if at > begun.plus(bound) {
+                    break;
+                }
+            }
+            Some(why) => {
+                if since.is_some_and(|begun| at >= begun.plus(bound)) {
+                    break;
+                }
+                since = None;
+                why_not = why;
+            }
+        }
+    }
+    let Some(begun) = since else { return Owed::No(why_not) };
+    let by = begun.plus(bound);
+    if horizon < by && !outage.wiped && outage.until.is_some_and(|until| until <= by) {
+        return Owed::No(format!("{} came back before a promotion was due", outage.node));
+    }
+    if facts.stretched(outage.from, by) {
+        return Owed::Unclear("the logical clock was held back while the promotion was due".into());
+    }
+    Owed::By(by)
+}
+
+/// Moments at which a condition may begin or end.
+fn change_points(facts: &Facts<'_>, from: Micros, to: Micros) -> Vec<Micros> {
+    let mut points: BTreeSet<Micros> = BTreeSet::from([from]);
+    for life in &facts.record.lives {
+        points.insert(life.started);
+        points.extend(life.ended.map(|(at, _)| at));
+        for (paused, resumed) in &life.paused {
+            points.insert(*paused);
+            points.extend(*resumed);
+        }
+    }
+    points.extend(facts.record.views.iter().map(|view| view.at));
+    for one in &facts.record.applied {
+        points.insert(one.started);
+        points.extend(one.ended);
+    }
+    points.into_iter().filter(|at| (from..=to).contains(at)).collect()
+}
+
+/// What a promotion lacks at a moment; `None` when all conditions hold.
+fn missing_condition(
+    facts: &Facts<'_>,
+    outage: &Outage,
+    candidates: &[Candidate],
+    at: Micros,
+) -> Option<String> {
+    if facts.embedded() {
+        let Some(shard) = facts.shard(outage.node) else { return Some("an unknown shard".into()) };
+        let fouled = facts.fouled_between(at, at);
+        let group = facts.shard_nodes(shard);
+        let well = group.iter().filter(|node| facts.awake(**node, at) && !fouled.contains(node)).count();
+        if well * 2 <= group.len() {
+            return Some(format!(
+                "{well} of {} members of shard {shard} were awake and connected",
+                group.len()
+            ));
+        }
+        return None;
+    }
+    let owners = facts.owners_at(at).nodes();
+    let awake = owners.iter().filter(|node| facts.awake(**node, at)).count();
+    if awake < owners.len() / 2 + 1 {
+        return Some(format!("{awake} of {} slot-owning primaries were awake: no majority", owners.len()));
+    }
+    if candidates.is_empty() {
+        return Some(format!("{} had no replica that may take over", outage.node));
+    }
+    let stands = |candidate: &Candidate| {
+        let same = facts.life_at(candidate.node, at).map(|life| life.incarnation)
+            == facts.life_at(candidate.node, outage.from).map(|life| life.incarnation);
+        facts.awake(candidate.node, at) && at <= candidate.until && (same || candidate.until == Micros::MAX)
+    };
+    if !candidates.iter().any(stands) {
+        let nodes: Vec<NodeId> = candidates.iter().map(|candidate| candidate.node).collect();
+        return Some(format!(
+            "no replica could stand: {} dead, stopped, restarted or cut from its data for too long",
+            names(&nodes)
+        ));
+    }
+    None
+}
+
+/// The replicas of the primary that may stand, as certain as the views make it.
+fn candidates(facts: &Facts<'_>, outage: &Outage) -> Result<Vec<Candidate>, Owed> {
+    if facts.embedded() {
+        return Ok(Vec::new());
+    }
+    let factor = match facts.setting("cluster-replica-validity-factor").map(str::parse::<u64>) {
+        None => VALIDITY_FACTOR,
+        Some(Ok(factor)) => factor,
+        Some(Err(_)) => return Err(Owed::Unclear("cluster-replica-validity-factor is no number".into())),
+    };
+    let timeout = facts.node_timeout();
+    let limit = Millis(PING_PERIOD.0 + timeout.0 * factor + timeout.0);
+    let primary_id = last_report(facts, outage.node, outage.from).map(|(_, report)| report.id.clone());
+    let mut sure: Vec<Candidate> = Vec::new();
+    let mut unsure: Vec<NodeId> = Vec::new();
+    let nodes: BTreeSet<NodeId> = facts.record.lives.iter().map(|life| life.node).collect();
+    for node in nodes.into_iter().filter(|node| *node != outage.node) {
+        let Some(life) = facts.life_at(node, outage.from) else { continue };
+        let until = |seen: Micros| if factor == 0 { Micros::MAX } else { seen.plus(limit) };
+        let Some((seen, report)) = last_report(facts, node, outage.from) else {
+            // Before the first view every replica's link was up, if it has lived since then.
+            let began_here = facts.shard(node).is_some() && facts.shard(node) == facts.shard(outage.node);
+            if began_here {
+                if life.started <= facts.record.healthy_at && outage.from >= facts.record.healthy_at {
+                    sure.push(Candidate { node, until: until(outage.from) });
+                } else {
+                    unsure.push(node);
+                }
+            }
+            continue;
+        };
+        let primary = report.myself().and_then(|me| me.primary.clone());
+        if report.replication.role != Role::Replica || primary.is_none() || primary != primary_id {
+            continue;
+        }
+        let linked = link_last_up(facts, node, life, outage.from);
+        match linked {
+            Some(up) => sure.push(Candidate { node, until: until(up) }),
+            // Factor 0 asks for no data at all.
+            None if factor == 0 => sure.push(Candidate { node, until: Micros::MAX }),
+            // Restarted since the last view of it: whether its link came up in time is not known.
+            None if seen < life.started => unsure.push(node),
+            None => {}
+        }
+    }
+    if sure.is_empty() && !unsure.is_empty() {
+        return Err(Owed::Unclear(format!("no view tells whether {} had a link", names(&unsure))));
+    }
+    Ok(sure)
+}
+
+/// What a node said last, at or before a moment.
+pub(super) fn last_report<'a>(
+    facts: &Facts<'a>,
+    node: NodeId,
+    at: Micros,
+) -> Option<(Micros, &'a NodeReport)> {
+    let earlier = facts.record.views.iter().rev().filter(|view| view.at <= at);
+    earlier.filter_map(|view| Some((view.at, view.report(node)?))).next()
+}
+
+/// When this process was last seen with its link up, at or before a moment.
+fn link_last_up(facts: &Facts<'_>, node: NodeId, life: &Life, at: Micros) -> Option<Micros> {
+    let seen = facts.record.views.iter().rev().filter(|view| view.at <= at && view.at >= life.started);
+    let mut up = seen.filter(|view| {
+        view.report(node)
+            .is_some_and(|report| report.replication.role == Role::Replica && report.replication.link_up)
+    });
+    up.next().map(|view| view.at)
+}
