@@ -6,6 +6,7 @@
 
 #[cfg(all(feature = "cli", target_os = "linux"))]
 pub mod processes;
+pub mod sim;
 
 use crate::catalogue::Ability;
 use crate::fault::kill::Signal;

@@ -1,0 +1,94 @@
+//! Named bugs that can be switched on (`--bug NAME`, `bugs:` in a scenario): the canary that proves the checks.
+//!
+//! Each is planted in our code around the consensus library, at the place where a person would make that
+//! mistake, and each names the check that is expected to find it. With none on, the cluster keeps its promises.
+
+/// A mistake with a name.
+#[derive(Clone, Copy, Debug)]
+pub struct Bug {
+    pub name: &'static str,
+    pub summary: &'static str,
+    /// The checks, any of which must find it; the first is the one that it is named for.
+    pub found_by: &'static [&'static str],
+    /// Found within this many seeds of the default drawing.
+    pub within_seeds: u32,
+}
+
+macro_rules! bugs {
+    ($($flag:ident: $summary:literal, $found_by:expr, $within:literal;)*) => {
+        /// Every bug, in the order of the flags.
+        pub const BUGS: &[Bug] = &[$(Bug {
+            name: stringify!($flag), summary: $summary, found_by: &$found_by, within_seeds: $within,
+        }),*];
+
+        /// The bugs of one run.
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+        pub struct Bugs { $(pub $flag: bool),* }
+
+        impl Bugs {
+            /// Reads names; one that is not known comes back as the error.
+            pub fn from_names<'a>(names: impl IntoIterator<Item = &'a str>) -> Result<Self, String> {
+                let mut bugs = Self::default();
+                for name in names {
+                    match name {
+                        $(stringify!($flag) => bugs.$flag = true,)*
+                        other => return Err(other.into()),
+                    }
+                }
+                Ok(bugs)
+            }
+        }
+    };
+}
+
+bugs! {
+    ack_before_decided: "a primary acknowledges a write when it has proposed it, before a majority has it",
+        ["acknowledged_loss"], 200;
+    read_without_quorum: "a primary answers reads from memory without asking whether it still leads",
+        ["linearizability"], 400;
+    forget_promise_on_restart: "a node that restarts has forgotten what it promised and in which round it accepted",
+        ["acknowledged_loss", "data_consistency", "linearizability"], 3000;
+    lose_unsynced_log: "a node says that its log is synced half a second before it is",
+        ["acknowledged_loss", "data_consistency"], 400;
+    apply_twice_on_retry: "a command that was proposed again is applied again",
+        ["data_consistency", "linearizability"], 400;
+    two_owners_after_slot_move: "the giver of a slot goes on claiming it after the move",
+        ["slot_coverage", "view_agreement"], 200;
+    snapshot_drops_keys: "a snapshot leaves out every eighth key",
+        ["data_consistency", "acknowledged_loss"], 400;
+    stale_slot_map_after_restart: "a node that restarts begins with the first slot map and takes no newer one",
+        ["view_agreement", "slot_coverage", "topology"], 400;
+    never_fails_over: "a replica that has won its shard's election does not tell the cluster",
+        ["slot_coverage", "convergence_time"], 100;
+    leak_keys_after_slot_move: "the giver of a slot keeps the keys",
+        ["data_consistency"], 200;
+    replica_serves_stale_after_heal: "a replica stops applying its log once its link was broken and came back",
+        ["replica_sync", "data_consistency"], 200;
+    panic_on_duplicate_message: "a message that arrives twice ends the process",
+        ["crash"], 200;
+    lost_session_reorder: "messages reach the consensus library as they arrive: out of order, twice, or not at all",
+        ["data_consistency", "acknowledged_loss", "linearizability", "replica_sync", "convergence_time"], 1000;
+    minority_keeps_writing: "a primary that is cut off decides alone",
+        ["quorum", "acknowledged_loss"], 300;
+    sleepy_election: "a replica waits twenty seconds before it takes over",
+        ["convergence_time", "slot_coverage"], 200;
+}
+
+/// The bug of this name.
+pub fn find(name: &str) -> Option<&'static Bug> {
+    BUGS.iter().find(|bug| bug.name == name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_known_or_refused() {
+        for bug in BUGS {
+            assert_ne!(Bugs::from_names([bug.name]), Ok(Bugs::default()));
+        }
+        assert_eq!(Bugs::from_names(["no_such_bug"]), Err("no_such_bug".into()));
+        assert!(find("ack_before_decided").is_some());
+    }
+}

@@ -1,0 +1,73 @@
+//! Who votes on what: which nodes keep which log. A pure function of the cluster's first shape.
+//!
+//! A shard's log is kept by its own nodes. Where their number is even, a witness joins them: the first primary
+//! of the next shard keeps the log without serving from it, so that one primary and one replica can lose one of
+//! the two and go on. A shard of one node decides alone. The slot map has a log of its own, kept by the first
+//! primaries and then the first replicas, at most five. Membership never changes. What has no majority of its
+//! voters alive cannot be served: the eligibility model asks [`voters`].
+
+use crate::timeline::Cluster;
+
+/// The most nodes that vote on the slot map.
+pub const MAP_VOTERS_MAX: usize = 5;
+
+/// The nodes that keep the log of this shard, data nodes first, the witness, if there is one, last.
+pub fn voters(cluster: &Cluster, shard: u16) -> Vec<u16> {
+    let mut nodes: Vec<u16> = (0..=cluster.replicas).map(|replica| cluster.node(shard, replica)).collect();
+    if nodes.len().is_multiple_of(2) && cluster.shards > 1 {
+        nodes.push(cluster.node((shard + 1) % cluster.shards, 0));
+    }
+    nodes
+}
+
+/// The nodes that keep the log of the slot map: an odd number of them where there are three nodes or more.
+pub fn map_voters(cluster: &Cluster) -> Vec<u16> {
+    let most = match cluster.nodes() as usize {
+        nodes @ 0..=2 => nodes,
+        3 | 4 => 3,
+        _ => MAP_VOTERS_MAX,
+    };
+    let by_role =
+        (0..=cluster.replicas).flat_map(|replica| (0..cluster.shards).map(move |shard| (shard, replica)));
+    by_role.map(|(shard, replica)| cluster.node(shard, replica)).take(most).collect()
+}
+
+/// The shard that a node belongs to, for good.
+pub fn shard_of(cluster: &Cluster, node: u16) -> u16 {
+    node / (1 + cluster.replicas)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::timeline::{Formation, Settings};
+
+    fn cluster(shards: u16, replicas: u16) -> Cluster {
+        Cluster {
+            shards,
+            replicas,
+            formation: Formation::Written,
+            settings: Settings::default(),
+            password: false,
+            acl_user: false,
+            base_port: None,
+        }
+    }
+
+    #[test]
+    fn one_node_of_any_group_of_three_may_die() {
+        assert_eq!(voters(&cluster(3, 1), 0), [0, 1, 2]);
+        assert_eq!(voters(&cluster(3, 1), 2), [4, 5, 0]);
+        assert_eq!(voters(&cluster(3, 2), 1), [3, 4, 5]);
+        assert_eq!(voters(&cluster(3, 0), 1), [1]);
+        assert_eq!(voters(&cluster(1, 1), 0), [0, 1]);
+    }
+
+    #[test]
+    fn the_map_is_kept_by_an_odd_number() {
+        assert_eq!(map_voters(&cluster(3, 1)), [0, 2, 4, 1, 3]);
+        assert_eq!(map_voters(&cluster(5, 1)), [0, 2, 4, 6, 8]);
+        assert_eq!(map_voters(&cluster(2, 1)), [0, 2, 1]);
+        assert_eq!(map_voters(&cluster(1, 0)), [0]);
+    }
+}
