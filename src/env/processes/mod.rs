@@ -11,6 +11,7 @@
 pub mod cage;
 pub mod clock;
 mod connection;
+pub mod doctor;
 mod folder;
 pub mod heals;
 mod node;
