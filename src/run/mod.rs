@@ -4,6 +4,7 @@ pub mod client;
 pub mod event;
 pub mod execute;
 pub mod look;
+pub mod marks;
 pub mod operation;
 pub mod plan;
 pub mod probe;
