@@ -42,8 +42,9 @@ pub(super) struct Plan<'a> {
     pub over: Millis,
     pub length: Millis,
     pub target: &'a str,
-    /// The weights of this seed, and those of what takes nobody down.
+    /// The weights of this seed, of its faults alone, and of what takes nobody down.
     weights: [u64; ACTIONS.len()],
+    faults: [u64; ACTIONS.len()],
     harmless: [u64; ACTIONS.len()],
     node_timeout: u64,
 }
@@ -65,8 +66,17 @@ impl<'a> Plan<'a> {
         // Without replicas every node is the last of its shard.
         let nobody = draw.keep_quorum && cluster.replicas == 0;
         let weights = if nobody { harmless } else { swarm.weights };
+        let mut faults = weights;
+        for (weight, info) in faults.iter_mut().zip(ACTIONS) {
+            if info.kind != ActionKind::Fault {
+                *weight = 0;
+            }
+        }
+        if faults.iter().all(|weight| *weight == 0) {
+            faults = weights;
+        }
         let node_timeout = cluster.node_timeout().0.max(1);
-        Self { cluster, draw, swarm, over, length, target, weights, harmless, node_timeout }
+        Self { cluster, draw, swarm, over, length, target, weights, faults, harmless, node_timeout }
     }
 }
 
@@ -87,7 +97,7 @@ struct Past<'a> {
 pub(super) fn draw(plan: &Plan<'_>, entropy: &Entropy, rng: &mut Rng, count: usize, events: &mut Vec<Event>) {
     let shards = u64::from(plan.cluster.shards);
     let mut past = Past {
-        ledger: Ledger::new(plan.cluster, plan.draw.keep_quorum),
+        ledger: Ledger::new(plan.cluster, plan.draw.keep_quorum, events.len() + count),
         focus: [rng.below(shards) as u16, rng.below(shards) as u16],
         last_shard: None,
         last_at: QUIET_MS,
@@ -190,7 +200,12 @@ fn one(
         anchor,
         embedded: plan.target == "embedded",
     };
-    let mut action = action(plan, follow, tried, &mut context)?;
+    let weights = match tried {
+        Try::Harmless => &plan.harmless,
+        _ if follow => &plan.faults,
+        _ => &plan.weights,
+    };
+    let mut action = Action::draw_at(context.rng.weighted(weights)?, &mut context)?;
     if stale
         && !context.embedded
         && let Action::Restart(restart) = &mut action
@@ -202,23 +217,6 @@ fn one(
     let lasts = lasts(plan, &action, rng);
     let within = (!matches!(start, Start::At(_))).then_some(plan.length);
     Some(Event { id: EventId::new(), start, delay, within, action, lasts })
-}
-
-/// By weight, only faults where one is to follow an operation.
-fn action(plan: &Plan<'_>, fault_only: bool, tried: Try, context: &mut DrawContext<'_>) -> Option<Action> {
-    let mut weights = if tried == Try::Harmless { plan.harmless } else { plan.weights };
-    if fault_only {
-        let mut faults = weights;
-        for (weight, info) in faults.iter_mut().zip(ACTIONS) {
-            if info.kind != ActionKind::Fault {
-                *weight = 0;
-            }
-        }
-        if faults.iter().any(|weight| *weight > 0) {
-            weights = faults;
-        }
-    }
-    Action::draw_at(context.rng.weighted(&weights)?, context)
 }
 
 /// Over the whole time in order, so that a timeline reads from top to bottom, or in a burst with the last.

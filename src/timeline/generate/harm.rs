@@ -69,12 +69,12 @@ pub(super) struct Ledger<'a> {
 }
 
 impl<'a> Ledger<'a> {
-    pub fn new(cluster: &'a Cluster, keep_quorum: bool) -> Self {
+    pub fn new(cluster: &'a Cluster, keep_quorum: bool, events: usize) -> Self {
         Self {
             cluster,
             keep_quorum,
-            placed: Vec::with_capacity(32),
-            harms: Vec::with_capacity(32),
+            placed: Vec::with_capacity(if keep_quorum { events } else { 0 }),
+            harms: Vec::new(),
             primaries_peak: 0,
             voteless: 0,
         }
@@ -82,6 +82,9 @@ impl<'a> Ledger<'a> {
 
     /// Enters an event that was written by hand: nobody asks whether it keeps the quorum.
     pub fn enter(&mut self, event: &Event, earlier: &[Event]) {
+        if !self.keep_quorum {
+            return;
+        }
         let placed = self.place(event, earlier);
         if let Some(harm) = self.harm(event, placed) {
             self.harms.push(harm);
@@ -94,7 +97,6 @@ impl<'a> Ledger<'a> {
     /// Enters a drawn event if the quorum is kept, or need not be; `false` means that it must not happen.
     pub fn admit(&mut self, event: &Event, earlier: &[Event]) -> bool {
         if !self.keep_quorum {
-            self.placed.push(self.place(event, earlier));
             return true;
         }
         let voteless = self.voteless + takes_vote(&event.action);
