@@ -278,7 +278,22 @@ pub fn quote(text: &str) -> String {
             text.to_ascii_lowercase().as_str(),
             "true" | "false" | "null" | "yes" | "no" | "on" | "off" | "y" | "n"
         );
-    if plain { text.into() } else { serde_json::Value::from(text).to_string() }
+    if plain { text.into() } else { double_quoted(text) }
+}
+
+/// A string in double quotes. JSON's escapes are YAML's too; what JSON leaves as it is and YAML forbids or takes
+/// for the end of a line (YAML 1.2.2, 5.1 and 5.4) is written by its number.
+fn double_quoted(text: &str) -> String {
+    let mut out = String::with_capacity(text.len() + 2);
+    for sign in serde_json::Value::from(text).to_string().chars() {
+        match sign {
+            '\u{7f}'..='\u{9f}' | '\u{2028}' | '\u{2029}' | '\u{feff}' | '\u{fffe}' | '\u{ffff}' => {
+                out += &format!("\\u{:04x}", sign as u32);
+            }
+            _ => out.push(sign),
+        }
+    }
+    out
 }
 
 /// Declares a word with a fixed set of values: `word! { /// doc  pub enum Signal { Kill = "KILL", ... } }`.
