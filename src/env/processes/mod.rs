@@ -42,6 +42,8 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+/// What a command line names where the run decides which binary it is.
+const SERVER: &str = "{server}";
 /// Logs are read this often.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// An action that is not yet in force is looked at this often.
@@ -58,6 +60,8 @@ pub struct Options {
     pub base_port: Option<u16>,
     /// Readable when the user wants to stop (see [`cage::interrupts`]); closed by the other side counts too.
     pub interrupt: Option<OwnedFd>,
+    /// The binary that stands for `{server}` at the front of a command line.
+    pub server: Option<PathBuf>,
     /// Leave the nodes' data behind, with their configuration and logs.
     pub keep_data: bool,
 }
@@ -66,6 +70,7 @@ pub struct Options {
 #[derive(Debug)]
 pub struct ProcessesEnv {
     dir: PathBuf,
+    server: Option<PathBuf>,
     keep_data: bool,
     interrupt: Option<OwnedFd>,
     ports: Ports,
@@ -108,6 +113,7 @@ impl ProcessesEnv {
         let began = Instant::now();
         Ok(Self {
             dir,
+            server: options.server,
             keep_data: options.keep_data,
             interrupt: options.interrupt,
             ports,
@@ -158,7 +164,10 @@ impl ProcessesEnv {
             })
         };
         let filled = |text: &String| fill(text, id, &place).map_err(failed);
-        let argv = spec.argv.iter().map(filled).collect::<Result<_, _>>()?;
+        let mut argv = spec.argv.iter().map(filled).collect::<Result<Vec<_>, _>>()?;
+        if let (Some(first), Some(server)) = (argv.first_mut().filter(|first| *first == SERVER), &self.server) {
+            *first = server.to_string_lossy().into_owned();
+        }
         let file = |(name, text)| Ok((String::clone(name), filled(text)?));
         let files = spec.files.iter().map(file).collect::<Result<_, _>>()?;
         let spec = NodeSpec { argv, files, ..spec.clone() };
