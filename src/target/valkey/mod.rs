@@ -1,0 +1,52 @@
+//! Real servers: `valkey-server` 7.2 and later or `redis-server` 7.0 and later, in cluster mode.
+//!
+//! `provision` says what a node is made of, `form` how single nodes become a cluster, `operations` what people
+//! do to it, `sabotage` what harm a check must find, `log` which lines of a log mean something. Nothing here
+//! touches a socket or a process: a node is data, and an operation is a future over the hands that the executor
+//! gives it (`run::operation`). Choices come from the timeline's key alone.
+
+pub mod form;
+pub mod hands;
+pub mod log;
+pub mod operations;
+pub mod provision;
+pub mod server;
+
+use crate::catalogue::Action;
+use crate::env::{NodeId, NodeSpec};
+use crate::run::operation::{OpIo, Target};
+use crate::run::record::Status;
+use crate::run::task::Local;
+use crate::timeline::Timeline;
+pub use server::{Server, ServerKind};
+
+/// The target. The server found on the machine decides what its logs sound like, and nothing of a timeline.
+#[derive(Clone, Copy, Debug)]
+pub struct Valkey {
+    pub kind: ServerKind,
+}
+
+impl Valkey {
+    pub const NAME: &'static str = "valkey";
+}
+
+impl Target for Valkey {
+    fn name(&self) -> &'static str {
+        Self::NAME
+    }
+    fn provision(&self, timeline: &Timeline) -> Vec<NodeSpec> {
+        provision::cluster(timeline)
+    }
+    fn provision_new(&self, timeline: &Timeline, node: NodeId) -> NodeSpec {
+        provision::single(timeline, node)
+    }
+    fn form(&self, op: OpIo) -> Local<Status> {
+        Box::pin(hands::finish(form::form(op)))
+    }
+    fn operation(&self, action: &Action, op: OpIo) -> Local<Status> {
+        operations::start(action, op)
+    }
+    fn log_matters(&self, line: &str) -> bool {
+        log::matters(line)
+    }
+}
