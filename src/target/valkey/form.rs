@@ -48,7 +48,8 @@ async fn all_answer(op: &OpIo, nodes: &[NodeId], deadline: Micros) -> Done {
 /// An event ended or stopped it while the cluster formed.
 fn struck(op: &OpIo, node: NodeId) -> bool {
     let world = op.world.borrow();
-    world.ended_by.contains_key(&node) && !world.is_live(node)
+    let announced = world.lives.iter().any(|life| life.node == node && !life.signalled.is_empty());
+    !world.is_live(node) && (announced || world.paused_by.contains_key(&node))
 }
 
 async fn by_meeting(op: &OpIo, nodes: &[NodeId], deadline: Micros) -> Done {
@@ -112,6 +113,84 @@ async fn introduce(op: &OpIo, nodes: &[NodeId]) -> Result<(), String> {
             return Err(format!("{node} knows {} of {} nodes", there.len(), nodes.len()));
         }
     }
+    Ok(())
+}
+
+/// How long a node that came back under a new id may take to be a member again.
+const REJOIN_TIMEOUT: Millis = Millis(30_000);
+
+/// Brings a node that lost its id back: its ghost is forgotten, it is met, and it follows its shard's primary.
+/// Where it was the primary itself, one of its replicas has to take over first.
+pub async fn rejoin(op: OpIo, node: NodeId, old_id: Option<String>) -> Done {
+    let deadline = op.io.after(REJOIN_TIMEOUT);
+    hands::answers(&op, node, hands::START_TIMEOUT).await?;
+    let new_id = hands::learn_id(&op, node).await?;
+    let shard = op.world.borrow().shard_of(node).ok_or_else(|| format!("{node} is in no shard"))?;
+    let primary = hands::retry(&op, deadline, hands::LOOK, async || {
+        let primary = op.primary(shard)?;
+        if primary == node || !op.world.borrow().is_live(primary) {
+            return Err(format!("shard {shard} has no live primary that {node} could follow"));
+        }
+        Ok(primary)
+    })
+    .await?;
+    if let Some(ghost) = old_id.filter(|ghost| *ghost != new_id) {
+        forget(&op, &ghost, node, deadline).await?;
+        op.step(format!("the live nodes have forgotten {ghost}"));
+    }
+    join(&op, node, primary, deadline).await?;
+    replicate(&op, node, primary, deadline).await
+}
+
+/// Every live node but `except` forgets an id. A replica cannot forget its own primary, so this may take until
+/// a failover is over. A node that goes down meanwhile is passed over.
+pub async fn forget(op: &OpIo, id: &str, except: NodeId, deadline: Micros) -> Result<(), String> {
+    let others: Vec<NodeId> = op.world.borrow().live().into_iter().filter(|other| *other != except).collect();
+    for other in others {
+        hands::retry(op, deadline, hands::LOOK, async || {
+            if !op.world.borrow().is_live(other) {
+                return Ok(());
+            }
+            match op.tell(other, &["CLUSTER", "FORGET", id]).await {
+                Err(why) if !why.contains("Unknown node") => Err(why),
+                _ => Ok(()),
+            }
+        })
+        .await?;
+    }
+    Ok(())
+}
+
+/// Introduces a node to the cluster by one member and waits until every live node knows it.
+pub async fn join(op: &OpIo, node: NodeId, member: NodeId, deadline: Micros) -> Result<(), String> {
+    let id = op.id(node)?;
+    hands::retry(op, deadline, ROUND, async || {
+        if !hands::known(op, member).await?.iter().any(|(known, _)| *known == id) {
+            hands::meet(op, member, node).await?;
+            return Err(format!("{member} does not know {node} yet"));
+        }
+        let live = op.world.borrow().live();
+        for other in live {
+            if !hands::known(op, other).await?.iter().any(|(known, _)| *known == id) {
+                return Err(format!("{other} does not know {node} yet"));
+            }
+        }
+        Ok(())
+    })
+    .await?;
+    op.step(format!("{node} was met by {member} and is known to all"));
+    Ok(())
+}
+
+/// Makes a node a replica and waits until its link is up.
+pub async fn replicate(op: &OpIo, node: NodeId, primary: NodeId, deadline: Micros) -> Done {
+    let id = op.id(primary)?;
+    hands::retry(op, deadline, hands::LOOK, async || {
+        op.tell(node, &["CLUSTER", "REPLICATE", &id]).await.map(drop)
+    })
+    .await?;
+    hands::retry(op, deadline, hands::LOOK, async || hands::follows(op, node, primary).await).await?;
+    op.step(format!("{node} follows {primary}"));
     Ok(())
 }
 

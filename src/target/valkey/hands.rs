@@ -4,7 +4,7 @@
 //! guard said no. Nodes may die and connections break at any line: a retry is bounded, and a step is recorded.
 
 use crate::catalogue::NodeSelector;
-use crate::env::{NodeAction, NodeId};
+use crate::env::NodeId;
 use crate::fault::kill::Signal;
 use crate::fault::restart::RestartData;
 use crate::run::operation::OpIo;
@@ -81,11 +81,6 @@ pub fn draw(op: &OpIo, purpose: &str, nodes: &[NodeId]) -> Option<NodeId> {
     let count = u64::try_from(nodes.len()).ok().filter(|count| *count > 0)?;
     let place = op.entropy.child(purpose).word("node", 0, 0) % count;
     nodes.get(usize::try_from(place).ok()?).copied()
-}
-
-/// Says of a node that what ends it now is this event.
-pub fn announce(op: &OpIo, node: NodeId) {
-    op.world.borrow_mut().ended_by.entry(node).or_default().insert(op.event.clone());
 }
 
 /// Tries until it succeeds or the deadline has come; then the last reason.
@@ -193,27 +188,24 @@ pub async fn meet(op: &OpIo, node: NodeId, other: NodeId) -> Result<(), String> 
 
 /// Starts a node whose process is gone and waits until it answers.
 pub async fn start(op: &OpIo, node: NodeId) -> Result<(), String> {
-    op.io.node(node, NodeAction::Start(RestartData::Kept)).await.map_err(|error| error.to_string())?;
+    op.start(node, RestartData::Kept).await.map_err(|error| error.to_string())?;
     answers(op, node, START_TIMEOUT).await
 }
 
 /// Ends a process, by SIGKILL where SIGTERM does not do, and waits until it is gone. The end is announced.
 pub async fn end(op: &OpIo, node: NodeId) -> Result<(), String> {
     for (signal, timeout) in [(Signal::Term, TERM_TIMEOUT), (Signal::Kill, KILL_TIMEOUT)] {
-        announce(op, node);
         if !is_up(op, node) {
             return Ok(());
         }
-        if let Err(error) = op.io.node(node, NodeAction::Signal(signal)).await {
-            if !is_up(op, node) {
-                return Ok(());
-            }
-            return Err(error.to_string());
+        match op.signal(node, signal).await {
+            Err(error) if is_up(op, node) => return Err(error.to_string()),
+            _ => {}
         }
-        if op.io.wait_for(op.io.after(timeout), LOOK, || !is_up(op, node)).await {
+        if op.gone(node, timeout).await {
             return Ok(());
         }
-        op.step(format!("{node} is still there {timeout} after SIG{}", signal.as_str()));
+        op.step(format!("{node} is still there {timeout} after SIG{signal}"));
     }
     Err(format!("{node} would not end"))
 }

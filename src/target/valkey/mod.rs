@@ -46,6 +46,9 @@ impl Target for Valkey {
     fn operation(&self, action: &Action, op: OpIo) -> Local<Status> {
         operations::start(action, op)
     }
+    fn rejoin(&self, op: OpIo, node: NodeId, old_id: Option<String>) -> Local<Status> {
+        Box::pin(hands::finish(form::rejoin(op, node, old_id)))
+    }
     fn log_matters(&self, line: &str) -> bool {
         log::matters(line)
     }
