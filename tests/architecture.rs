@@ -20,7 +20,10 @@ const EDGES: &[(&str, &[&str])] = &[
     ("env", &["time", "entropy", "yaml", "catalogue", "fault", "timeline", "target"]),
     ("history", &["time", "yaml", "env"]),
     // `run` names the checks' judgements in its events, and asks for verdicts through a trait alone.
-    ("run", &["time", "entropy", "yaml", "catalogue", "fault", "target", "env", "history", "timeline", "check"]),
+    (
+        "run",
+        &["time", "entropy", "yaml", "catalogue", "fault", "target", "env", "history", "timeline", "check"],
+    ),
     ("target", &["time", "entropy", "yaml", "catalogue", "fault", "env", "history", "timeline", "run"]),
     ("check", &["time", "yaml", "catalogue", "fault", "target", "env", "history", "timeline", "run"]),
     ("repro", &["time", "entropy", "yaml", "catalogue", "env", "spec", "timeline", "run", "check"]),
@@ -28,14 +31,27 @@ const EDGES: &[(&str, &[&str])] = &[
     (
         "cli",
         &[
-            "time", "entropy", "yaml", "catalogue", "fault", "target", "env", "history", "spec", "timeline", "run", "check", "repro",
+            "time",
+            "entropy",
+            "yaml",
+            "catalogue",
+            "fault",
+            "target",
+            "env",
+            "history",
+            "spec",
+            "timeline",
+            "run",
+            "check",
+            "repro",
             "report",
         ],
     ),
 ];
 
 fn files(folder: &Path, out: &mut Vec<PathBuf>) {
-    let mut entries: Vec<PathBuf> = fs::read_dir(folder).expect("a folder of sources").map(|e| e.expect("an entry").path()).collect();
+    let mut entries: Vec<PathBuf> =
+        fs::read_dir(folder).expect("a folder of sources").map(|e| e.expect("an entry").path()).collect();
     entries.sort();
     for path in entries {
         if path.is_dir() {
@@ -70,14 +86,16 @@ fn imports(text: &str) -> Vec<(usize, String)> {
 
 #[test]
 fn a_stage_imports_from_its_left() {
-    let allowed: BTreeMap<&str, BTreeSet<&str>> = EDGES.iter().map(|(name, to)| (*name, to.iter().copied().collect())).collect();
+    let allowed: BTreeMap<&str, BTreeSet<&str>> =
+        EDGES.iter().map(|(name, to)| (*name, to.iter().copied().collect())).collect();
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let mut sources = Vec::new();
     files(&root, &mut sources);
     let mut wrong = Vec::new();
     for path in sources {
         let relative = path.strip_prefix(&root).expect("below src");
-        let first = relative.components().next().expect("a name").as_os_str().to_string_lossy().replace(".rs", "");
+        let first =
+            relative.components().next().expect("a name").as_os_str().to_string_lossy().replace(".rs", "");
         if matches!(first.as_str(), "lib" | "main") {
             continue;
         }
@@ -100,7 +118,15 @@ fn the_core_touches_nothing() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let mut sources = Vec::new();
     files(&root, &mut sources);
-    let border = ["cli/", "main.rs", "env/processes/", "yaml/file.rs", "yaml/mod.rs", "yaml/read.rs", "yaml/render.rs"];
+    let border = [
+        "cli/",
+        "main.rs",
+        "env/processes/",
+        "yaml/file.rs",
+        "yaml/mod.rs",
+        "yaml/read.rs",
+        "yaml/render.rs",
+    ];
     let mut wrong = Vec::new();
     for path in sources {
         let relative = path.strip_prefix(&root).expect("below src").to_string_lossy().into_owned();
@@ -113,7 +139,16 @@ fn the_core_touches_nothing() {
                 break;
             }
             let plain = line.trim_start();
-            for banned in ["std::fs", "std::net", "std::thread", "std::env::", "SystemTime", "Instant::now", "std::process", "tokio"] {
+            for banned in [
+                "std::fs",
+                "std::net",
+                "std::thread",
+                "std::env::",
+                "SystemTime",
+                "Instant::now",
+                "std::process",
+                "tokio",
+            ] {
                 if !plain.starts_with("//") && plain.contains(banned) {
                     wrong.push(format!("src/{relative}:{}: the core must not use `{banned}`", number + 1));
                 }

@@ -1,5 +1,7 @@
 //! Carrying a timeline out: the executor, its clients and probes, and the record of all they saw.
 
+#[cfg(all(feature = "cli", target_os = "linux"))]
+pub mod child;
 pub mod client;
 pub mod event;
 pub mod execute;

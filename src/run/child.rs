@@ -1,0 +1,229 @@
+//! The process that carries one run out: run events on standard output, the run folder filled as it goes. The
+//! parent (`cli`) draws, reports and saves; this process owns the cluster.
+//!
+//! It is a process of its own because namespaces must be entered before any thread exists, because campaigns
+//! run many side by side, and because killing it must clean up by itself.
+
+use crate::check::{self, Judgement, Verdict};
+use crate::env::Env;
+use crate::env::processes::{Options, ProcessesEnv, cage};
+use crate::history::Operation;
+use crate::run::event::{FORMAT, Finished, RunEvent};
+use crate::run::execute::{Bounds, Oracle, RunError, Watch, execute};
+use crate::run::marks;
+use crate::run::operation::Target;
+use crate::run::record::{Applied, Life, Record};
+use crate::run::request::RunOptions;
+use crate::run::tell;
+use crate::target::valkey::{Server, Valkey};
+use crate::time::Millis;
+use crate::timeline::Timeline;
+use std::fs::{self, File};
+use std::io::{self, BufWriter, Write as _};
+use std::path::Path;
+use std::rc::Rc;
+use std::time::Instant;
+
+/// The exit codes that a run ends with; an interface (see the README).
+pub mod exit {
+    pub const PASSED: i32 = 0;
+    pub const FINDING: i32 = 1;
+    pub const BAD_INPUT: i32 = 2;
+    pub const UNABLE: i32 = 3;
+    pub const UNKNOWN: i32 = 4;
+    pub const BROKEN: i32 = 5;
+    pub const INTERRUPTED: i32 = 130;
+}
+
+/// Where events go: a line each, to the parent and to `events.jsonl`; operations to `history.jsonl` alone.
+struct Recorder {
+    events: BufWriter<File>,
+    history: BufWriter<File>,
+    /// The first failure to write, told once: a full disk must not end a run without a verdict.
+    failed: Option<String>,
+}
+
+impl Recorder {
+    fn open(folder: &Path) -> io::Result<Self> {
+        Ok(Self {
+            events: BufWriter::new(File::create(folder.join("events.jsonl"))?),
+            history: BufWriter::new(File::create(folder.join("history.jsonl"))?),
+            failed: None,
+        })
+    }
+
+    fn keep(&mut self, write: impl FnOnce(&mut Self) -> io::Result<()>) {
+        if let Err(error) = write(self)
+            && self.failed.is_none()
+        {
+            eprintln!("fuzz: failed to write to the run folder: {error}");
+            self.failed = Some(error.to_string());
+        }
+    }
+}
+
+impl Watch for Recorder {
+    fn event(&mut self, event: &RunEvent) {
+        let line = serde_json::to_string(event).expect("plain data");
+        self.keep(|recorder| writeln!(recorder.events, "{line}").and_then(|()| recorder.events.flush()));
+        // A parent that is gone reads nothing; its death ends this process by a signal.
+        let mut out = io::stdout().lock();
+        let _ = writeln!(out, "{line}").and_then(|()| out.flush());
+    }
+
+    fn operations(&mut self, operations: &[Operation]) {
+        for operation in operations {
+            let line = serde_json::to_string(operation).expect("plain data");
+            self.keep(|recorder| writeln!(recorder.history, "{line}"));
+        }
+        self.keep(|recorder| recorder.history.flush());
+    }
+}
+
+/// Carries a run out and gives the exit code.
+pub fn run(timeline: &Timeline, options: &RunOptions) -> i32 {
+    // Before anything is opened: the cage returns in a new process.
+    let caged = (timeline.environment == "processes").then(cage::enter);
+    #[expect(clippy::disallowed_methods, reason = "the border reads the clock: how long the run took")]
+    let started = Instant::now();
+    let mut recorder = match Recorder::open(&options.folder) {
+        Ok(recorder) => recorder,
+        Err(error) => {
+            eprintln!("fuzz: failed to open {}: {error}", options.folder.display());
+            return exit::BROKEN;
+        }
+    };
+    if let Err(error) = fs::write(options.folder.join("timeline.yaml"), timeline.to_yaml()) {
+        eprintln!("fuzz: failed to write timeline.yaml: {error}");
+        return exit::BROKEN;
+    }
+    recorder.event(&begin(timeline, options));
+    recorder.event(&RunEvent::Plan(Box::new(tell::plan(timeline))));
+    if let Some(cage::Cage::Subreaper(why)) = caged {
+        recorder.event(&RunEvent::Note { at_us: 0, text: format!("no PID namespace of its own: {why}") });
+    }
+    let (result, end_us) = match environment(timeline, options) {
+        Ok((mut env, target)) => {
+            let bounds = Bounds { boot: options.boot_timeout, run: options.run_timeout };
+            let result = execute(timeline, env.as_mut(), target, bounds, Rc::new(Checks), &mut recorder);
+            let end = env.now();
+            env.close();
+            (result, end.0)
+        }
+        Err(error) => (Err(error), 0),
+    };
+    let mut finished = Finished {
+        verdict: Verdict::Unknown,
+        seed: timeline.seed.0,
+        timeline_hash: timeline.hash().to_hex().to_string(),
+        schedule_hash: String::new(),
+        history_hash: String::new(),
+        virtual_ms: end_us / 1000,
+        wall_ms: 0,
+        run: options.run.clone(),
+        findings: Vec::new(),
+        exit_code: exit::BROKEN,
+        reproduce: options.reproduce.clone(),
+        repro: None,
+        error: None,
+    };
+    match result {
+        Ok(record) => judge_record(&record, &mut finished, &options.folder, &mut recorder),
+        Err(error) => {
+            finished.exit_code =
+                if error == RunError::Interrupted { exit::INTERRUPTED } else { exit::BROKEN };
+            finished.error = Some(error.to_string());
+        }
+    }
+    finished.wall_ms = started.elapsed().as_millis() as u64;
+    let code = finished.exit_code;
+    recorder.event(&RunEvent::Finished(Box::new(finished)));
+    code
+}
+
+/// The checks, as the executor asks them.
+struct Checks;
+
+impl Oracle for Checks {
+    fn look(&self, record: &Record, checks: &[String]) -> Vec<Judgement> {
+        check::look(record, checks)
+    }
+    fn settle_bound(&self, timeline: &Timeline, applied: &[Applied], lives: &[Life]) -> (Millis, String) {
+        check::owed::settle_bound(timeline, applied, lives)
+    }
+}
+
+fn judge_record(record: &Record, finished: &mut Finished, folder: &Path, recorder: &mut Recorder) {
+    let bytes = serde_json::to_vec(record).expect("plain data");
+    recorder.keep(|_| fs::write(folder.join("record.json"), bytes));
+    recorder.event(&RunEvent::Workload(tell::workload(record)));
+    recorder.event(&RunEvent::Cluster(Box::new(tell::cluster(record))));
+    let marks = marks::marks(record).into_iter().map(|(mark, count)| (mark.to_string(), count)).collect();
+    recorder.event(&RunEvent::Marks { marks });
+    let judgements = check::judge_all(record);
+    for judgement in &judgements {
+        recorder.event(&RunEvent::Judged { judgement: judgement.clone() });
+    }
+    let verdict = check::merge(&judgements);
+    finished.schedule_hash = record.schedule_hash().to_hex().to_string();
+    finished.history_hash = record.history_hash().to_hex().to_string();
+    finished.findings = judgements.iter().filter(|j| j.verdict == Verdict::Fail).map(finding).collect();
+    finished.verdict = verdict;
+    finished.exit_code = match verdict {
+        Verdict::Fail => exit::FINDING,
+        _ if record.ended_early.as_deref() == Some("interrupted") => exit::INTERRUPTED,
+        Verdict::Unknown => exit::UNKNOWN,
+        Verdict::Pass | Verdict::NotOwed | Verdict::Voided => exit::PASSED,
+    };
+}
+
+fn finding(judgement: &Judgement) -> String {
+    format!("{}: {}", judgement.check, judgement.reason)
+}
+
+fn begin(timeline: &Timeline, options: &RunOptions) -> RunEvent {
+    RunEvent::Started {
+        format: FORMAT,
+        version: env!("CARGO_PKG_VERSION").into(),
+        seed: timeline.seed.0,
+        name: timeline.name.clone(),
+        target: timeline.target.clone(),
+        environment: timeline.environment.clone(),
+        timeline_hash: timeline.hash().to_hex().to_string(),
+        shards: timeline.cluster.shards,
+        replicas: timeline.cluster.replicas,
+        run: options.run.clone(),
+        started_at: options.started_at.clone(),
+        server: options.server_version.clone(),
+    }
+}
+
+/// The environment and the target that the timeline names.
+fn environment(
+    timeline: &Timeline,
+    options: &RunOptions,
+) -> Result<(Box<dyn Env>, Rc<dyn Target>), RunError> {
+    let unable = |why: String| RunError::Boot { within: options.boot_timeout, why };
+    match (timeline.target.as_str(), timeline.environment.as_str()) {
+        ("valkey", "processes") => {
+            let binary =
+                options.server_binary.clone().ok_or_else(|| unable("no server binary was named".into()))?;
+            let server = Server::from_version(&options.server_version).ok_or_else(|| {
+                unable(format!("`{}` is no version of a server that is known", options.server_version))
+            })?;
+            let interrupt = cage::interrupts().map_err(|error| unable(error.to_string()))?;
+            let env = ProcessesEnv::new(Options {
+                dir: options.folder.join("nodes"),
+                base_port: timeline.cluster.base_port,
+                interrupt: Some(interrupt),
+                server: Some(binary),
+                keep_data: options.keep_data,
+            })
+            .map_err(|error| unable(error.to_string()))?;
+            Ok((Box::new(env), Rc::new(Valkey { kind: server.kind })))
+        }
+        (target, environment) => {
+            Err(unable(format!("the target {target} does not run in the environment {environment}")))
+        }
+    }
+}
