@@ -10,6 +10,8 @@
 
 pub mod catalogue;
 pub mod check;
+#[cfg(feature = "cli")]
+pub mod cli;
 pub mod entropy;
 pub mod env;
 pub mod fault;

@@ -1,1 +1,5 @@
-fn main() {}
+//! `fuzz`: see `seedfault::cli`.
+
+fn main() -> std::process::ExitCode {
+    seedfault::cli::main()
+}

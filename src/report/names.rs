@@ -16,6 +16,7 @@ pub const HEADINGS: &[(&str, &str)] = &[
     ("linearizability", "Linearizability"),
     ("crash", "Crash"),
     ("log_scan", "Log Scan"),
+    (crate::check::RUN, "Run"),
 ];
 
 /// The newer tool's checks in its order: key, heading, and which of ours it stands for.
@@ -28,6 +29,7 @@ pub const FINAL: &[(&str, &str, &[&str])] = &[
     ("data_consistency", "Data Consistency", &["data_consistency", "acknowledged_loss", "linearizability"]),
     ("log_validation", "Log Validation", &["crash", "log_scan"]),
     ("validation_timeout", "Validation Timeout", &["convergence_time"]),
+    ("validation_framework", "Validation Framework", &[crate::check::RUN]),
 ];
 
 /// `slot_coverage` is `Slot Coverage`.

@@ -1,0 +1,226 @@
+//! Which target, in which environment, by which server: from the flags, the scenario, and what is found.
+
+use super::exit::{Code, Failure};
+use super::flags::{Shape, Where};
+use crate::env::processes::doctor::{self, SERVERS};
+use crate::env::{PROCESSES, Profile, SIM};
+use crate::spec::{Dialect, Spec, Spread};
+use crate::target::embedded::bugs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+/// Where a run takes place, and why there.
+#[derive(Clone, Debug)]
+pub struct Place {
+    pub target: String,
+    pub profile: &'static Profile,
+    pub server: Option<Server>,
+    /// Why this target, for the first line of the output.
+    pub why: String,
+}
+
+#[derive(Clone, Debug)]
+pub struct Server {
+    /// Absolute.
+    pub path: PathBuf,
+    /// As it was named by flag or file, for the reproduction command; `None` when it was found on `PATH`.
+    pub named: Option<PathBuf>,
+    /// `valkey-server 8.0.1`
+    pub version: String,
+}
+
+impl Place {
+    /// `valkey in processes: ...`
+    pub fn told(&self) -> String {
+        let server = self
+            .server
+            .as_ref()
+            .map_or_else(String::new, |server| format!(" ({}, {})", server.path.display(), server.version));
+        format!("target {}{server} in environment {}: {}", self.target, self.profile.name, self.why)
+    }
+    pub fn spelled(&self) -> String {
+        let named = self.server.as_ref().and_then(|server| server.named.as_deref());
+        super::flags::where_spelled(&self.target, self.profile.name, named)
+    }
+}
+
+/// Chooses, without looking for a server yet: what `generate` and `validate` need.
+pub fn target(flags: &Where, spec: &Spec) -> Result<Place, Failure> {
+    let environment = flags.environment.as_deref().or(spec.environment.as_deref());
+    let (target, why) = if let Some(target) = &flags.target {
+        (target.clone(), "as --target says".to_string())
+    } else if let Some(target) = &spec.target {
+        (target.clone(), "as the scenario says".to_string())
+    } else if flags.server_binary.is_some() {
+        ("valkey".into(), "as --server-binary implies".into())
+    } else if !spec.bugs.is_empty() {
+        ("embedded".into(), "named bugs are its alone".into())
+    } else if let Some(environment) = environment {
+        let target = if environment == SIM.name { "embedded" } else { "valkey" };
+        (target.into(), format!("it goes with environment {environment}"))
+    } else if spec.dialect != Dialect::Native {
+        ("valkey".into(), "the scenario is in a dialect of valkey-fuzzer".into())
+    } else if let Some((name, _)) = found() {
+        ("valkey".into(), format!("{name} was found on PATH"))
+    } else {
+        ("embedded".into(), format!("no {} was found on PATH", SERVERS.join(" or ")))
+    };
+    let profile = if target == "embedded" { &SIM } else { &PROCESSES };
+    if let Some(environment) = environment
+        && environment != profile.name
+    {
+        return Err(Failure::bad_input(format!(
+            "target {target} does not live in environment {environment}"
+        ))
+        .hint(format!("use --env {}, or another --target", profile.name)));
+    }
+    if !spec.bugs.is_empty() && target != "embedded" {
+        return Err(Failure::bad_input(format!("target {target} has no named bugs to switch on"))
+            .hint("use --target embedded"));
+    }
+    if target == "embedded" && flags.server_binary.is_some() {
+        return Err(Failure::bad_input(
+            "target embedded starts no server: --server-binary has no meaning there",
+        )
+        .hint("use --target valkey, or leave --server-binary out"));
+    }
+    Ok(Place { target, profile, server: None, why })
+}
+
+/// Chooses, and finds the server.
+pub fn place(flags: &Where, spec: &Spec) -> Result<Place, Failure> {
+    let mut place = target(flags, spec)?;
+    if place.target != "embedded" {
+        place.server = Some(server(flags, spec)?);
+    }
+    Ok(place)
+}
+
+/// The first server on `PATH`, by name and path.
+pub fn found() -> Option<(&'static str, PathBuf)> {
+    SERVERS.iter().find_map(|name| Some((*name, on_path(Path::new(name))?)))
+}
+
+fn on_path(name: &Path) -> Option<PathBuf> {
+    doctor::find(&std::env::var_os("PATH")?, name.to_str()?)
+}
+
+fn executable(path: &Path) -> bool {
+    std::fs::metadata(path).is_ok_and(|file| file.is_file() && file.permissions().mode() & 0o111 != 0)
+}
+
+const INSTALL: &str = "install one (Debian: `apt-get install redis-server`, or `valkey-server` from backports), name \
+                       one by --server-binary, or use --target embedded, which needs none";
+
+fn server(flags: &Where, spec: &Spec) -> Result<Server, Failure> {
+    let missing = |message: String| Failure::new(Code::Environment, message).hint(INSTALL);
+    let (path, named) = if let Some(named) = &flags.server_binary {
+        let path = located(named).ok_or_else(|| missing(absent(named)))?;
+        (path, Some(named.clone()))
+    } else if let Some(path) = spec.server_binary.as_deref().and_then(|name| located(Path::new(name))) {
+        (path, None)
+    } else {
+        let (_, path) =
+            found().ok_or_else(|| missing(format!("no {} was found on PATH", SERVERS.join(" or "))))?;
+        (path, None)
+    };
+    let path = std::path::absolute(&path).unwrap_or(path);
+    let version = doctor::version(&path).map_err(|why| {
+        Failure::new(Code::Environment, format!("failed to start {}: {why}", path.display())).hint(
+            "a server, or a script that starts one, answers `--version`; name another by --server-binary",
+        )
+    })?;
+    Ok(Server { path, named, version: product(&version) })
+}
+
+fn located(named: &Path) -> Option<PathBuf> {
+    if named.components().count() == 1 && !named.is_file() {
+        return on_path(named);
+    }
+    executable(named).then(|| named.to_path_buf())
+}
+
+fn absent(named: &Path) -> String {
+    let shown = named.display();
+    match std::fs::metadata(named) {
+        Ok(file) if file.is_dir() => format!("the server binary {shown} is a folder"),
+        Ok(_) => format!("the server binary {shown} may not be executed"),
+        Err(_) if named.components().count() == 1 => format!("no server binary {shown} was found on PATH"),
+        Err(error) => format!("the server binary {shown} cannot be used: {}", super::input::plain(&error)),
+    }
+}
+
+/// `Redis server v=7.0.15` as people name it: `redis-server 7.0.15`.
+fn product(said: &str) -> String {
+    match (said.split_whitespace().next(), said.split_whitespace().find_map(|word| word.strip_prefix("v="))) {
+        (Some(product), Some(number)) => format!("{}-server {number}", product.to_ascii_lowercase()),
+        _ => said.to_string(),
+    }
+}
+
+/// Applies the flags that pin what the scenario leaves open.
+pub fn pin(spec: &mut Spec, shape: &Shape) -> Result<(), Failure> {
+    if let Some(shards) = shape.shards {
+        spec.cluster.shards = Spread::exactly(shards);
+    }
+    if let Some(replicas) = shape.replicas {
+        spec.cluster.replicas = Spread::exactly(replicas);
+    }
+    for bug in &shape.bugs {
+        if bugs::find(bug).is_none() {
+            let names = || bugs::BUGS.iter().map(|bug| bug.name);
+            let hint = match crate::yaml::document::nearest(bug, names()) {
+                Some(near) => format!("did you mean `{near}`? `fuzz list bugs` names them all"),
+                None => format!("the bugs are {}", names().collect::<Vec<_>>().join(", ")),
+            };
+            return Err(Failure::bad_input(format!("--bug: there is no bug `{bug}`")).hint(hint));
+        }
+        if !spec.bugs.contains(bug) {
+            spec.bugs.push(bug.clone());
+        }
+    }
+    let shards = spec.cluster.shards.low;
+    for event in &spec.events {
+        for (name, text) in event.action.write_fields() {
+            let beyond = match name {
+                "shard" => text.parse::<u16>().ok(),
+                _ => crate::catalogue::NodeSelector::from_text(&text).and_then(|node| node.shard()),
+            }
+            .filter(|shard| *shard >= shards);
+            if let Some(shard) = beyond.filter(|_| shape.shards.is_some()) {
+                return Err(Failure::bad_input(format!(
+                    "event `{}` (line {}) names shard {shard}, and --shards {shards} leaves shards 0 to {}",
+                    event.id,
+                    event.line,
+                    shards - 1
+                ))
+                .hint("shards count from 0; leave --shards out, or give more"));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Refuses a cluster that this machine has no memory for; a timeline itself never depends on the machine.
+pub fn fits(nodes: u16) -> Result<(), Failure> {
+    /// What an empty server with its buffers takes, generously.
+    const NODE_KIB: u64 = 24 * 1024;
+    let Ok(text) = std::fs::read_to_string("/proc/meminfo") else { return Ok(()) };
+    let available = text.lines().find_map(|line| {
+        line.strip_prefix("MemAvailable:")?.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok()
+    });
+    let Some(available) = available else { return Ok(()) };
+    let needed = u64::from(nodes) * NODE_KIB;
+    if needed <= available {
+        return Ok(());
+    }
+    Err(Failure::new(
+        Code::Environment,
+        format!(
+            "{nodes} nodes need about {} MiB of memory, and {} MiB are available",
+            needed / 1024,
+            available / 1024
+        ),
+    )
+    .hint("ask for less by --shards N and --replicas N"))
+}

@@ -1,0 +1,110 @@
+//! Where words go: events to standard output as a report, a log or lines of JSON, talk to standard error.
+//!
+//! A reader that goes away (`| head`) is no error: nothing more is written, and the run is told to end.
+
+use super::flags::Format;
+use crate::report::live::{Live, line};
+use crate::report::story::Story;
+use crate::run::event::RunEvent;
+use std::io::{IsTerminal, Write};
+
+/// Writes to standard error; if nobody reads it, nothing can be said.
+pub fn talk(text: &str) {
+    let _ = std::io::stderr().write_all(text.as_bytes());
+}
+
+/// Writes to standard output. False when nobody reads it any more.
+pub fn print(text: &str) -> bool {
+    let mut out = std::io::stdout().lock();
+    out.write_all(text.as_bytes()).and_then(|()| out.flush()).is_ok()
+}
+
+/// One invocation's output.
+#[derive(Debug)]
+pub struct Console {
+    format: Format,
+    quiet: bool,
+    terminal: bool,
+    live: Live,
+    /// A progress line stands on the terminal.
+    drawn: bool,
+    /// Standard output is closed or full.
+    pub broken: bool,
+}
+
+impl Console {
+    pub fn new(format: Format, quiet: bool) -> Self {
+        let terminal = format == Format::Text && std::io::stdout().is_terminal();
+        Self { format, quiet, terminal, live: Live::default(), drawn: false, broken: false }
+    }
+
+    /// A line of data in the text form; talk in the JSON form, whose output is events alone.
+    pub fn say(&mut self, text: &str) {
+        if !self.quiet {
+            self.insist(text);
+        }
+    }
+
+    /// As [`Console::say`], also when quiet.
+    pub fn insist(&mut self, text: &str) {
+        match self.format {
+            Format::Text => self.write(&format!("{text}\n")),
+            Format::Json => talk(&format!("{text}\n")),
+        }
+    }
+
+    /// An event while the run goes on; `story` has heard it.
+    pub fn event(&mut self, event: &RunEvent, story: &Story) {
+        match self.format {
+            Format::Json => match serde_json::to_string(event) {
+                Ok(text) => self.write(&format!("{text}\n")),
+                Err(error) => talk(&format!("warning: an event could not be written: {error}\n")),
+            },
+            Format::Text if self.quiet => {}
+            Format::Text => {
+                if let Some(text) = line(event, story) {
+                    self.write(&format!("{text}\n"));
+                }
+                if self.terminal {
+                    self.refresh(story);
+                }
+            }
+        }
+    }
+
+    pub fn is_text(&self) -> bool {
+        self.format == Format::Text
+    }
+    pub fn is_quiet(&self) -> bool {
+        self.quiet
+    }
+
+    /// Takes the progress line away.
+    pub fn finish(&mut self) {
+        if self.drawn {
+            self.write("");
+        }
+    }
+
+    /// Draws the progress line over the last one.
+    fn refresh(&mut self, story: &Story) {
+        let text = self.live.progress(story, width());
+        if !text.is_empty() {
+            self.write(&format!("\r\x1b[2K{text}"));
+            self.drawn = true;
+        }
+    }
+
+    fn write(&mut self, text: &str) {
+        if self.broken {
+            return;
+        }
+        let lead = if std::mem::take(&mut self.drawn) { "\r\x1b[2K" } else { "" };
+        self.broken = !print(&format!("{lead}{text}"));
+    }
+}
+
+/// The terminal's width as the shell tells it, or that of the oldest terminals.
+fn width() -> usize {
+    std::env::var("COLUMNS").ok().and_then(|text| text.parse().ok()).unwrap_or(80)
+}

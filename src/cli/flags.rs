@@ -1,0 +1,108 @@
+//! The flags that several subcommands share.
+
+use std::path::{Path, PathBuf};
+
+/// Where a timeline runs.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub struct Where {
+    /// The system under test; valkey when a server binary is found, else embedded
+    #[arg(long, value_name = "T", value_parser = ["embedded", "valkey"])]
+    pub target: Option<String>,
+    /// Where its nodes live; the target's own when absent
+    #[arg(long = "env", value_name = "E", value_parser = ["sim", "processes"])]
+    pub environment: Option<String>,
+    /// The server to test, a path or a name on PATH; any executable will do, a wrapper script too
+    #[arg(long, value_name = "PATH")]
+    pub server_binary: Option<PathBuf>,
+}
+
+/// What the scenario leaves to the seed and the user wants to decide.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub struct Shape {
+    /// Primaries with slots, 1 to 16
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=16))]
+    pub shards: Option<u16>,
+    /// Replicas of each primary, 0 to 5
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(0..=5))]
+    pub replicas: Option<u16>,
+    /// Switch a named bug on in the embedded target (`fuzz list bugs`); may be given several times
+    #[arg(long = "bug", value_name = "NAME")]
+    pub bugs: Vec<String>,
+}
+
+/// Where the outcome goes.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Output {
+    /// The run folder; `runs/<time>-<seed>` when absent
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// Print a report, or the event stream with one JSON object per line
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub format: Format,
+    /// Write the verdicts as `JUnit` XML
+    #[arg(long, value_name = "FILE")]
+    pub junit: Option<PathBuf>,
+    /// Write the verdicts in the form of valkey-fuzzer's result file: YAML if FILE ends so, else JSON
+    #[arg(long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// Print the outcome alone: one line, and the command that brings a failure back
+    #[arg(long, short)]
+    pub quiet: bool,
+    /// Leave the nodes' data in the run folder
+    #[arg(long)]
+    pub keep_data: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Format {
+    Text,
+    Json,
+}
+
+/// The flags that pin target, environment and server, for a reproduction command.
+pub fn where_spelled(target: &str, environment: &str, server: Option<&Path>) -> String {
+    let mut text = format!(" --target {target} --env {environment}");
+    if let Some(server) = server {
+        text += " --server-binary ";
+        text += &shell(&server.to_string_lossy());
+    }
+    text
+}
+
+impl Shape {
+    pub fn spelled(&self) -> String {
+        let mut text = String::new();
+        for (flag, value) in [("--shards", self.shards), ("--replicas", self.replicas)] {
+            if let Some(value) = value {
+                text += &format!(" {flag} {value}");
+            }
+        }
+        for bug in &self.bugs {
+            text += " --bug ";
+            text += &shell(bug);
+        }
+        text
+    }
+}
+
+/// A word as a shell takes it for one.
+pub fn shell(word: &str) -> String {
+    let plain = !word.is_empty()
+        && !word.starts_with('-')
+        && word.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-./:,+@%=".contains(&b));
+    if plain { word.into() } else { format!("'{}'", word.replace('\'', r"'\''")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::shell;
+
+    #[test]
+    fn a_path_with_anything_in_it_can_be_pasted() {
+        assert_eq!(shell("repro/a-b_1.yaml"), "repro/a-b_1.yaml");
+        assert_eq!(shell("a b"), "'a b'");
+        assert_eq!(shell("it's"), r"'it'\''s'");
+        assert_eq!(shell(""), "''");
+        assert_eq!(shell("$(rm)"), "'$(rm)'");
+    }
+}

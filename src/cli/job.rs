@@ -1,0 +1,246 @@
+//! One timeline from request to verdict: folder, child, story, repro, `verdict.json`. What `seed`, `run` and
+//! `replay` share.
+
+use super::choose::{self, Place};
+use super::console::{Console, talk};
+use super::exit::{Code, Failure};
+use super::flags::{Output, shell};
+use super::folder::{Folder, TIMELINE, write_verdict, write_whole};
+use super::input::plain;
+use super::supervise::{self, Ended, Heard};
+use crate::check::{Verdict, check_of, default_spec};
+use crate::report::story::Story;
+use crate::repro::{Facts, Pins, Repro};
+use crate::run::event::{Finished, RunEvent};
+use crate::run::request::{BOOT_TIMEOUT, RUN_TIMEOUT, RunOptions, RunRequest};
+use crate::timeline::Timeline;
+use std::path::{Path, PathBuf};
+
+/// Where saved findings go when nobody says where.
+pub const REPROS: &str = "repro";
+
+/// What is to be run.
+#[derive(Debug)]
+pub struct Job<'a> {
+    pub timeline: Timeline,
+    pub place: &'a Place,
+    pub output: &'a Output,
+    /// The folder of this run, where one invocation makes several.
+    pub out: Option<PathBuf>,
+    /// The command that does this again.
+    pub reproduce: String,
+    /// The flags that pinned a timeline of the built-in scenario.
+    pub drawn: Option<Pins>,
+    /// A finding is saved, and the command that does it again names the file for what came from a file.
+    pub save: Save,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Save {
+    /// Seed and flags bring the timeline back; the saved file is for safety.
+    BesideSeed,
+    /// Only the saved file brings it back for certain.
+    AsCommand,
+    /// It is a saved finding already.
+    No,
+}
+
+/// A run that is over.
+#[derive(Debug)]
+pub struct Done {
+    pub story: Story,
+    pub finished: Finished,
+}
+
+impl Done {
+    pub fn code(&self) -> Code {
+        Code::of(self.finished.exit_code)
+    }
+}
+
+/// Runs it. An `Err` is a run that never began.
+pub fn run(job: Job<'_>, console: &mut Console) -> Result<Done, Failure> {
+    if job.place.server.is_some() {
+        choose::fits(job.timeline.cluster.nodes())?;
+    }
+    let folder = Folder::make(job.out.as_deref().or(job.output.out.as_deref()), job.timeline.seed)?;
+    // The child writes it too; it is here first so that a child that dies at once leaves a folder that can be run.
+    let begin = write_whole(&folder.path.join(TIMELINE), job.timeline.to_yaml().as_bytes());
+    begin.map_err(|error| {
+        let message = format!("failed to write into the run folder {}: {}", folder.name, plain(&error));
+        Failure::new(Code::Environment, message).hint("name another folder by --out DIR")
+    })?;
+    let server = job.place.server.as_ref();
+    let request = RunRequest {
+        options: RunOptions {
+            run: folder.name.clone(),
+            folder: folder.path.clone(),
+            started_at: folder.started_at.clone(),
+            server_binary: server.map(|server| server.path.clone()),
+            server_version: server.map_or_else(String::new, |server| server.version.clone()),
+            keep_data: job.output.keep_data,
+            reproduce: job.reproduce.clone(),
+            boot_timeout: BOOT_TIMEOUT,
+            run_timeout: RUN_TIMEOUT,
+            parent: std::process::id(),
+        },
+        timeline: job.timeline.clone(),
+    };
+    let mut story = Story::default();
+    let ended = supervise::run(&request, &mut |event| {
+        story.hear(event);
+        console.event(event, &story);
+        if console.broken { Heard::Gone } else { Heard::Fine }
+    })
+    .map_err(|error| {
+        Failure::new(Code::Broken, format!("failed to start the run's process: {}", plain(&error)))
+    })?;
+
+    let mut finished = last_word(&job, &folder, &story, ended);
+    if finished.verdict == Verdict::Fail && job.save != Save::No {
+        save(&job, &story, &mut finished);
+    }
+    let event = RunEvent::Finished(Box::new(finished.clone()));
+    story.hear(&event);
+    if let Err(error) = write_verdict(&folder.path, &finished) {
+        talk(&format!("warning: failed to write {}/verdict.json: {}\n", folder.name, plain(&error)));
+    }
+    console.event(&event, &story);
+    Ok(Done { story, finished })
+}
+
+/// The child's last word with what only the parent knows, or the parent's own when the child had none.
+fn last_word(job: &Job<'_>, folder: &Folder, story: &Story, ended: Ended) -> Finished {
+    for trouble in &ended.trouble {
+        talk(&format!("warning: {trouble}\n"));
+    }
+    let mut finished = ended.finished.unwrap_or_else(|| Finished {
+        verdict: if story.failed().next().is_some() { Verdict::Fail } else { Verdict::Unknown },
+        seed: job.timeline.seed.0,
+        timeline_hash: job.timeline.hash().to_hex().to_string(),
+        schedule_hash: String::new(),
+        history_hash: String::new(),
+        virtual_ms: (story.last_at_us.max(0) / 1000) as u64,
+        wall_ms: ended.wall.as_millis() as u64,
+        run: folder.name.clone(),
+        findings: story.failed().map(|judged| format!("{}: {}", judged.check, judged.reason)).collect(),
+        exit_code: 5,
+        reproduce: job.reproduce.clone(),
+        repro: None,
+        error: Some(died(story, &ended.trouble)),
+    });
+    if ended.interrupted && finished.verdict != Verdict::Fail {
+        finished.exit_code = i32::from(Code::Interrupted.number());
+        finished.error.get_or_insert_with(|| "interrupted".into());
+    }
+    if finished.verdict == Verdict::Fail {
+        finished.exit_code = i32::from(Code::Finding.number());
+    }
+    finished
+}
+
+/// Why a run has no last word, and how far it was.
+fn died(story: &Story, trouble: &[String]) -> String {
+    let seen = match (story.phase, story.started.is_some()) {
+        (Some(phase), _) => format!(
+            "it was in phase {phase} at {}, with {} of {} events told",
+            crate::report::names::logical(story.last_at_us),
+            story.applied.len(),
+            story.plan.as_ref().map_or(0, |plan| plan.events.len())
+        ),
+        (None, true) => "it had started and no phase was told".into(),
+        (None, false) => "nothing was heard of it".into(),
+    };
+    format!(
+        "{}; {seen}",
+        trouble.first().map_or("the run's process ended without a last word", String::as_str)
+    )
+}
+
+/// Saves a finding so that it can be replayed, and says so.
+fn save(job: &Job<'_>, story: &Story, finished: &mut Finished) {
+    let repro = Repro {
+        timeline: job.timeline.clone(),
+        facts: Facts {
+            verdict: finished.verdict,
+            checks: story.failed().map(|judged| judged.check.clone()).collect(),
+            findings: story.failed().map(|judged| format!("{}: {}", judged.check, judged.reason)).collect(),
+            timeline_hash: job.timeline.hash().to_hex().to_string(),
+            schedule_hash: finished.schedule_hash.clone(),
+            history_hash: finished.history_hash.clone(),
+            schedule: story.schedule(),
+            tool: env!("CARGO_PKG_VERSION").into(),
+            server: story.started.as_ref().map_or_else(String::new, |started| started.server.clone()),
+            drawn: job.drawn.clone(),
+        },
+    };
+    let folder = job.out.as_deref().or(job.output.out.as_deref()).unwrap_or(Path::new(REPROS));
+    let path = folder.join(repro.file_name());
+    let written =
+        std::fs::create_dir_all(folder).and_then(|()| write_whole(&path, repro.to_yaml().as_bytes()));
+    match written {
+        Ok(()) => {
+            let shown = path.display().to_string();
+            if job.save == Save::AsCommand {
+                finished.reproduce = format!("fuzz replay {}{}", shell(&shown), job.place.spelled());
+            }
+            finished.repro = Some(shown);
+        }
+        Err(error) => {
+            talk(&format!("warning: failed to save the finding as {}: {}\n", path.display(), plain(&error)));
+        }
+    }
+}
+
+/// Prints what is to be read of a finished run.
+pub fn tell(console: &mut Console, done: &Done) {
+    if !console.is_text() {
+        return;
+    }
+    if console.is_quiet() {
+        let finished = &done.finished;
+        let what = finished.findings.first().or(finished.error.as_ref());
+        let what = what.map_or_else(String::new, |what| format!(": {what}"));
+        console.insist(&format!(
+            "{} seed {}{what}",
+            crate::report::names::status(finished.verdict),
+            finished.seed
+        ));
+        if done.code() != Code::Passed {
+            console.insist(&finished.reproduce);
+        }
+        return;
+    }
+    let text = crate::report::text::report(&done.story, &claims);
+    console.insist(text.trim_end_matches('\n'));
+}
+
+/// The files that other tools read.
+pub fn files(output: &Output, stories: &[&Story]) -> Result<(), Failure> {
+    let write = |path: &Path, text: &str| {
+        write_whole(path, text.as_bytes()).map_err(|error| {
+            Failure::new(Code::Environment, format!("failed to write {}: {}", path.display(), plain(&error)))
+        })
+    };
+    if let Some(path) = &output.junit {
+        write(path, &crate::report::junit::xml(stories))?;
+    }
+    if let Some(path) = &output.output {
+        let results = crate::report::result::results(stories);
+        let yaml = path.extension().is_some_and(|end| end == "yaml" || end == "yml");
+        let text = if yaml {
+            serde_yaml::to_string(&results).map_err(|error| Failure::new(Code::Broken, error.to_string()))?
+        } else {
+            format!("{results:#}\n")
+        };
+        write(path, &text)?;
+    }
+    Ok(())
+}
+
+/// What a check claims and where that is promised, from the catalogue.
+pub fn claims(check: &str) -> Option<(&'static str, &'static str)> {
+    let spec = default_spec(check)?;
+    let check = check_of(&spec);
+    Some((check.claim(), check.source()))
+}

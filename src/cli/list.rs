@@ -1,0 +1,88 @@
+//! `fuzz list`: the catalogue, one line each.
+
+use super::console::print;
+use super::exit::Code;
+use crate::catalogue::{ACTIONS, ActionInfo, ActionKind, CheckSpec, Class};
+use crate::env::PROFILES;
+use crate::target::embedded::bugs::BUGS;
+
+#[derive(Clone, Debug, clap::Args)]
+pub struct Args {
+    #[arg(value_enum)]
+    what: What,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum What {
+    Targets,
+    Operations,
+    Faults,
+    Checks,
+    Bugs,
+    Environments,
+}
+
+pub fn main(args: &Args) -> super::Done {
+    let rows: Vec<(String, String)> = match args.what {
+        What::Targets => targets(),
+        What::Operations => actions(|info| info.kind == ActionKind::Operation),
+        What::Faults => actions(|info| matches!(info.kind, ActionKind::Fault | ActionKind::Sabotage)),
+        What::Checks => checks(),
+        What::Bugs => bugs(),
+        What::Environments => {
+            PROFILES.iter().map(|profile| (profile.name.to_string(), profile.summary.to_string())).collect()
+        }
+    };
+    let width = rows.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
+    let text: String = rows.iter().map(|(name, summary)| format!("{name:<width$}  {summary}\n")).collect();
+    print(&text);
+    Ok(Code::Passed)
+}
+
+fn targets() -> Vec<(String, String)> {
+    [
+        (
+            "embedded",
+            "an in-process cluster with the same slot map, in virtual time; needs nothing installed",
+        ),
+        ("valkey", "real valkey-server or redis-server processes"),
+    ]
+    .map(|(name, summary)| (name.to_string(), summary.to_string()))
+    .to_vec()
+}
+
+fn actions(wanted: impl Fn(&ActionInfo) -> bool) -> Vec<(String, String)> {
+    ACTIONS
+        .iter()
+        .filter(|info| wanted(info))
+        .map(|info| {
+            let class = match info.class {
+                Class::Safe => "safe".to_string(),
+                Class::Disruptive => "disruptive".to_string(),
+                Class::Voids(claims) => format!("voids {}", claims.join(", ")),
+            };
+            let drawn = if info.drawn { "" } else { ", never drawn" };
+            let on = info.targets.join(", ");
+            (info.name.to_string(), format!("{} [{on}; {class}{drawn}]", info.summary))
+        })
+        .collect()
+}
+
+fn checks() -> Vec<(String, String)> {
+    CheckSpec::NAMES
+        .iter()
+        .map(|name| {
+            let summary = super::job::claims(name)
+                .map_or_else(String::new, |(claim, source)| format!("{claim} [{source}]"));
+            ((*name).to_string(), summary)
+        })
+        .collect()
+}
+
+fn bugs() -> Vec<(String, String)> {
+    BUGS.iter()
+        .map(|bug| {
+            (bug.name.to_string(), format!("{} [found by {}]", bug.summary, bug.found_by.join(" or ")))
+        })
+        .collect()
+}

@@ -1,0 +1,250 @@
+//! `fuzz replay`: run a saved finding again and compare schedule and verdict.
+
+use super::choose;
+use super::console::{Console, talk};
+use super::exit::{Code, Failure};
+use super::flags::{Output, Shape, Where, shell};
+use super::input;
+use super::job::{self, Done, Job, Save};
+use super::seed;
+use crate::catalogue;
+use crate::check::Verdict;
+use crate::entropy::GENERATOR;
+use crate::report::story::Story;
+use crate::repro::{Agreement, Repro, compare, read, wilson};
+use crate::yaml::document::Problems;
+use std::path::{Path, PathBuf};
+
+#[derive(Clone, Debug, clap::Args)]
+pub struct Args {
+    /// A repro file, as a failing run saves it
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+    /// Run it this often and say how many reproduced
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    times: u32,
+    /// Exit with 0 when it fails in the same way again, or when it passes
+    #[arg(long, value_enum)]
+    expect: Option<Expect>,
+    #[command(flatten)]
+    place: Where,
+    #[command(flatten)]
+    output: Output,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Expect {
+    Fail,
+    Pass,
+}
+
+pub fn main(args: &Args) -> super::Done {
+    let repro = load(&args.file)?;
+    let mut spec = crate::spec::Spec::quiet(crate::spec::Dialect::Native);
+    spec.target = Some(repro.timeline.target.clone());
+    spec.environment = Some(repro.timeline.environment.clone());
+    let mut flags = args.place.clone();
+    for (flag, given, is) in [
+        ("--target", &flags.target, &repro.timeline.target),
+        ("--env", &flags.environment, &repro.timeline.environment),
+    ] {
+        if let Some(given) = given.as_ref().filter(|given| *given != is) {
+            return Err(Failure::bad_input(format!("the repro is for {is}, and {flag} says {given}")).hint(
+                format!("leave {flag} out; `fuzz run {}` runs its timeline elsewhere", args.file.display()),
+            ));
+        }
+    }
+    flags.target = None;
+    flags.environment = None;
+    spec.bugs.clone_from(&repro.timeline.bugs);
+    let place = choose::place(&flags, &spec)?;
+    let mut console = Console::new(args.output.format, args.output.quiet);
+    console.say(&format!("{}: seed {}, {}", args.file.display(), repro.timeline.seed, place.told()));
+    remarks(&repro, &place).iter().for_each(|remark| console.say(&format!("note: {remark}")));
+
+    let mut tries = Vec::new();
+    for number in 1..=args.times {
+        let reproduce = format!("fuzz replay {}{}", shell(&args.file.to_string_lossy()), place.spelled());
+        let out = args.output.out.as_ref().filter(|_| args.times > 1).map(|out| out.join(number.to_string()));
+        let job = Job {
+            timeline: repro.timeline.clone(),
+            place: &place,
+            output: &args.output,
+            out,
+            reproduce,
+            drawn: None,
+            save: Save::No,
+        };
+        // Of many runs, a line each is what can be read.
+        let mut silent = Console::new(args.output.format, args.times > 1 || args.output.quiet);
+        let done = job::run(job, &mut silent)?;
+        console.broken |= silent.broken;
+        let agreement = agreement(&repro, &done);
+        if args.times == 1 {
+            words(&agreement, &repro).iter().for_each(|line| console.say(line));
+            job::tell(&mut console, &done);
+        } else {
+            console.say(&format!(
+                "{number} of {}: {}; {}",
+                args.times,
+                agreement.words,
+                agreement.schedule.as_ref().err().map_or("same schedule", String::as_str)
+            ));
+        }
+        let code = done.code();
+        tries.push((agreement, done));
+        if code == Code::Interrupted || console.broken {
+            break;
+        }
+    }
+    let code = conclude(args, &repro, &tries, &mut console);
+    let stories: Vec<&Story> = tries.iter().map(|(_, done)| &done.story).collect();
+    job::files(&args.output, &stories)?;
+    Ok(code)
+}
+
+fn load(path: &Path) -> Result<Repro, Failure> {
+    let text = path.to_string_lossy();
+    if !path.exists() && text != "-" {
+        // A seed, or a token of another tool's, is what people try first.
+        let seedlike = text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b':');
+        let failure = Failure::bad_input(format!("there is no repro file `{text}`"));
+        return Err(if seedlike && text.bytes().any(|b| b.is_ascii_digit()) {
+            let seed = text.split(':').next().unwrap_or(&text);
+            failure.hint(format!("replay takes a file; `fuzz --seed {seed}` runs a seed"))
+        } else {
+            failure.hint("a failing run says where it saved its repro, below `repro/`")
+        });
+    }
+    let source = input::read(path)?;
+    let mut problems = Problems::default();
+    let repro = read(&source.bytes, &mut problems);
+    talk(&input::render(&source, &problems));
+    repro.map_err(|error| Failure::bad_input(format!("{}: {error}", source.name)))
+}
+
+/// What differs between then and now before anything runs.
+fn remarks(repro: &Repro, place: &choose::Place) -> Vec<String> {
+    let (timeline, facts) = (&repro.timeline, &repro.facts);
+    let mut remarks = Vec::new();
+    if facts.tool != env!("CARGO_PKG_VERSION") {
+        remarks.push(format!(
+            "it was recorded by version {}, and this is {}",
+            facts.tool,
+            env!("CARGO_PKG_VERSION")
+        ));
+    }
+    if timeline.generator != GENERATOR || timeline.catalogue != catalogue::VERSION {
+        remarks.push(format!(
+            "it was drawn by generator {} with catalogue {}; here they are {GENERATOR} and {}",
+            timeline.generator,
+            timeline.catalogue,
+            catalogue::VERSION
+        ));
+    }
+    if timeline.profile != place.profile.label() {
+        remarks.push(format!("the profile was {}, and is {}", timeline.profile, place.profile.label()));
+    }
+    if let Some(server) = place.server.as_ref().filter(|server| server.version != facts.server) {
+        remarks.push(format!("the server was {}, and is {}", facts.server, server.version));
+    }
+    if let Some(pins) = &facts.drawn {
+        let mut spec = seed::built_in();
+        let shape = Shape { shards: pins.shards, replicas: pins.replicas, bugs: timeline.bugs.clone() };
+        let now = choose::pin(&mut spec, &shape).and_then(|()| seed::draw(&spec, timeline.seed, place));
+        match now {
+            Ok(now) if now.hash() == timeline.hash() => {}
+            _ => remarks.push(format!(
+                "seed {} no longer generates this timeline; the recorded one is replayed",
+                timeline.seed
+            )),
+        }
+    }
+    remarks
+}
+
+fn agreement(repro: &Repro, done: &Done) -> Agreement {
+    let failed: Vec<String> = done.story.failed().map(|judged| judged.check.clone()).collect();
+    let finished = &done.finished;
+    compare(
+        &repro.facts,
+        &finished.schedule_hash,
+        &finished.history_hash,
+        &done.story.schedule(),
+        finished.verdict,
+        &failed,
+    )
+}
+
+fn words(agreement: &Agreement, repro: &Repro) -> Vec<String> {
+    let schedule = match &agreement.schedule {
+        Ok(()) => "Replay: the schedule is the same".into(),
+        Err(divergence) => format!("Replay: the schedule differs first at {divergence}"),
+    };
+    let mut lines = vec![schedule];
+    if repro.timeline.environment == crate::env::SIM.name {
+        let word = if agreement.history { "the same, bit for bit" } else { "not the same" };
+        lines.push(format!("Replay: the history is {word}"));
+    }
+    lines.push(format!("Replay: {}", agreement.words));
+    lines
+}
+
+/// How many reproduced, and the exit code.
+fn conclude(args: &Args, repro: &Repro, tries: &[(Agreement, Done)], console: &mut Console) -> Code {
+    let heaviest = tries.iter().fold(Code::Passed, |code, (_, done)| code.heavier(done.code()));
+    let same = tries.iter().filter(|(agreement, _)| agreement.verdict).count() as u32;
+    let schedules = tries.iter().filter(|(agreement, _)| agreement.schedule.is_ok()).count();
+    if args.times > 1 {
+        let (low, high) = wilson(same, tries.len() as u32);
+        console.insist(&format!(
+            "reproduced {same} of {} (95% confidence: {low:.0}% to {high:.0}%), {schedules} with the same schedule",
+            tries.len()
+        ));
+        if let Some((_, done)) = tries.iter().find(|(_, done)| done.code() != Code::Passed) {
+            console.insist(&done.finished.reproduce);
+        }
+    }
+    if heaviest == Code::Interrupted {
+        return heaviest;
+    }
+    match args.expect {
+        None => heaviest,
+        // A recording without a failing check is met by any failure.
+        Some(Expect::Fail) => {
+            let met = |(agreement, done): &(Agreement, Done)| {
+                if repro.facts.checks.is_empty() {
+                    done.finished.verdict == Verdict::Fail
+                } else {
+                    agreement.verdict
+                }
+            };
+            let code = if tries.iter().any(met) {
+                Code::Passed
+            } else if tries.iter().all(|(_, done)| matches!(done.code(), Code::Passed | Code::Finding)) {
+                Code::Finding
+            } else {
+                // It did not come to a verdict: that is neither.
+                tries
+                    .iter()
+                    .map(|(_, done)| done.code())
+                    .find(|code| *code != Code::Passed)
+                    .unwrap_or(heaviest)
+            };
+            console.say(if code == Code::Passed {
+                "as expected: it fails"
+            } else {
+                "expected it to fail in the same way"
+            });
+            code
+        }
+        Some(Expect::Pass) => {
+            console.say(if heaviest == Code::Passed {
+                "as expected: it passes"
+            } else {
+                "expected it to pass"
+            });
+            heaviest
+        }
+    }
+}
