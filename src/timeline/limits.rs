@@ -49,3 +49,47 @@ pub fn too_large(timeline: &Timeline, limits: &Limits) -> Option<String> {
         None => format!("{start}; it carries no cluster of three shards: take `--target embedded`"),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::entropy::Seed;
+    use crate::env::PROCESSES;
+    use crate::spec::{Dialect, Spec, Spread};
+    use crate::timeline::generate;
+
+    fn cluster(shards: u16, replicas: u16) -> Timeline {
+        let mut spec = Spec::quiet(Dialect::Native);
+        spec.cluster.shards = Spread::exactly(shards);
+        spec.cluster.replicas = Spread::exactly(replicas);
+        generate(&spec, Seed(1), "valkey", &PROCESSES).expect("nothing is drawn")
+    }
+
+    #[test]
+    fn what_fits_is_not_refused() {
+        let limits = Limits { nodes: 6, because: "2 cores".into() };
+        assert_eq!(too_large(&cluster(3, 1), &limits), None);
+    }
+
+    #[test]
+    fn the_flags_that_are_named_fit() {
+        for (shards, replicas, nodes) in [(16, 0, 6), (5, 2, 9), (3, 2, 8), (3, 1, 5), (7, 1, 3), (1, 5, 4)] {
+            let limits = Limits { nodes, because: "2 cores".into() };
+            let message = too_large(&cluster(shards, replicas), &limits).expect("it is too large");
+            let number = |flag: &str| -> u16 {
+                let rest = message.split(flag).nth(1).expect(&message);
+                rest.chars().take_while(char::is_ascii_digit).collect::<String>().parse().expect(&message)
+            };
+            let (fewer_shards, fewer_replicas) = (number("--shards "), number("--replicas "));
+            assert_eq!(too_large(&cluster(fewer_shards, fewer_replicas), &limits), None, "{message}");
+            assert!(fewer_shards >= shards.min(3), "{message}");
+        }
+    }
+
+    #[test]
+    fn a_machine_for_no_cluster_is_told_what_runs_on_it() {
+        let limits = Limits { nodes: 2, because: "1 core".into() };
+        let message = too_large(&cluster(3, 1), &limits).expect("it is too large");
+        assert!(message.contains("--target embedded"), "{message}");
+    }
+}

@@ -17,7 +17,7 @@ use crate::fault::pause::Pause;
 use crate::fault::restart::{Restart, RestartData};
 use crate::spec::Draw;
 use crate::time::Millis;
-use crate::timeline::{Cluster, Event, Formation, Observation, Role, Start};
+use crate::timeline::{Cluster, Event, Formation, Load, Observation, Role, Start};
 
 /// How an event is tried: as it comes; behind the last harm, where it would take too many down at once; and
 /// as something that takes nobody down. If none fits, the timeline has an event less.
@@ -36,7 +36,6 @@ const QUIET_MS: u64 = 300;
 #[derive(Debug)]
 pub(super) struct Plan<'a> {
     pub cluster: &'a Cluster,
-    pub draw: &'a Draw,
     pub swarm: &'a Swarm,
     /// The time over which the events are spread, and the whole of the safety phase.
     pub over: Millis,
@@ -47,11 +46,15 @@ pub(super) struct Plan<'a> {
     faults: [u64; ACTIONS.len()],
     harmless: [u64; ACTIONS.len()],
     node_timeout: u64,
+    keep_quorum: bool,
+    /// Operations that one client issues in the time over which the events are spread.
+    operations: u64,
 }
 
 impl<'a> Plan<'a> {
     pub fn new(
         cluster: &'a Cluster,
+        load: &Load,
         draw: &'a Draw,
         swarm: &'a Swarm,
         (over, length): (Millis, Millis),
@@ -64,7 +67,8 @@ impl<'a> Plan<'a> {
             }
         }
         // Without replicas every node is the last of its shard.
-        let nobody = draw.keep_quorum && cluster.replicas == 0;
+        let keep_quorum = draw.keep_quorum || (swarm.keep_quorum && cluster.replicas > 0);
+        let nobody = keep_quorum && cluster.replicas == 0;
         let weights = if nobody { harmless } else { swarm.weights };
         let mut faults = weights;
         for (weight, info) in faults.iter_mut().zip(ACTIONS) {
@@ -76,7 +80,20 @@ impl<'a> Plan<'a> {
             faults = weights;
         }
         let node_timeout = cluster.node_timeout().0.max(1);
-        Self { cluster, draw, swarm, over, length, target, weights, faults, harmless, node_timeout }
+        let operations = u64::from(load.rate.0) * over.0 / 1000 / u64::from(load.clients.max(1));
+        Self {
+            cluster,
+            swarm,
+            over,
+            length,
+            target,
+            weights,
+            faults,
+            harmless,
+            node_timeout,
+            keep_quorum,
+            operations,
+        }
     }
 }
 
@@ -97,7 +114,7 @@ struct Past<'a> {
 pub(super) fn draw(plan: &Plan<'_>, entropy: &Entropy, rng: &mut Rng, count: usize, events: &mut Vec<Event>) {
     let shards = u64::from(plan.cluster.shards);
     let mut past = Past {
-        ledger: Ledger::new(plan.cluster, plan.draw.keep_quorum, events.len() + count),
+        ledger: Ledger::new(plan.cluster, plan.keep_quorum, events.len() + count),
         focus: [rng.below(shards) as u16, rng.below(shards) as u16],
         last_shard: None,
         last_at: QUIET_MS,
@@ -285,8 +302,8 @@ fn observation(plan: &Plan<'_>, past: &Past<'_>, rng: &mut Rng) -> Option<(Obser
         };
         return Some((Observation::Log { node, has: moment.has.to_owned() }, Some(shard)));
     }
-    // The load never rests, so some client comes to its n-th operation.
-    let number = rng.range(5, 50 + plan.over.0 / 50);
+    // The load never rests, so a client comes to its n-th operation, unless the cluster keeps it waiting.
+    let number = rng.range(1, (plan.operations * 3 / 4).max(1));
     Some((Observation::Operation { client: 0, number }, None))
 }
 

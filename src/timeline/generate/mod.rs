@@ -93,7 +93,7 @@ pub fn generate(spec: &Spec, seed: Seed, target: &str, profile: &Profile) -> Res
     if let (Some(draw), Some(over)) = (&spec.draw, over) {
         let swarm = swarm::Swarm::draw(draw, target, profile, &mut swarm_rng)?;
         let count = swarm_rng.range(u64::from(draw.events.low), u64::from(draw.events.high)) as usize;
-        let plan = events::Plan::new(&cluster, draw, &swarm, (over, length), target);
+        let plan = events::Plan::new(&cluster, &load, draw, &swarm, (over, length), target);
         events::draw(&plan, &root.child("event"), &mut swarm_rng, count, &mut events);
     }
 

@@ -23,6 +23,8 @@ pub(super) struct Swarm {
     pub observing: u64,
     /// Nodes may die for good.
     pub deaths: bool,
+    /// Keep the quorum even where the spec does not ask for it: as long as promotions are owed, more is judged.
+    pub keep_quorum: bool,
 }
 
 /// One seed in this many draws administrative commands, which void most claims of the system.
@@ -86,6 +88,7 @@ impl Swarm {
             followed: *rng.pick(&[0, 3, 5, 8]),
             observing: *rng.pick(&[2, 4, 6]),
             deaths: rng.ratio(1, 3),
+            keep_quorum: rng.ratio(1, 2),
         })
     }
 }
