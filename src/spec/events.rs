@@ -5,22 +5,21 @@
 //! on its members. Everything read keeps its place, so that `meaning` can say where a contradiction stands.
 
 use super::background::{Background, Choice};
-use super::forms::{
-    EVENT, ExitSeen, GROUPS, LogSeen, NoPrimarySeen, OBSERVATIONS, OperationSeen, RoleSeen, STARTS, suggest,
-};
+use super::forms::{EVENT, STARTS, suggest};
+use super::parts::{collect_ids, get, group_items, named, only_known, parent, read_action, start};
 use super::{EventSpec, Spread, StartSpec};
 use crate::catalogue::{Action, EventId};
 use crate::time::Millis;
-use crate::timeline::Observation;
 use crate::yaml::document::{Key, Node, Problems, Span, Value};
-use crate::yaml::fields::{Field, Fields, Record, read_at};
-use std::collections::BTreeMap;
+use crate::yaml::fields::{Field, read_at};
+use std::collections::{BTreeMap, BTreeSet};
 
-/// The most events that a file may hold: far beyond what anyone runs, and a bound on the work below.
+/// The most events that a file may come to, those that the seed draws included: far beyond what anyone runs, and
+/// a bound on the work below.
 pub const EVENTS_MAX: usize = 2000;
 /// How deep groups may stand in groups.
-const DEPTH_MAX: usize = 8;
-const ZERO: Spread<Millis> = Spread::exactly(Millis(0));
+pub(super) const DEPTH_MAX: usize = 8;
+pub(super) const ZERO: Spread<Millis> = Spread::exactly(Millis(0));
 
 /// An action and where it stands, in an event or in a background.
 #[derive(Debug)]
@@ -41,7 +40,7 @@ pub struct Place<'a> {
     pub path: String,
     pub span: Span,
     /// The key and the value of its start, where it has one of its own.
-    pub start: Option<(&'a Key, &'a Node)>,
+    pub begins: Option<(&'a Key, &'a Node)>,
 }
 
 /// All that `timeline:` holds.
@@ -54,6 +53,7 @@ pub struct Events<'a> {
     background_places: Vec<Place<'a>>,
     pub acts: Vec<Act<'a>>,
     ids: BTreeMap<EventId, Named>,
+    too_many: bool,
 }
 
 /// What an id stands for.
@@ -103,6 +103,7 @@ impl<'a> Events<'a> {
             background_places: Vec::new(),
             acts: Vec::new(),
             ids: BTreeMap::new(),
+            too_many: false,
         };
         let Some(node) = node else { return all };
         let items = match &node.value {
@@ -117,11 +118,6 @@ impl<'a> Events<'a> {
                 return all;
             }
         };
-        if items.len() > EVENTS_MAX {
-            let message = format!("timeline: {} events, at most {EVENTS_MAX}", items.len());
-            problems.error(Some(node.span), "timeline", "", message);
-            return all;
-        }
         let mut given = Vec::new();
         collect_ids(node, 0, &mut given);
         for (position, item) in items.iter().enumerate() {
@@ -130,6 +126,10 @@ impl<'a> Events<'a> {
                 id.push('x');
             }
             all.item(item, &format!("timeline[{position}]"), id, None, problems);
+        }
+        if all.too_many {
+            let message = format!("timeline: more than {EVENTS_MAX} events");
+            problems.error(Some(node.span), "timeline", "", message).hint("split the file");
         }
         all.resolve(problems);
         all
@@ -171,7 +171,7 @@ impl<'a> Events<'a> {
         let place = get(node, "id").map_or(node.span, |(_, value)| value.span);
         self.register(&id, place, &format!("{path}.id"), problems);
         let (start, key) = match under {
-            None => self.start(node, path, problems),
+            None => start(node, path, problems),
             Some(base) => {
                 for (key, _) in STARTS.iter().filter_map(|name| get(node, name)) {
                     let message = format!(
@@ -239,6 +239,11 @@ impl<'a> Events<'a> {
             }
             _ => {
                 let action = read_action(name, span, value, path, problems)?;
+                if self.events.len() >= EVENTS_MAX {
+                    // Said once, where the whole is looked at.
+                    self.too_many = true;
+                    return None;
+                }
                 // A group's `for:` is meant for those of its members that can last.
                 let lasts = base.lasts.filter(|lasts| action.info().lasting || !lasts.inherited);
                 self.acts.push(Act {
@@ -248,7 +253,7 @@ impl<'a> Events<'a> {
                     fields: value,
                     lasts: lasts.map(|lasts| lasts.span),
                 });
-                self.places.push(Place { path: parent(path).into(), span: base.span, start: base.key });
+                self.places.push(Place { path: parent(path).into(), span: base.span, begins: base.key });
                 self.events.push(EventSpec {
                     id: base.id.clone(),
                     start: base.start,
@@ -401,7 +406,7 @@ impl<'a> Events<'a> {
         self.background_places.push(Place {
             path: parent(parent(path)).into(),
             span: base.span,
-            start: base.key,
+            begins: base.key,
         });
         self.backgrounds.push(Background {
             id: base.id,
@@ -440,52 +445,6 @@ impl<'a> Events<'a> {
         Some(Choice { action, lasts: lasts.map(|(_, spread)| spread) })
     }
 
-    /// Exactly one of the ways to start. What does not read counts as a start at zero, so that the rest is read.
-    fn start(
-        &self,
-        node: &'a Node,
-        path: &str,
-        problems: &mut Problems,
-    ) -> (StartSpec, Option<(&'a Key, &'a Node)>) {
-        let mut found: Vec<(&'a Key, &'a Node)> = STARTS.iter().filter_map(|name| get(node, name)).collect();
-        found.sort_by_key(|(key, _)| key.span);
-        let Some(&(key, value)) = found.first() else {
-            problems
-                .error(Some(node.span), path, "", format!("{path}: nothing says when it starts"))
-                .hint("give one of `at: 2s`, `forming: 500ms`, `after: ID`, `with: ID`, `when: {...}`");
-            return (StartSpec::At(ZERO), None);
-        };
-        for (other, _) in &found[1..] {
-            let message = format!(
-                "{path}: two ways to start, `{}` (line {}) and `{}`",
-                key.text, key.span.line, other.text
-            );
-            problems
-                .error(Some(other.span), path, &other.text, message)
-                .hint("keep one of them; `delay` adds to it");
-        }
-        let place = format!("{path}.{}", key.text);
-        let start = match key.text.as_str() {
-            "at" => read_at(value, &place, problems).map(StartSpec::At),
-            "forming" => read_at(value, &place, problems).map(StartSpec::Forming),
-            "with" => read_at(value, &place, problems).map(StartSpec::With),
-            "after" => read_at::<Vec<EventId>>(value, &place, problems).and_then(|anchors| {
-                if anchors.is_empty() {
-                    problems.error(
-                        Some(value.span),
-                        &place,
-                        "[]",
-                        format!("{place}: expected at least one event"),
-                    );
-                    return None;
-                }
-                Some(StartSpec::After(anchors))
-            }),
-            _ => observation(value, &place, problems).map(StartSpec::When),
-        };
-        (start.unwrap_or(StartSpec::At(ZERO)), Some((key, value)))
-    }
-
     fn register(&mut self, id: &str, span: Span, path: &str, problems: &mut Problems) {
         if let Some(before) = self.ids.get(id) {
             let message = format!("{path}: two events are called `{id}`");
@@ -503,7 +462,7 @@ impl<'a> Events<'a> {
         let events = self.events.iter_mut().map(|event| &mut event.start).zip(&self.places);
         let backgrounds = self.backgrounds.iter_mut().map(|b| &mut b.start).zip(&self.background_places);
         for (start, place) in events.chain(backgrounds) {
-            let Some((key, value)) = place.start else { continue };
+            let Some((key, value)) = place.begins else { continue };
             let path = format!("{}.{}", place.path, key.text);
             match start {
                 StartSpec::With(anchor) => {
@@ -516,11 +475,11 @@ impl<'a> Events<'a> {
                         Value::List(items) => items.iter().map(|item| item.span).collect(),
                         _ => vec![value.span],
                     };
-                    let mut ends: Vec<EventId> = Vec::new();
+                    let (mut ends, mut seen): (Vec<EventId>, BTreeSet<&EventId>) = Default::default();
                     for (anchor, span) in anchors.iter().zip(spans) {
                         let found = members_of(anchor, span, &path, ids, problems);
                         for end in found.map_or(&[][..], |members| &members.last) {
-                            if ends.contains(end) {
+                            if !seen.insert(end) {
                                 problems
                                     .error(
                                         Some(span),
@@ -579,139 +538,4 @@ fn members_of<'i>(
             None
         }
     }
-}
-
-/// The mapping that `when:` holds.
-fn observation(node: &Node, path: &str, problems: &mut Problems) -> Option<Observation> {
-    let (name, span, value) = named(node, path, "one observation", problems)?;
-    let known: Vec<&str> = OBSERVATIONS.iter().map(|(name, _, _)| *name).collect();
-    let Some((_, _, fields)) = OBSERVATIONS.iter().find(|(known, _, _)| *known == name) else {
-        let message = format!("{path}: unknown observation `{name}`");
-        problems.error(Some(span), path, name, message).hint(suggest(name, &known));
-        return None;
-    };
-    let nothing = Node { span, value: Value::Null };
-    let path = format!("{path}.{name}");
-    let mut reader = Fields::open(value.unwrap_or(&nothing), &path, problems)?;
-    let seen =
-        match name {
-            "log" => LogSeen::read_fields(&mut reader)
-                .map(|seen| Observation::Log { node: seen.node, has: seen.has }),
-            "role" => RoleSeen::read_fields(&mut reader)
-                .map(|seen| Observation::Role { node: seen.node, is: seen.is }),
-            "no_primary" => NoPrimarySeen::read_fields(&mut reader)
-                .map(|seen| Observation::NoPrimary { shard: seen.shard }),
-            "exit" => ExitSeen::read_fields(&mut reader).map(|seen| Observation::Exit { node: seen.node }),
-            _ => OperationSeen::read_fields(&mut reader)
-                .map(|seen| Observation::Operation { client: seen.client, number: seen.number }),
-        };
-    reader.finish(&fields.iter().map(|field| field.name).collect::<Vec<_>>());
-    seen
-}
-
-fn read_action(
-    name: &str,
-    span: Span,
-    value: Option<&Node>,
-    path: &str,
-    problems: &mut Problems,
-) -> Option<Action> {
-    if !Action::NAMES.contains(&name) {
-        let known: Vec<&str> =
-            Action::NAMES.iter().copied().chain(GROUPS.iter().map(|group| group.name)).collect();
-        let message = format!("{path}: unknown operation or fault `{name}`");
-        problems.error(Some(span), path, name, message).hint(suggest(name, &known));
-        return None;
-    }
-    let nothing = Node { span, value: Value::Null };
-    Action::read(name, value.unwrap_or(&nothing), &format!("{path}.{name}"), problems)
-}
-
-/// A mapping of one key, or that key alone: `{kill: {...}}`, `rolling_restart`.
-pub(super) fn named<'a>(
-    node: &'a Node,
-    path: &str,
-    expected: &str,
-    problems: &mut Problems,
-) -> Option<(&'a str, Span, Option<&'a Node>)> {
-    match &node.value {
-        Value::Scalar { text, .. } => Some((text, node.span, None)),
-        Value::Map(pairs) => match &pairs[..] {
-            [(key, value)] => Some((&key.text, key.span, Some(value))),
-            [] => {
-                problems.error(
-                    Some(node.span),
-                    path,
-                    "{}",
-                    format!("{path}: expected {expected}, got nothing"),
-                );
-                None
-            }
-            [_, (second, _), ..] => {
-                let names: Vec<&str> = pairs.iter().map(|(key, _)| key.text.as_str()).collect();
-                let message = format!("{path}: expected {expected}, got {}", names.join(" and "));
-                problems
-                    .error(Some(second.span), path, &second.text, message)
-                    .hint("write one entry for each; several events at once are `do: {together: [...]}`");
-                None
-            }
-        },
-        _ => {
-            let found = node.describe();
-            let message = format!("{path}: expected {expected}, got {found}");
-            problems.error(Some(node.span), path, &node.as_written(), message);
-            None
-        }
-    }
-}
-
-fn group_items<'a>(node: &'a Node, path: &str, depth: usize, problems: &mut Problems) -> Option<&'a [Node]> {
-    let message = match &node.value {
-        _ if depth >= DEPTH_MAX => format!("{path}: groups in groups, more than {DEPTH_MAX} deep"),
-        Value::List(items) if !items.is_empty() => return Some(items),
-        Value::List(_) => format!("{path}: expected at least one member"),
-        _ => format!("{path}: expected a list, got {}", node.describe()),
-    };
-    problems.error(Some(node.span), path, &node.as_written(), message);
-    None
-}
-
-/// Reports the keys of a mapping that are none of these; `None` when it is no mapping, which is reported too.
-pub(super) fn only_known(node: &Node, path: &str, known: &[&str], problems: &mut Problems) -> Option<()> {
-    let mut fields = Fields::open(node, path, problems)?;
-    for name in known {
-        fields.take(name);
-    }
-    fields.finish(known);
-    Some(())
-}
-
-/// The entry of a mapping; `None` as well when the node is none.
-pub(super) fn get<'a>(node: &'a Node, name: &str) -> Option<(&'a Key, &'a Node)> {
-    let Value::Map(pairs) = &node.value else { return None };
-    pairs.iter().find(|(key, _)| key.text == name).map(|(key, value)| (key, value))
-}
-
-/// All ids that a file gives, so that none is given a second time to an event without one.
-fn collect_ids<'a>(node: &'a Node, depth: usize, out: &mut Vec<&'a str>) {
-    if depth > 4 * DEPTH_MAX {
-        return;
-    }
-    match &node.value {
-        Value::List(items) => items.iter().for_each(|item| collect_ids(item, depth + 1, out)),
-        Value::Map(pairs) => {
-            for (key, value) in pairs {
-                if key.text == "id" {
-                    out.push(value.text());
-                }
-                collect_ids(value, depth + 1, out);
-            }
-        }
-        _ => {}
-    }
-}
-
-/// The path of what holds the last key.
-fn parent(path: &str) -> &str {
-    path.rsplit_once('.').map_or(path, |(parent, _)| parent)
 }

@@ -1,16 +1,17 @@
 //! What each part of a scenario means beside the others: contradictions that a glance at one line cannot show.
 //!
 //! Shards, nodes and replicas that are not there, actions that the target does not offer or the environment
-//! cannot carry out, a duration on something that does not last, circles of anchors, two faults in one another.
+//! cannot carry out, a duration on something that does not last; `order` adds what is wrong about when events start.
 //! With a spread in the cluster's shape, the lower end counts: a written event must have its place under every
 //! seed. All is pure, and everything found is reported with its place.
 
-use super::events::{Act, Events, get};
+use super::events::{Act, Events};
 use super::forms::{suggest, targets};
-use super::{EventSpec, Spec, StartSpec};
+use super::parts::get;
+use super::{Spec, StartSpec, order};
 use crate::catalogue::{ACTIONS, Action, CheckSpec, NodeSelector};
 use crate::env::{PROFILES, Profile};
-use crate::time::Millis;
+use crate::target::embedded::bugs::BUGS;
 use crate::timeline::Observation;
 use crate::yaml::document::{Node, Problems, Span, Value};
 use crate::yaml::fields::{Field, FieldInfo};
@@ -29,12 +30,12 @@ pub fn check(spec: &Spec, file: &Node, events: &Events<'_>, problems: &mut Probl
     observations(spec, events, &room, problems);
     load(spec, file, &room, problems);
     bugs(spec, file, problems);
-    circles(events, problems);
-    anchored_only(events, problems);
+    order::circles(events, problems);
+    order::anchored_only(events, problems);
     // What the generator made may overlap and may end late; a person who writes so has made a mistake.
     if spec.origin.is_none() {
-        after_the_end(spec, events, problems);
-        overlaps(events, problems);
+        order::after_the_end(spec, events, problems);
+        order::overlaps(events, problems);
     }
 }
 
@@ -381,7 +382,7 @@ fn parameters(act: &Act<'_>, room: &Room, problems: &mut Problems) {
 /// What `when:` speaks about is there.
 fn observations(spec: &Spec, events: &Events<'_>, room: &Room, problems: &mut Problems) {
     for (event, place) in events.events.iter().zip(&events.places) {
-        let (StartSpec::When(observation), Some((_, value))) = (&event.start, place.start) else { continue };
+        let (StartSpec::When(observation), Some((_, value))) = (&event.start, place.begins) else { continue };
         let Value::Map(pairs) = &value.value else { continue };
         let Some((name, inner)) = pairs.first() else { continue };
         let path = format!("{}.when.{}", place.path, name.text);
@@ -466,10 +467,8 @@ fn load(spec: &Spec, file: &Node, room: &Room, problems: &mut Problems) {
 }
 
 fn bugs(spec: &Spec, file: &Node, problems: &mut Problems) {
-    if let (Some(target), Some((key, _))) = (spec.target.as_deref(), get(file, "bugs"))
-        && target != "embedded"
-        && !spec.bugs.is_empty()
-    {
+    let Some((key, list)) = get(file, "bugs").filter(|_| !spec.bugs.is_empty()) else { return };
+    if let Some(target) = spec.target.as_deref().filter(|target| *target != "embedded") {
         problems
             .error(
                 Some(key.span),
@@ -478,135 +477,17 @@ fn bugs(spec: &Spec, file: &Node, problems: &mut Problems) {
                 format!("bugs: target `{target}` has no bugs to switch on"),
             )
             .hint("named bugs are those of `target: embedded`");
+        return;
     }
-}
-
-/// The events that one event waits for.
-fn anchors(event: &EventSpec) -> &[String] {
-    match &event.start {
-        StartSpec::After(anchors) => anchors,
-        StartSpec::With(anchor) => std::slice::from_ref(anchor),
-        _ => &[],
-    }
-}
-
-/// No event may wait for itself, by whatever way round. Each circle is reported once, at its first event.
-fn circles(events: &Events<'_>, problems: &mut Problems) {
-    let position = |id: &str| events.events.iter().position(|event| event.id == id);
-    let next: Vec<Vec<usize>> = events
-        .events
-        .iter()
-        .map(|event| anchors(event).iter().filter_map(|id| position(id)).collect())
-        .collect();
-    let mut done = vec![false; next.len()];
-    for start in 0..next.len() {
-        // Depth first with a path of its own, so that no file can exhaust the stack.
-        let mut path: Vec<(usize, usize)> = vec![(start, 0)];
-        while let Some((at, branch)) = path.last_mut() {
-            if done[*at] {
-                path.pop();
-                continue;
-            }
-            let Some(&to) = next[*at].get(*branch) else {
-                done[*at] = true;
-                path.pop();
-                continue;
-            };
-            *branch += 1;
-            let Some(begin) = path.iter().position(|(on, _)| *on == to) else {
-                path.push((to, 0));
-                continue;
-            };
-            let circle: Vec<usize> = path[begin..].iter().map(|(on, _)| *on).collect();
-            report_circle(&circle, events, problems);
-            circle.iter().for_each(|on| done[*on] = true);
-        }
-    }
-}
-
-fn report_circle(circle: &[usize], events: &Events<'_>, problems: &mut Problems) {
-    let Some(&first) = circle.iter().min() else { return };
-    let turn = circle.iter().position(|on| *on == first).unwrap_or(0);
-    let mut names: Vec<&str> =
-        circle[turn..].iter().chain(&circle[..turn]).map(|on| events.events[*on].id.as_str()).collect();
-    names.push(&events.events[first].id);
-    let place = &events.places[first];
-    let (span, offending) = place.start.map_or((place.span, ""), |(_, value)| (value.span, value.text()));
-    let message = format!("{}: events wait for one another in a circle: {}", place.path, names.join(" -> "));
-    problems
-        .error(Some(span), &place.path, offending, message)
-        .hint("let one of them start by `at:` or `when:`");
-}
-
-/// `within` bounds a wait, and by the clock nothing is waited for.
-fn anchored_only(events: &Events<'_>, problems: &mut Problems) {
-    for (event, place) in events.events.iter().zip(&events.places) {
-        let clock = matches!(event.start, StartSpec::At(_) | StartSpec::Forming(_));
-        if let Some((key, _)) = place.start.filter(|_| clock && event.within.is_some()) {
-            let message = format!("{}: `within` has no meaning beside `{}`", place.path, key.text);
-            problems
-                .warning(Some(place.span), &place.path, "within", message)
-                .hint("it bounds the wait for `after`, `with` and `when`");
-        }
-    }
-}
-
-/// A written event must fall into a written length.
-fn after_the_end(spec: &Spec, events: &Events<'_>, problems: &mut Problems) {
-    let Some(length) = spec.length else { return };
-    for (event, place) in events.events.iter().zip(&events.places) {
-        let StartSpec::At(at) = &event.start else { continue };
-        let begins = at.high.saturating_add(event.delay.high);
-        if let Some((_, value)) = place.start.filter(|_| begins > length) {
-            let path = format!("{}.at", place.path);
-            let message = format!("{path}: starts at {begins}, after the safety phase has ended ({length})");
-            problems
-                .error(Some(value.span), &path, &value.as_written(), message)
-                .hint("make `length` longer, or let the event start earlier");
-        }
-    }
-}
-
-/// The same lasting fault on the same target may not begin while it is still in force.
-fn overlaps(events: &Events<'_>, problems: &mut Problems) {
-    let span_of = |event: &EventSpec| -> Option<(Millis, Option<Millis>)> {
-        let StartSpec::At(at) = &event.start else { return None };
-        let exact = at.low == at.high && event.delay.low == event.delay.high;
-        let begins = at.low.saturating_add(event.delay.low);
-        let ends = event.lasts.map(|lasts| begins.saturating_add(lasts.low));
-        exact.then_some((begins, ends))
-    };
-    for (later, place) in events.events.iter().zip(&events.places) {
-        let (Some((begins, _)), true) = (span_of(later), later.action.info().lasting) else { continue };
-        let fixed = match &later.action {
-            Action::Cut(a) => &a.node,
-            Action::Pause(a) => &a.node,
-            Action::ClockSkew(a) => &a.node,
-            _ => continue,
+    let known: Vec<&str> = BUGS.iter().map(|bug| bug.name).collect();
+    for (position, name) in spec.bugs.iter().enumerate().filter(|(_, name)| !known.contains(&name.as_str())) {
+        let span = match &list.value {
+            Value::List(items) => items.get(position).map_or(list.span, |item| item.span),
+            _ => list.span,
         };
-        if matches!(
-            fixed,
-            NodeSelector::Any | NodeSelector::AnyPrimary | NodeSelector::AnyReplica | NodeSelector::AnyOf(_)
-        ) {
-            continue;
-        }
-        for earlier in events.events.iter().filter(|earlier| earlier.id != later.id) {
-            let Some((began, ends)) = span_of(earlier) else { continue };
-            let inside = (began < begins || (began == begins && earlier.id < later.id))
-                && ends.is_none_or(|ends| begins < ends);
-            if inside && earlier.action == later.action {
-                let message = format!(
-                    "{}: `{}` begins while the same one of `{}` (line {}) is still in force",
-                    place.path,
-                    later.action.name(),
-                    earlier.id,
-                    earlier.line
-                );
-                problems
-                    .error(Some(place.span), &place.path, later.action.name(), message)
-                    .hint("let the first one end before, or strike another node");
-                break;
-            }
-        }
+        let path = format!("bugs[{position}]");
+        problems
+            .error(Some(span), &path, name, format!("{path}: unknown bug `{name}`"))
+            .hint(suggest(name, &known));
     }
 }

@@ -8,7 +8,9 @@ mod events;
 pub mod forms;
 mod meaning;
 mod native;
+mod order;
 pub mod parse;
+mod parts;
 pub mod schema;
 mod spread;
 

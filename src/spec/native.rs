@@ -3,16 +3,20 @@
 //! Every mistake is reported with its place before anything is given up: header by header here, events in
 //! `events`, and at the end what each part means beside the others (`meaning`).
 
-use super::events::{Events, get, named, only_known};
+use super::events::{EVENTS_MAX, Events};
 use super::forms::{ClusterForm, DrawForm, TOP, suggest, targets};
-use super::{ClusterSpec, Dialect, Draw, FORM, Origin, Spec, Spread, meaning};
+use super::parts::{get, named, only_known};
+use super::{ClusterSpec, Dialect, Draw, FORM, Origin, Spec, Spread, background, meaning};
 use crate::catalogue::{ACTIONS, CheckSpec};
 use crate::entropy::Seed;
 use crate::env::PROFILES;
 use crate::time::Millis;
-use crate::timeline::Load;
+use crate::timeline::{Load, Mix};
 use crate::yaml::document::{Node, Problems, Value};
 use crate::yaml::fields::{Field, Fields, Record, read_at};
+
+/// The most events that a seed may be asked to draw.
+const DRAWN_MAX: u16 = 200;
 
 /// Whether this is the native form: neither foreign dialect has the key.
 pub fn is_native(node: &Node) -> bool {
@@ -31,7 +35,7 @@ pub fn read(node: &Node, problems: &mut Problems) -> Option<Spec> {
     let environments: Vec<&str> = PROFILES.iter().map(|profile| profile.name).collect();
     spec.environment = word(node, "environment", "environment", &environments, problems);
     spec.cluster = cluster(node, problems).unwrap_or_default();
-    spec.load = record::<Load>(node, "load", problems);
+    spec.load = load(node, problems);
     spec.length = value(node, "length", problems);
     spec.bugs = value(node, "bugs", problems).unwrap_or_default();
     spec.checks = checks(node, problems);
@@ -50,6 +54,14 @@ pub fn read(node: &Node, problems: &mut Problems) -> Option<Spec> {
             );
     }
     let events = Events::read(get(node, "timeline").map(|(_, list)| list), problems);
+    let drawn = spec.draw.as_ref().map_or(0, |draw| usize::from(draw.events.high.min(DRAWN_MAX)));
+    let most = events.events.len() + events.backgrounds.len() * background::EVENTS_MAX as usize + drawn;
+    if most > EVENTS_MAX {
+        let message = format!("timeline: this may come to {most} events, at most {EVENTS_MAX}");
+        problems
+            .error(Some(node.span), "timeline", "", message)
+            .hint("each background may become 200 events");
+    }
     meaning::check(&spec, node, &events, problems);
     spec.events = events.events;
     spec.backgrounds = events.backgrounds;
@@ -80,11 +92,29 @@ fn value<T: Field>(node: &Node, name: &str, problems: &mut Problems) -> Option<T
 
 /// The record under a key at the top.
 fn record<T: Record>(node: &Node, name: &str, problems: &mut Problems) -> Option<T> {
-    let (_, value) = get(node, name)?;
-    let mut fields = Fields::open(value, name, problems)?;
+    get(node, name).and_then(|(_, value)| fields(value, name, problems))
+}
+
+/// A mapping as a record; what it does not know is reported.
+fn fields<T: Record>(node: &Node, path: &str, problems: &mut Problems) -> Option<T> {
+    let mut fields = Fields::open(node, path, problems)?;
     let record = T::read_fields(&mut fields);
     fields.finish(&T::FIELDS.iter().map(|field| field.name).collect::<Vec<_>>());
     record
+}
+
+/// The load. Its mix is read apart, so that a mistake in it is told where it stands.
+fn load(node: &Node, problems: &mut Problems) -> Option<Load> {
+    let (_, whole) = get(node, "load")?;
+    let Some((_, written)) = get(whole, "mix").filter(|(_, mix)| matches!(mix.value, Value::Map(_))) else {
+        return record::<Load>(node, "load", problems);
+    };
+    let Value::Map(pairs) = &whole.value else { return None };
+    let rest = pairs.iter().filter(|(key, _)| key.text != "mix").cloned().collect();
+    let rest = Node { span: whole.span, value: Value::Map(rest) };
+    let load = fields::<Load>(&rest, "load", problems);
+    let mix = fields::<Mix>(written, "load.mix", problems);
+    Some(Load { mix: Some(mix?), ..load? })
 }
 
 fn seed(node: &Node, problems: &mut Problems) -> Option<Seed> {
@@ -210,9 +240,20 @@ fn draw(node: &Node, problems: &mut Problems) -> Option<Draw> {
             problems.error(Some(span), "draw.from", name, message).hint(suggest(name, &known));
         }
     }
+    let draws = get(node, "draw").map(|(_, draw)| draw);
+    if let Some((_, events)) =
+        draws.and_then(|draw| get(draw, "events")).filter(|_| form.events.high > DRAWN_MAX)
+    {
+        let message = format!("draw.events: expected at most {DRAWN_MAX}, got {}", events.text());
+        problems
+            .error(Some(events.span), "draw.events", &events.as_written(), message)
+            .hint("run more seeds instead");
+    }
     if form.over.high > Millis(3_600_000) {
-        let span = get(node, "draw").and_then(|(_, draw)| get(draw, "over")).map(|(_, over)| over.span);
-        problems.error(span, "draw.over", "", "draw.over: expected at most one hour");
+        let over = draws.and_then(|draw| get(draw, "over")).map(|(_, over)| over);
+        let text = over.map_or("", Node::text);
+        let message = format!("draw.over: expected at most one hour, got {text}");
+        problems.error(over.map(|over| over.span), "draw.over", text, message).hint("run more seeds instead");
     }
     Some(Draw {
         events: form.events,

@@ -23,7 +23,7 @@ pub fn parse(bytes: &[u8], problems: &mut Problems) -> Option<Spec> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::catalogue::{Action, NodeSelector};
+    use crate::catalogue::{Action, CheckSpec, NodeSelector};
     use crate::spec::{Spread, StartSpec};
     use crate::time::Millis;
     use crate::timeline::Observation;
@@ -145,7 +145,8 @@ timeline:
     #[test]
     fn checks_stand_by_name_or_with_bounds() {
         let spec = read("fuzz: 1\nchecks: [crash, {convergence_time: {within: 20s}}]\ntimeline: []\n");
-        let names: Vec<&str> = spec.checks.as_deref().unwrap_or_default().iter().map(|c| c.name()).collect();
+        let names: Vec<&str> =
+            spec.checks.as_deref().unwrap_or_default().iter().map(CheckSpec::name).collect();
         assert_eq!(names, ["crash", "convergence_time"]);
     }
 
@@ -227,6 +228,30 @@ timeline:
         assert!(found[0].contains("environments that can: sim"), "{found:#?}");
         let found = refuse("fuzz: 1\ntarget: valkey\ndraw: {from: [kill, cut, check]}\n");
         assert_eq!(found.len(), 2, "{found:#?}");
+    }
+
+    #[test]
+    fn mistakes_in_a_mix_and_in_bugs_are_told_where_they_stand() {
+        let found = refuse(
+            "fuzz: 1\nload: {mix: {sett: 4, get: x}, rat: 1/s}\ntimeline: []\nbugs: [ack_before_decide]\n",
+        );
+        let starts: Vec<&str> = found.iter().map(|p| p.split(' ').next().unwrap_or("")).collect();
+        assert_eq!(starts, ["2:14", "2:28", "2:32", "4:8"], "{found:#?}");
+        assert!(found[3].contains("did you mean `ack_before_decided`?"), "{found:#?}");
+    }
+
+    #[test]
+    fn a_file_comes_to_no_more_events_than_can_be_looked_at() {
+        let many = "fuzz: 1\ntimeline:\n".to_string() + &"- {at: 1s, do: rolling_restart}\n".repeat(2001);
+        assert!(refuse(&many)[0].contains("more than 2000 events"));
+        assert!(refuse("fuzz: 1\ndraw: {events: 1..9999}\n")[0].contains("expected at most 200"));
+        // A long chain, each link waiting for the one before, is no circle and takes no stack.
+        let link = |n: usize| format!("- {{id: c{n}, after: c{}, do: rolling_restart}}\n", n + 1);
+        let chain: String = (0..1500).map(link).collect();
+        let whole = format!("fuzz: 1\ntimeline:\n{chain}- {{id: c1500, at: 1s, do: rolling_restart}}\n");
+        assert_eq!(read(&whole).events.len(), 1501);
+        let closed = whole.replace("at: 1s", "after: c0");
+        assert!(refuse(&closed)[0].contains("in a circle: c0 -> c1 -> "));
     }
 
     #[test]

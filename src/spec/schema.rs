@@ -9,6 +9,7 @@ use super::forms::{
 use super::{FORM, Spread};
 use crate::catalogue::{ACTIONS, Action, CheckSpec};
 use crate::env::PROFILES;
+use crate::target::embedded::bugs::BUGS;
 use crate::time::Millis;
 use crate::timeline::Load;
 use crate::yaml::fields::{Field, FieldInfo, Record};
@@ -169,7 +170,10 @@ fn top(key: &KeyInfo) -> Value {
         "cluster" => record(ClusterForm::FIELDS),
         "load" => record(Load::FIELDS),
         "length" => Millis::schema(),
-        "bugs" => Vec::<String>::schema(),
+        "bugs" => {
+            let names: Vec<&str> = BUGS.iter().map(|bug| bug.name).collect();
+            json!({"type": "array", "items": {"enum": names}})
+        }
         "checks" => {
             json!({"anyOf": [{"const": "default"}, {"type": "array", "items": {"$ref": "#/$defs/check"}}]})
         }

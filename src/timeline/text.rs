@@ -5,6 +5,7 @@ use crate::catalogue::{Action, CheckSpec};
 use crate::time::Millis;
 use crate::yaml::fields::{Field, Record};
 use std::collections::BTreeMap;
+use std::fmt::{Arguments, Write as _};
 
 impl Timeline {
     /// Header, cluster, load, and one aligned line per event in the order of their start. The hash closes it.
@@ -41,14 +42,14 @@ impl Timeline {
         );
         for (word, on) in [("password", cluster.password), ("ACL user", cluster.acl_user)] {
             if on {
-                text += &format!(", {word}");
+                put(&mut text, format_args!(", {word}"));
             }
         }
         if let Some(port) = cluster.base_port {
-            text += &format!(", ports from {port}");
+            put(&mut text, format_args!(", ports from {port}"));
         }
         for (name, value) in &cluster.settings.0 {
-            text += &format!(", {name} {}", if value.is_empty() { "\"\"" } else { value });
+            put(&mut text, format_args!(", {name} {}", if value.is_empty() { "\"\"" } else { value }));
         }
         text
     }
@@ -70,7 +71,7 @@ impl Timeline {
         );
         let shown = ["clients", "rate", "pattern", "mix", "keys", "skew"];
         let rest = load.write_fields().into_iter().filter(|(name, _)| !shown.contains(name));
-        rest.fold(head, |text, (name, value)| format!("{text}; {name} {value}"))
+        rest.fold(head, |text, (name, value)| text + "; " + name + " " + &value)
     }
 
     /// One line per event: start, id, action with its fields, duration.
@@ -136,10 +137,10 @@ fn start_text(event: &Event) -> String {
         Start::When(observation) => format!("when {}", observation_text(observation)),
     };
     if event.delay.0 > 0 {
-        text += &format!(" +{}", event.delay);
+        put(&mut text, format_args!(" +{}", event.delay));
     }
     if let Some(within) = event.within {
-        text += &format!(" within {within}");
+        put(&mut text, format_args!(" within {within}"));
     }
     text
 }
@@ -172,6 +173,11 @@ fn lasts_text(event: &Event) -> String {
         None if event.action.info().lasting => "to the end".into(),
         None => String::new(),
     }
+}
+
+/// Appends, without a string in between.
+fn put(text: &mut String, more: Arguments<'_>) {
+    text.write_fmt(more).expect("a string takes all");
 }
 
 fn count(number: u16, noun: &str) -> String {
