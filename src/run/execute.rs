@@ -701,6 +701,7 @@ impl Executor<'_> {
         let (oracle, blocked) = (self.oracle.clone(), self.blocked.clone());
         let looks: Rc<RefCell<Vec<Judgement>>> = Rc::default();
         let actor = self.spawn(move |io| async move {
+            let after = world.clone();
             let op = OpIo { io, world, event: event.id.clone(), entropy, report };
             let outcome = match &event.action {
                 Action::Check(check) => look::look(check, op, &*oracle, &blocked, &looks).await,
@@ -710,6 +711,10 @@ impl Executor<'_> {
                 action => target.operation(action, op).await,
             };
             *status.borrow_mut() = Some(outcome);
+            let stays = after.borrow_mut().take_stay(&event.id);
+            if let Some(stays) = stays {
+                stays.await;
+            }
         });
         self.plan[place].actor = Some(actor);
         self.take_results();

@@ -3,6 +3,7 @@
 //! One thread owns it all; nothing is held across a wait.
 
 use super::record::{Applied, Last, Life, LogLine, Record};
+use super::task::Local;
 use super::view::ClusterView;
 use crate::entropy::Entropy;
 use crate::env::{LinkRule, NodeId, NodeSpec};
@@ -72,6 +73,17 @@ pub struct World {
     pub notes: Vec<String>,
     /// Extra load that operations asked for: clients still to be started.
     pub bursts: Vec<(crate::target::operation::Burst, String)>,
+    /// What an operation leaves running until the run ends, by event.
+    stays: Stays,
+}
+
+#[derive(Default)]
+struct Stays(BTreeMap<String, Local<()>>);
+
+impl std::fmt::Debug for Stays {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_set().entries(self.0.keys()).finish()
+    }
 }
 
 impl World {
@@ -100,7 +112,17 @@ impl World {
             paused_by: BTreeMap::new(),
             notes: Vec::new(),
             bursts: Vec::new(),
+            stays: Stays::default(),
         }
+    }
+
+    /// Leaves something running after the operation has ended, for as long as the run lasts.
+    pub fn stays(&mut self, event: &str, future: Local<()>) {
+        self.stays.0.insert(event.into(), future);
+    }
+    /// What an operation left running; the executor's to take.
+    pub fn take_stay(&mut self, event: &str) -> Option<Local<()>> {
+        self.stays.0.remove(event)
     }
 
     /// The next place in the order of recorded events, with the times.
