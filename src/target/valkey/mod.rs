@@ -10,6 +10,7 @@ pub mod hands;
 pub mod log;
 pub mod operations;
 pub mod provision;
+pub mod sabotage;
 pub mod server;
 
 use crate::catalogue::Action;

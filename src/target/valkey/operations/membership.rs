@@ -1,0 +1,215 @@
+//! Who belongs to the cluster: `add_replica`, `remove_replica`, `scale_out`, `scale_in`, `forget_and_meet`.
+//!
+//! What an operation brought in and could not finish, it takes out again. Who leaves is forgotten by every live
+//! node first and then shut down. FORGET bans an id from being learnt by gossip for 60 s
+//! (`CLUSTER_BLACKLIST_TTL`), and does not ban a handshake by `MEET` for ever: see `forget_and_meet`.
+
+use super::slots::{Mover, owned};
+use crate::env::{NodeAction, NodeId};
+use crate::run::operation::OpIo;
+use crate::target::operation::{AddReplica, ForgetAndMeet, RemoveReplica, ScaleIn, ScaleOut};
+use crate::target::valkey::form::{forget, join, replicate};
+use crate::target::valkey::hands::{
+    self, Done, Stop, draw, fail, known, live, live_primary, live_replicas, meet, skip,
+};
+use crate::target::valkey::provision;
+use crate::time::Millis;
+use crate::timeline::Role;
+
+/// More nodes than this are not started in a run.
+const NODES_MAX: usize = 24;
+/// How long a new node may take to be a member, and a replica to be linked.
+const JOIN_TIMEOUT: Millis = Millis(20_000);
+/// How long the others may take to forget.
+const FORGET_TIMEOUT: Millis = Millis(15_000);
+/// How long a forgotten node may take to be known to all again: the ban of 60 s, and a round of gossip.
+const MEET_TIMEOUT: Millis = Millis(70_000);
+
+pub async fn add_replica(op: OpIo, fields: AddReplica) -> Done {
+    let primary = live_primary(&op, fields.shard)?;
+    let node = create(&op, fields.shard, Role::Replica).await?;
+    op.detail(format!("{node} becomes a replica of {primary}"));
+    let deadline = op.io.after(JOIN_TIMEOUT);
+    let done = async {
+        hands::start(&op, node).await?;
+        hands::learn_id(&op, node).await?;
+        join(&op, node, primary, deadline).await?;
+        replicate(&op, node, primary, deadline).await
+    };
+    or_take_out(&op, node, done.await).await
+}
+
+pub async fn remove_replica(op: OpIo, fields: RemoveReplica) -> Done {
+    let Some(node) = draw(&op, "replica", &live_replicas(&op, fields.shard)) else {
+        return skip(format!("shard {} has no live replica", fields.shard));
+    };
+    op.resolved(node);
+    op.detail(format!("{node} leaves shard {}", fields.shard));
+    take_out(&op, node).await.map_err(Stop::Fail)
+}
+
+pub async fn scale_out(op: OpIo, fields: ScaleOut) -> Done {
+    let (shard, donors) = {
+        let world = op.world.borrow();
+        let shard = world.nodes.values().map(|n| n.shard + 1).max().unwrap_or(0);
+        let donors: Vec<NodeId> = world.primaries.values().copied().filter(|n| world.is_live(*n)).collect();
+        (shard, donors)
+    };
+    let Some(member) = donors.first().copied() else { return skip("no primary is up") };
+    let node = create(&op, shard, Role::Primary).await?;
+    op.detail(format!("{node} becomes shard {shard}"));
+    let deadline = op.io.after(JOIN_TIMEOUT);
+    let joined = async {
+        hands::start(&op, node).await?;
+        hands::learn_id(&op, node).await?;
+        join(&op, node, member, deadline).await.map_err(Stop::Fail)
+    };
+    or_take_out(&op, node, joined.await).await?;
+    op.world.borrow_mut().primaries.insert(shard, node);
+    let share = match fields.slots {
+        0 => 16384 / (donors.len() + 1),
+        slots => usize::from(slots),
+    };
+    for (place, donor) in donors.iter().enumerate() {
+        // The first donors give one more where the share does not divide evenly.
+        let part = share / donors.len() + usize::from(place < share % donors.len());
+        let mut slots = owned(&op, *donor).await?;
+        slots.truncate(part);
+        Mover::new(&op, *donor, node).all(&slots).await?;
+    }
+    Ok(())
+}
+
+pub async fn scale_in(op: OpIo, fields: ScaleIn) -> Done {
+    let source = live_primary(&op, fields.shard)?;
+    let (takers, leaving): (Vec<NodeId>, Vec<NodeId>) = {
+        let world = op.world.borrow();
+        let others = world.primaries.iter().filter(|(shard, _)| **shard != fields.shard);
+        let takers = others.map(|(_, node)| *node).filter(|node| world.is_live(*node)).collect();
+        // Replicas first: nobody forgets the primary that it follows.
+        let mut leaving = world.replicas(fields.shard);
+        leaving.push(source);
+        (takers, leaving)
+    };
+    if takers.len() < 3 {
+        return skip(format!("only {} shards would be left", takers.len()));
+    }
+    if leaving.iter().any(|node| !op.world.borrow().is_live(*node)) {
+        return skip(format!("a node of shard {} is down and could not leave", fields.shard));
+    }
+    leaving.iter().for_each(|node| op.resolved(*node));
+    let slots = owned(&op, source).await?;
+    op.detail(format!("{} slots of {source} go to {} shards", slots.len(), takers.len()));
+    let part = slots.len().div_ceil(takers.len()).max(1);
+    for (taker, slots) in takers.iter().zip(slots.chunks(part)) {
+        Mover::new(&op, source, *taker).all(slots).await?;
+    }
+    for node in leaving {
+        take_out(&op, node).await?;
+    }
+    op.world.borrow_mut().primaries.remove(&fields.shard);
+    Ok(())
+}
+
+/// The live others forget a node and meet it again. A ban is lifted by nothing but time, so all of them must
+/// meet it themselves: with redis 7.0 each learns it at once by its own handshake; valkey 8.0 does not take the
+/// id up again before its 60 s are over, and is asked until then.
+pub async fn forget_and_meet(op: OpIo, fields: ForgetAndMeet) -> Done {
+    let node = live(&op, &fields.node)?;
+    op.resolved(node);
+    let id = op.id(node).map_err(Stop::Skip)?;
+    let others: Vec<NodeId> = op.world.borrow().live().into_iter().filter(|other| *other != node).collect();
+    if others.is_empty() {
+        return skip("there is nobody to forget it");
+    }
+    let mut forgot = 0;
+    for other in &others {
+        match op.tell(*other, &["CLUSTER", "FORGET", &id]).await {
+            Ok(_) => forgot += 1,
+            Err(why) => op.step(why),
+        }
+    }
+    if forgot == 0 {
+        return fail(format!("no node would forget {node}"));
+    }
+    op.step(format!("{forgot} of {} nodes have forgotten {node}", others.len()));
+    hands::retry(&op, op.io.after(MEET_TIMEOUT), Millis::secs(1), async || {
+        let mut missing = Vec::new();
+        let here: Vec<NodeId> = others.iter().copied().filter(|n| op.world.borrow().is_live(*n)).collect();
+        for other in here {
+            if !known(&op, other).await?.iter().any(|(there, _)| *there == id) {
+                missing.push(other.to_string());
+                meet(&op, other, node).await?;
+            }
+        }
+        if missing.is_empty() {
+            Ok(())
+        } else {
+            Err(format!("{} do not know {node} again", missing.join(", ")))
+        }
+    })
+    .await?;
+    op.step(format!("{node} is known to all again"));
+    Ok(())
+}
+
+/// A new node, created and not yet started.
+async fn create(op: &OpIo, shard: u16, role: Role) -> Result<NodeId, Stop> {
+    let (node, spec) = {
+        let mut world = op.world.borrow_mut();
+        if world.nodes.len() >= NODES_MAX {
+            return skip(format!("the run has {NODES_MAX} nodes already"));
+        }
+        let next = NodeId(world.nodes.keys().next_back().map_or(0, |last| last.0 + 1));
+        let spec = provision::single(&world.timeline, next);
+        let node = world.add_node(spec.clone(), shard, role);
+        assert_eq!(node, next, "new nodes get the next number");
+        (node, spec)
+    };
+    op.resolved(node);
+    if let Err(error) = op.io.node(node, NodeAction::Create(spec)).await {
+        mark_removed(op, node);
+        return fail(error.to_string());
+    }
+    Ok(node)
+}
+
+/// What failed half-way is taken out again, so that the cluster is left as it was.
+async fn or_take_out(op: &OpIo, node: NodeId, done: Done) -> Done {
+    let Err(why) = done else { return Ok(()) };
+    op.step(format!("{node} is taken out again"));
+    if let Err(also) = take_out(op, node).await {
+        op.step(also);
+    }
+    Err(why)
+}
+
+/// Every live node forgets this one, which is then shut down. Those that are down meanwhile are named.
+async fn take_out(op: &OpIo, node: NodeId) -> Result<(), String> {
+    let down: Vec<String> = {
+        let world = op.world.borrow();
+        let absent = world.nodes.values().filter(|n| !n.removed && n.node != node && !world.is_live(n.node));
+        absent.map(|n| n.node.to_string()).collect()
+    };
+    mark_removed(op, node);
+    // It goes first where it could still be elected or heard: a node that runs would go on pinging the others.
+    let id = op.id(node).ok();
+    let forgotten = match &id {
+        Some(id) => forget(op, id, node, op.io.after(FORGET_TIMEOUT)).await,
+        None => Ok(()),
+    };
+    hands::end(op, node).await?;
+    forgotten?;
+    op.step(format!("{node} is forgotten and shut down"));
+    if down.is_empty() {
+        Ok(())
+    } else {
+        Err(format!("{} could not be told to forget {node}", down.join(", ")))
+    }
+}
+
+fn mark_removed(op: &OpIo, node: NodeId) {
+    if let Some(state) = op.world.borrow_mut().nodes.get_mut(&node) {
+        state.removed = true;
+    }
+}
