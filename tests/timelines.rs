@@ -5,8 +5,10 @@ mod common;
 use common::{PAIRS, everything, timeline};
 use proptest::prelude::*;
 use seedfault::catalogue::{Action, NodeSelector};
+use seedfault::fault::pause::Pause;
 use seedfault::spec::Spread;
-use seedfault::timeline::{Start, Timeline};
+use seedfault::time::Millis;
+use seedfault::timeline::{Event, Observation, Start, Timeline};
 use std::collections::BTreeSet;
 
 fn assert_valid(timeline: &Timeline, pair: usize) {
@@ -82,6 +84,54 @@ proptest! {
             if before.anchors().iter().all(|anchor| !distinct.contains(anchor)) {
                 prop_assert_eq!(event, before);
             }
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// As above, on written shapes that no seed draws: several anchors, nodes meant by another event.
+    #[test]
+    fn deletion_commutes_with_several_anchors_and_targets_of_events(
+        shape in prop::collection::vec((0u8..4, any::<[prop::sample::Index; 3]>(), 0u64..100), 2..10),
+        order in prop::collection::vec(any::<prop::sample::Index>(), 1..10),
+    ) {
+        let mut whole = timeline(&everything(Spread::exactly(0), false), 1, 0);
+        for (place, (kind, named, delay)) in shape.iter().enumerate() {
+            let id = |index: &prop::sample::Index| format!("e{}", index.index(place));
+            let start = match kind {
+                _ if place == 0 => Start::At(Millis(1)),
+                0 => Start::At(Millis(*delay * 10)),
+                1 => Start::With(id(&named[0])),
+                2 => Start::After(vec![id(&named[0]), id(&named[1])]),
+                _ => Start::When(Observation::NoPrimary { shard: place as u16 }),
+            };
+            let node = if place > 0 && *kind % 2 == 0 {
+                NodeSelector::SameAs(id(&named[2]))
+            } else {
+                NodeSelector::Node(place as u16)
+            };
+            whole.events.push(Event {
+                id: format!("e{place}"),
+                start,
+                delay: Millis(*delay),
+                within: (*delay > 50).then_some(Millis(*delay)),
+                action: Action::Pause(Pause { node }),
+                lasts: None,
+            });
+        }
+        let gone: Vec<String> = order.iter().map(|i| i.get(&whole.events).id.clone()).collect();
+        let forwards = gone.iter().fold(whole.clone(), |t, id| t.without(id));
+        let backwards = gone.iter().rev().fold(whole, |t, id| t.without(id));
+        prop_assert_eq!(&forwards, &backwards);
+        for event in &forwards.events {
+            for anchor in event.anchors() {
+                prop_assert!(forwards.event(anchor).is_some(), "{} hangs on nothing", event.id);
+            }
+            event.clone().for_each_node(|node| if let NodeSelector::SameAs(other) = node {
+                assert!(forwards.event(other).is_some(), "{} means the node of nothing", event.id);
+            });
         }
     }
 }
