@@ -250,6 +250,32 @@ impl<'a> Facts<'a> {
         self.record.applied.iter().filter(fouls).flat_map(|applied| applied.resolved.clone()).collect()
     }
 
+    /// What may still be passing by itself at a moment in the middle of a run: an event under way that is no
+    /// lasting state (a dead or stopped node is one), or a change that the cluster had too little time to digest.
+    pub fn unrest(&self, at: Micros) -> Option<String> {
+        let lasting = |action: &str| matches!(action, "check" | "aim" | "kill" | "pause" | "sabotage");
+        let applied = || self.record.applied.iter().filter(|one| !skipped(one));
+        if let Some(one) = applied().find(|one| one.ended.is_none() && !lasting(&one.action)) {
+            return Some(format!("{} is under way", one.event));
+        }
+        let pauses = |life: &'a Life| {
+            life.paused.iter().flat_map(|(from, until)| [Some(*from), *until].into_iter().flatten())
+        };
+        let lives = self.record.lives.iter().filter(|life| life.incarnation > 1 || life.ended.is_some());
+        let changes = lives
+            .flat_map(|life| [Some(life.started), life.ended.map(|(at, _)| at)].into_iter().flatten())
+            .chain(self.record.lives.iter().flat_map(pauses))
+            .chain(
+                applied()
+                    .filter(|one| one.action != "check" && one.action != "aim")
+                    .filter_map(|one| one.ended),
+            );
+        let latest = changes.filter(|change| *change <= at).max()?;
+        let digest = super::owed::digest(self.node_timeout());
+        (at < latest.plus(digest))
+            .then(|| format!("the cluster had less than {digest} since the last change"))
+    }
+
     /// The logical clock was held back in this window: a bound inside it proves nothing.
     pub fn stretched(&self, from: Micros, to: Micros) -> bool {
         self.record.stretches.iter().any(|(at, by)| *at <= to && at.plus(*by) >= from)

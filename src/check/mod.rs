@@ -10,8 +10,10 @@ pub mod convergence_time;
 pub mod crash;
 pub mod data_consistency;
 pub mod facts;
+pub mod linear;
 pub mod linearizability;
 pub mod log_scan;
+pub mod loss;
 pub mod owed;
 pub mod quorum;
 pub mod replica_sync;
@@ -98,6 +100,9 @@ pub const VIEW_CHECKS: &[&str] = &["slot_coverage", "quorum", "view_agreement", 
 
 /// The name under which a judgement of the run as a whole appears: it is no claim about the system.
 pub const RUN: &str = "run";
+
+/// The name under which a look in the middle that did not hold appears.
+pub const LOOK: &str = "look";
 
 /// What a check by its specification is, as the trait.
 pub fn check_of(spec: &CheckSpec) -> &dyn Check {
@@ -216,6 +221,12 @@ fn run_itself(record: &Record) -> Vec<Judgement> {
     if let Some(why) = &record.ended_early {
         judgements.push(Judgement::new(RUN, Verdict::Unknown, format!("the run ended early: {why}")));
     }
+    for applied in record.applied.iter().filter(|applied| applied.action == "check") {
+        if let Status::Failed(why) = &applied.status {
+            let reason = format!("{} did not hold: {why}", applied.event);
+            judgements.push(Judgement::new(LOOK, Verdict::Fail, reason));
+        }
+    }
     judgements
 }
 
@@ -228,11 +239,12 @@ mod tests {
     fn a_healthy_run_passes_every_check() {
         let scene = Scene::new(3, 1).checks(checks()).healthy();
         let judgements = judge_all(&scene.record);
-        for judgement in judgements.iter().filter(|one| one.reason != "nothing observed") {
+        for judgement in &judgements {
             assert_eq!(judgement.verdict, Verdict::Pass, "{judgement:?}");
             assert!(!judgement.looked_at.is_empty(), "{judgement:?}");
         }
         assert_eq!(judgements.len(), CheckSpec::NAMES.len());
+        assert_eq!(merge(&judgements), Verdict::Pass);
     }
 
     #[test]
@@ -300,6 +312,27 @@ mod tests {
         let judgement = one(&scene.record, &checks()[0], |_, _| panic!("an index out of bounds"));
         assert_eq!(judgement.verdict, Verdict::Unknown);
         assert!(judgement.reason.contains("an index out of bounds"));
+    }
+
+    #[test]
+    fn a_look_that_did_not_hold_fails_the_run() {
+        let mut scene = Scene::new(3, 1).checks(checks()).healthy();
+        scene.apply("look-1", "check: {}", 9000, Some(9500), &[]);
+        assert_eq!(merge(&judge_all(&scene.record)), Verdict::Pass);
+        scene.record.applied[0].status = Status::Failed("topology: a stranger".into());
+        assert_eq!(merge(&judge_all(&scene.record)), Verdict::Fail);
+    }
+
+    #[test]
+    fn the_page_of_the_checks_names_every_check_and_every_class() {
+        let page = include_str!("../../docs/checks.md");
+        for name in CheckSpec::NAMES {
+            assert!(page.contains(&format!("### {name}\n")), "{name}");
+        }
+        let losses = loss::excuse::CLASSES.iter().map(|(class, ..)| *class);
+        for class in losses.chain(crash::BY_DESIGN.iter().map(|(class, ..)| *class)) {
+            assert!(page.contains(&format!("`{class}`")), "{class}");
+        }
     }
 
     #[test]

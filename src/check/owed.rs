@@ -37,6 +37,12 @@ pub fn retry(node_timeout: Millis) -> Millis {
     Millis((4 * node_timeout.0).max(4000) + 1000)
 }
 
+/// How long a change that needs no election takes to reach every node: detection, FAIL cleared, and 5 s for
+/// links and delays.
+pub fn digest(node_timeout: Millis) -> Millis {
+    Millis(detect(node_timeout).0 + 2 * node_timeout.0 + 5000)
+}
+
 /// By when a replica must have been promoted, counted from when its primary went away or the conditions came
 /// about: detection, one second of delay and one per rank, and further tries when votes were split.
 pub fn promotion_bound(node_timeout: Millis, replicas: u16, failed_together: u64) -> Millis {

@@ -249,9 +249,8 @@ impl Check for Quorum {
     }
 
     fn look(&self, record: &Record) -> Judgement {
-        let quiet = record.last.as_ref().is_some_and(|last| last.settled_at.is_some());
-        let active = record.applied.iter().any(|one| one.ended.is_none() && one.action != "check");
-        Self::judgement(record, quiet && !active)
+        let unrest = record.last.as_ref().and_then(|last| Facts::of(record).unrest(last.view.at));
+        Self::judgement(record, record.last.is_some() && unrest.is_none())
     }
 }
 

@@ -12,7 +12,7 @@ use super::{Check, Judgement, Verdict};
 use crate::env::NodeId;
 use crate::run::record::{Last, Record, SlotAnswer};
 use crate::run::view::ClusterView;
-use crate::time::{Micros, Millis};
+use crate::time::Micros;
 use std::collections::BTreeMap;
 
 crate::record! {
@@ -56,15 +56,10 @@ fn two_owners(view: &ClusterView) -> BTreeMap<(NodeId, NodeId), Vec<(u16, u16)>>
     pairs
 }
 
-/// A claim that stands beside another for this long with nothing active is no passing state: the heartbeats of
-/// one round carry the epoch that settles it.
-fn conflict_bound(node_timeout: Millis) -> Millis {
-    Millis(owed::detect(node_timeout).0 + 2 * node_timeout.0 + 5000)
-}
-
 /// Pairs that claimed a common slot in every view of the end of the run, for longer than the bound.
 fn lasting_conflicts(record: &Record, found: &mut Found) {
-    let bound = conflict_bound(record.timeline.cluster.node_timeout());
+    // With nothing active this is no passing state: the heartbeats of one round carry the epoch that settles it.
+    let bound = owed::digest(record.timeline.cluster.node_timeout());
     let tail: Vec<&ClusterView> = record
         .views
         .iter()
@@ -307,19 +302,19 @@ impl Check for SlotCoverage {
         let Some(last) = &record.last else {
             return self.judgement(&facts, found, Some("nothing observed: no view"));
         };
-        let active = record.applied.iter().any(|one| one.ended.is_none() && one.action != "check");
-        if self.conflicts && last.settled_at.is_some() && !active {
+        let unrest = facts.unrest(last.view.at).is_some();
+        if self.conflicts && !unrest {
             self.conflicts_now(last, &mut found);
         }
         let mut probed = last.clone();
         if probed.slots.is_empty() {
             probed.slots = Self::by_claims(last);
         }
-        // While an event is active, an owner that lives but does not claim or answer yet may be in the middle
-        // of its work: only an overdue promotion fails then.
+        // While something is under way, an owner that lives but does not claim or answer may be in the middle of
+        // its work: only an overdue promotion fails then.
         let mut now = Found::default();
         unserved(&facts, &promotions, &probed, &mut now);
-        if active || last.settled_at.is_none() {
+        if unrest {
             now.unclear.append(&mut now.wrong);
         }
         found.wrong.append(&mut now.wrong);

@@ -175,11 +175,10 @@ impl Check for Topology {
 
     fn look(&self, record: &Record) -> Judgement {
         let mut judgement = Self::settled(record);
-        let quiet = record.last.as_ref().is_some_and(|last| last.settled_at.is_some());
-        let active = record.applied.iter().any(|one| one.ended.is_none() && one.action != "check");
-        if judgement.verdict == Verdict::Fail && (!quiet || active) {
+        let unrest = record.last.as_ref().and_then(|last| Facts::of(record).unrest(last.view.at));
+        if let (Verdict::Fail, Some(why)) = (judgement.verdict, unrest) {
             judgement.verdict = Verdict::Unknown;
-            judgement.reason += ", while the cluster is not settled";
+            judgement.reason = format!("{}, but {why}", judgement.reason);
         }
         judgement
     }
@@ -283,6 +282,8 @@ mod tests {
         scene.last_member(0, 2).slots.insert(0, (7, 7));
         scene.last().settled_at = None;
         assert_eq!(judge(&scene).verdict, Verdict::Unknown);
+        assert_eq!(Topology {}.look(&scene.record).verdict, Verdict::Fail, "nothing has happened for long");
+        scene.apply("f1", "failover: {shard: 0}", 11_000, Some(11_500), &[0]);
         assert_eq!(Topology {}.look(&scene.record).verdict, Verdict::Unknown);
         scene.record.last = None;
         assert_eq!(judge(&scene).verdict, Verdict::Unknown);

@@ -171,11 +171,10 @@ impl Check for ViewAgreement {
     fn look(&self, record: &Record) -> Judgement {
         let mut judgement = Self::settled(record);
         // Views that differ while something is under way are legal: two primaries during a partition.
-        let quiet = record.last.as_ref().is_some_and(|last| last.settled_at.is_some());
-        let active = record.applied.iter().any(|one| one.ended.is_none() && one.action != "check");
-        if judgement.verdict == Verdict::Fail && (!quiet || active) {
+        let unrest = record.last.as_ref().and_then(|last| Facts::of(record).unrest(last.view.at));
+        if let (Verdict::Fail, Some(why)) = (judgement.verdict, unrest) {
             judgement.verdict = Verdict::Unknown;
-            judgement.reason += ", while the cluster is not settled";
+            judgement.reason = format!("{}, but {why}", judgement.reason);
         }
         judgement
     }
@@ -274,11 +273,13 @@ mod tests {
         let mut scene = Scene::new(3, 1).healthy();
         scene.last_member(4, 0).fail = true;
         assert_eq!(ViewAgreement {}.look(&scene.record).verdict, Verdict::Fail);
-        scene.apply("p1", "pause: {node: node-0}", 11_000, None, &[0]);
-        assert_eq!(ViewAgreement {}.look(&scene.record).verdict, Verdict::Unknown, "a fault is active");
-        scene.record.applied[0].ended = Some(ms(12_000));
+        scene.apply("f1", "failover: {shard: 0}", 1000, None, &[0]);
+        assert_eq!(ViewAgreement {}.look(&scene.record).verdict, Verdict::Unknown, "an event is under way");
+        scene.record.applied[0].ended = Some(ms(2600));
+        assert_eq!(ViewAgreement {}.look(&scene.record).verdict, Verdict::Unknown, "9.4 s ago, at 12 s");
+        scene.record.applied[0].ended = Some(ms(2500));
+        assert_eq!(ViewAgreement {}.look(&scene.record).verdict, Verdict::Fail, "9.5 s are enough");
         scene.last().settled_at = None;
-        assert_eq!(ViewAgreement {}.look(&scene.record).verdict, Verdict::Unknown);
         assert_eq!(judge(&scene).verdict, Verdict::Unknown);
     }
 }
