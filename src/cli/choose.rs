@@ -25,7 +25,7 @@ pub struct Server {
     pub path: PathBuf,
     /// As it was named by flag or file, for the reproduction command; `None` when it was found on `PATH`.
     pub named: Option<PathBuf>,
-    /// `valkey-server 8.0.1`
+    /// As it says itself: `Valkey server v=8.0.1`.
     pub version: String,
 }
 
@@ -130,7 +130,7 @@ fn server(flags: &Where, spec: &Spec) -> Result<Server, Failure> {
             "a server, or a script that starts one, answers `--version`; name another by --server-binary",
         )
     })?;
-    Ok(Server { path, named, version: product(&version) })
+    Ok(Server { path, named, version })
 }
 
 fn located(named: &Path) -> Option<PathBuf> {
@@ -147,14 +147,6 @@ fn absent(named: &Path) -> String {
         Ok(_) => format!("the server binary {shown} may not be executed"),
         Err(_) if named.components().count() == 1 => format!("no server binary {shown} was found on PATH"),
         Err(error) => format!("the server binary {shown} cannot be used: {}", super::input::plain(&error)),
-    }
-}
-
-/// `Redis server v=7.0.15` as people name it: `redis-server 7.0.15`.
-fn product(said: &str) -> String {
-    match (said.split_whitespace().next(), said.split_whitespace().find_map(|word| word.strip_prefix("v="))) {
-        (Some(product), Some(number)) => format!("{}-server {number}", product.to_ascii_lowercase()),
-        _ => said.to_string(),
     }
 }
 

@@ -16,11 +16,13 @@ pub struct Story {
     pub started: Option<Started>,
     pub plan: Option<Plan>,
     pub phase: Option<Phase>,
-    /// The first and the latest logical time heard: the first is when the cluster was started.
+    /// How long the cluster took to become healthy.
+    pub boot_us: i64,
+    /// The first and the latest logical time heard.
     pub first_at_us: Option<i64>,
     pub last_at_us: i64,
     pub progress: Option<Progress>,
-    /// In the order in which they were first told; a later word on the same event replaces the earlier.
+    /// In the order in which they began, with that time; a later word on the same event replaces the earlier.
     pub applied: Vec<(i64, Applied)>,
     /// With the time of the latest word on each: its end, once it has ended.
     pub lives: Vec<(i64, Life)>,
@@ -73,6 +75,11 @@ impl Story {
     pub fn hear(&mut self, event: &RunEvent) {
         if let Some(at_us) = at(event) {
             self.first_at_us.get_or_insert(at_us);
+            if matches!(event, RunEvent::Phase { phase: Phase::Safety, .. }) {
+                // Until then times count from the start of the cluster, or backwards from here.
+                let first = self.first_at_us.unwrap_or(0);
+                self.boot_us = if first < 0 { -first } else { self.last_at_us.max(0) };
+            }
             self.last_at_us = at_us;
         }
         match event.clone() {
@@ -111,10 +118,11 @@ impl Story {
                 self.progress = Some(Progress { operations, ok, nodes_up, nodes, events_applied, events });
             }
             RunEvent::Applied { at_us, applied } => {
-                match self.applied.iter_mut().find(|(_, known)| known.event == applied.event) {
-                    Some((_, known)) => *known = *applied,
-                    None => self.applied.push((at_us, *applied)),
-                }
+                // What is over is told at its end.
+                let lasted = applied.ended.map_or(0, |ended| ended.since(applied.started).0 as i64);
+                self.applied.retain(|(_, known)| known.event != applied.event);
+                self.applied.push((at_us - lasted, *applied));
+                self.applied.sort_by(|(_, a), (_, b)| (a.started, &a.event).cmp(&(b.started, &b.event)));
             }
             RunEvent::Life { at_us, life } => {
                 let same = |known: &Life| known.node == life.node && known.incarnation == life.incarnation;

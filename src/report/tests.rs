@@ -33,7 +33,7 @@ fn planned(id: &str, action: &str, kind: &str, fields: &str, start: &str) -> Pla
 
 fn applied(event: &str, action: &str, nodes: &[u16], from_ms: u64, to_ms: u64, status: Status) -> RunEvent {
     RunEvent::Applied {
-        at_us: from_ms as i64 * 1000 - 2_100_000,
+        at_us: to_ms as i64 * 1000 - 2_100_000,
         applied: Box::new(Applied {
             event: event.into(),
             action: action.into(),

@@ -51,6 +51,10 @@ fn head(out: &mut String, story: &Story) {
         line(out, &format!("Scenario: {}", started.name.clone().unwrap_or_else(|| started.seed.to_string())));
         line(out, &format!("Seed: {}", started.seed));
     }
+    if let (None, Some(finished)) = (&story.started, &story.finished) {
+        // The run died before it said a word of its own.
+        line(out, &format!("Seed: {}", finished.seed));
+    }
     match &story.finished {
         Some(finished) => line(out, &format!("Duration: {}s", seconds(finished.wall_ms, 1))),
         None => line(out, "Duration: ? (the run did not get to its end)"),
@@ -548,7 +552,7 @@ fn clock_zero(story: &Story) -> i64 {
     let Some(started) = &story.started else { return 0 };
     let time = started.started_at.split('T').nth(1).unwrap_or("");
     let part = |from: usize| time.get(from..from + 2).and_then(|text| text.parse::<i64>().ok()).unwrap_or(0);
-    part(0) * 3600 + part(3) * 60 + part(6) - story.first_at_us.unwrap_or(0).div_euclid(1_000_000)
+    part(0) * 3600 + part(3) * 60 + part(6) + story.boot_us / 1_000_000
 }
 
 fn time_of_day(zero: i64, at_us: i64) -> String {
