@@ -44,6 +44,7 @@ pub struct Place<'a> {
 }
 
 /// All that `timeline:` holds.
+#[expect(clippy::struct_field_names, reason = "an event is called an event everywhere")]
 #[derive(Debug)]
 pub struct Events<'a> {
     pub events: Vec<EventSpec>,
@@ -375,14 +376,13 @@ impl<'a> Events<'a> {
         if only_known(node, path, &["every", "one_of"], problems).is_none() {
             return;
         }
-        let every = match get(node, "every") {
-            Some((_, value)) => read_at::<Spread<Millis>>(value, &format!("{path}.every"), problems),
-            None => {
-                problems
-                    .error(Some(node.span), path, "", format!("{path}: missing required key `every`"))
-                    .hint(format!("expected {}", <Spread<Millis>>::expected()));
-                None
-            }
+        let every = if let Some((_, value)) = get(node, "every") {
+            read_at::<Spread<Millis>>(value, &format!("{path}.every"), problems)
+        } else {
+            problems
+                .error(Some(node.span), path, "", format!("{path}: missing required key `every`"))
+                .hint(format!("expected {}", <Spread<Millis>>::expected()));
+            None
         };
         if let (Some(every), Some((_, value))) = (every, get(node, "every"))
             && every.low.0 < 10
@@ -479,18 +479,12 @@ impl<'a> Events<'a> {
                     for (anchor, span) in anchors.iter().zip(spans) {
                         let found = members_of(anchor, span, &path, ids, problems);
                         for end in found.map_or(&[][..], |members| &members.last) {
-                            if !seen.insert(end) {
-                                problems
-                                    .error(
-                                        Some(span),
-                                        &path,
-                                        anchor,
-                                        format!("{path}: `{end}` is waited for twice"),
-                                    )
-                                    .hint("name it once");
-                            } else {
+                            if seen.insert(end) {
                                 ends.push(end.clone());
+                                continue;
                             }
+                            let message = format!("{path}: `{end}` is waited for twice");
+                            problems.error(Some(span), &path, anchor, message).hint("name it once");
                         }
                     }
                     *anchors = ends;

@@ -87,7 +87,7 @@ impl Timeline {
             })
             .collect();
         let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
-        let (start, id, action) = (width(0).min(48), width(1), width(2).min(64));
+        let (start, id, action) = (width(0).min(72), width(1), width(2).min(64));
         rows.iter()
             .map(|[a, b, c, d]| format!("  {a:<start$}  {b:<id$}  {c:<action$}  {d}").trim_end().into())
             .collect()
@@ -160,8 +160,8 @@ fn action_text(action: &Action) -> String {
     let mut text = action.name().to_string();
     for (name, value) in action.write_fields() {
         match name {
-            "node" | "harm" | "command" => text += &format!(" {value}"),
-            _ => text += &format!(" {name} {value}"),
+            "node" | "harm" | "command" => put(&mut text, format_args!(" {value}")),
+            _ => put(&mut text, format_args!(" {name} {value}")),
         }
     }
     text
