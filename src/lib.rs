@@ -8,6 +8,7 @@
 //!
 //! Data flows one way: each stage's output type lives in the stage's module, and a stage imports from its left.
 
+pub mod canary;
 pub mod catalogue;
 pub mod check;
 #[cfg(feature = "cli")]

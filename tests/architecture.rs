@@ -27,11 +27,14 @@ const EDGES: &[(&str, &[&str])] = &[
     ("target", &["time", "entropy", "yaml", "catalogue", "fault", "env", "history", "timeline", "run"]),
     ("check", &["time", "yaml", "catalogue", "fault", "target", "env", "history", "timeline", "run"]),
     ("repro", &["time", "entropy", "yaml", "catalogue", "env", "spec", "timeline", "run", "check"]),
+    // A whole line without input or output: seeds in, verdicts out.
+    ("canary", &["time", "entropy", "target", "env", "spec", "timeline", "run", "check"]),
     ("report", &["time", "catalogue", "env", "run", "check"]),
     (
         "cli",
         &[
             "time",
+            "canary",
             "entropy",
             "yaml",
             "catalogue",

@@ -8,6 +8,7 @@ use crate::catalogue::{Action, Class};
 use crate::env::NodeId;
 use crate::run::record::{Applied, Life, Record, Status};
 use crate::run::view::ClusterView;
+use crate::target::embedded::placement;
 use crate::target::operation::FailoverMode;
 use crate::time::{Micros, Millis};
 use crate::timeline::Timeline;
@@ -122,6 +123,19 @@ impl<'a> Facts<'a> {
     pub fn shard_nodes(&self, shard: u16) -> Vec<NodeId> {
         let cluster = &self.record.timeline.cluster;
         (0..=cluster.replicas).map(|replica| NodeId(cluster.node(shard, replica))).collect()
+    }
+
+    /// The nodes that decide for a shard: its own, and in the embedded target a witness where there is one.
+    pub fn voters(&self, shard: u16) -> Vec<NodeId> {
+        if self.embedded() {
+            placement::voters(&self.record.timeline.cluster, shard).into_iter().map(NodeId).collect()
+        } else {
+            self.shard_nodes(shard)
+        }
+    }
+    /// The nodes that decide who serves what in the embedded target.
+    pub fn map_voters(&self) -> Vec<NodeId> {
+        placement::map_voters(&self.record.timeline.cluster).into_iter().map(NodeId).collect()
     }
 
     /// The last moment that the record speaks of.

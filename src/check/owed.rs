@@ -9,7 +9,8 @@
 //!   while its primary is down may never stand at a factor above 0;
 //! - `cluster-replica-no-failover` forbids it.
 //!
-//! For the embedded target a promotion is owed while a majority of the shard's group is awake and connected.
+//! For the embedded target a promotion is owed while a majority of the shard's voters, one of its nodes, and a
+//! majority of the slot map's voters are awake and connected.
 //! Where the record cannot tell, the answer is [`Owed::Unclear`]; no check turns that into a failure.
 
 use super::facts::{Facts, Outage, names};
@@ -236,13 +237,20 @@ fn missing_condition(
     if facts.embedded() {
         let Some(shard) = facts.shard(outage.node) else { return Some("an unknown shard".into()) };
         let fouled = facts.fouled_between(at, at);
-        let group = facts.shard_nodes(shard);
-        let well = group.iter().filter(|node| facts.awake(**node, at) && !fouled.contains(node)).count();
-        if well * 2 <= group.len() {
-            return Some(format!(
-                "{well} of {} members of shard {shard} were awake and connected",
-                group.len()
-            ));
+        let well = |node: &&NodeId| facts.awake(**node, at) && !fouled.contains(*node);
+        for (voters, what) in
+            [(facts.voters(shard), format!("shard {shard}")), (facts.map_voters(), "the slot map".into())]
+        {
+            let count = voters.iter().filter(well).count();
+            if count * 2 <= voters.len() {
+                return Some(format!(
+                    "{count} of {} voters on {what} were awake and connected",
+                    voters.len()
+                ));
+            }
+        }
+        if !facts.shard_nodes(shard).iter().any(|node| well(&node)) {
+            return Some(format!("no node of shard {shard} was awake and connected"));
         }
         return None;
     }

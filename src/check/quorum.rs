@@ -110,7 +110,7 @@ fn minorities(facts: &Facts<'_>) -> Vec<Minority> {
     }
     let mut minorities = Vec::new();
     for shard in 0..facts.record.timeline.cluster.shards {
-        let group = facts.shard_nodes(shard);
+        let group = facts.voters(shard);
         let spells = spells(&moments, &views, |at| {
             let away = separated(facts, at);
             let well = group.iter().filter(|node| facts.awake(**node, at) && !away.contains(node)).count();
@@ -119,7 +119,7 @@ fn minorities(facts: &Facts<'_>) -> Vec<Minority> {
             (well * 2 <= group.len() && apart * 2 <= group.len())
                 .then(|| format!("{well} of {} members of shard {shard} were together", group.len()))
         });
-        let nodes: BTreeSet<NodeId> = group.iter().copied().collect();
+        let nodes: BTreeSet<NodeId> = facts.shard_nodes(shard).into_iter().collect();
         minorities.extend(spells.into_iter().map(|(from, to, why)| Minority {
             from,
             to,

@@ -23,6 +23,8 @@ use crate::check::Judgement;
 use crate::env::{Actor as _, ActorId, Effect, Env, Input, NodeAction, NodeId, Observed, Step};
 use crate::fault::restart::RestartData;
 use crate::history::Operation;
+use crate::target::embedded::operations::Embedded;
+use crate::target::embedded::placement;
 use crate::time::{Micros, Millis};
 use crate::timeline::{Load, Rate, Role, Start, Timeline};
 use std::cell::{Cell, RefCell};
@@ -826,7 +828,12 @@ impl Executor<'_> {
 /// Starts again what the core needs: a shard without a live member, or a primary that no majority can replace.
 async fn revive_core(io: &Io, world: &Shared) {
     loop {
-        let dead: Option<NodeId> = {
+        let dead: Option<NodeId> = if world.borrow().timeline.target == Embedded::NAME {
+            // Consensus needs a majority of each log's voters, whoever is primary.
+            let world = world.borrow();
+            let needed = placement::first_needed(&world.timeline.cluster, |node| world.is_live(NodeId(node)));
+            needed.map(NodeId)
+        } else {
             let world = world.borrow();
             let shards: Vec<u16> = world.primaries.keys().copied().collect();
             let lives = |node: &NodeId| world.is_live(*node);

@@ -6,7 +6,7 @@
 //! its outcome known: the elected leader of a shard asks the map to name it primary.
 
 use super::command::Command;
-use super::node::{ASK_AGAIN_US, Body, Node};
+use super::node::{ASK_AGAIN_US, Body, Node, Out};
 use super::session::Gossip;
 use std::sync::Arc;
 
@@ -40,9 +40,17 @@ impl Node {
 
     /// Looks at what has changed: suspicions, failures, the cluster's state, leadership.
     pub(super) fn watch(&mut self) {
-        for peer in (0..self.heard.len() as u16).filter(|peer| *peer != self.id) {
-            if self.now > self.heard[usize::from(peer)] + self.shape.node_timeout_us {
+        let me = self.id;
+        for peer in (0..self.heard.len() as u16).filter(|peer| *peer != me) {
+            let silent = self.now > self.heard[usize::from(peer)] + self.shape.node_timeout_us;
+            if silent && self.suspects >> peer & 1 == 0 {
                 self.suspects |= 1 << peer;
+                if self.map.shards[usize::from(self.shard)].primary == peer {
+                    let offset = self.data().applied;
+                    self.log(format!(
+                        "Start of election delayed for 0 milliseconds (rank #0, offset {offset})."
+                    ));
+                }
             }
         }
         let mut new = self.suspects & !self.failed;
@@ -121,6 +129,21 @@ impl Node {
 
     /// Notes a change of its shard's leader, for the log and for the request to be named primary.
     pub(super) fn notice_leader(&mut self) {
+        for place in 0..self.groups.len() {
+            let (log, group) = &mut self.groups[place];
+            let leader = group.leader().map(|(leader, _)| leader);
+            if leader != group.leader_seen && *log != self.shape.map_log() {
+                let followed = group.leader_seen.is_some();
+                let log = *log;
+                if log != self.shard {
+                    group.leader_seen = leader;
+                }
+                if let Some(leader) = leader.filter(|leader| followed && *leader != self.id) {
+                    let (id, epoch) = (&self.shape.ids[usize::from(leader)], self.map.epoch + 1);
+                    self.out.push(Out::Log(format!("Failover auth granted to {id} for epoch {epoch}")));
+                }
+            }
+        }
         let (leader, accepts) = match self.data().leader() {
             Some((leader, accepts)) => (Some(leader), accepts),
             None => (None, false),

@@ -14,6 +14,7 @@
 //! - [`group`]: one log at one node
 //! - [`session`]: in order and once, over links that do neither
 //! - [`node`] with `client`, `gossip`, `moving`, `report`: a node
+//! - [`operations`]: what people do to it, as the executor sees it
 //! - [`resp`]: the client protocol
 //! - [`bugs`]: the named bugs
 
@@ -26,6 +27,7 @@ pub mod group;
 pub mod machine;
 mod moving;
 pub mod node;
+pub mod operations;
 pub mod placement;
 mod report;
 pub mod resp;

@@ -17,6 +17,8 @@ use super::machine::{Machine, Map, Shard, Value};
 use super::placement;
 use super::session::{Arrived, Gossip, Packet, Session};
 use crate::timeline::Cluster;
+use omnipaxos::messages::sequence_paxos::PaxosMsg;
+use omnipaxos::storage::SnapshotType;
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -471,6 +473,10 @@ impl Node {
                 let (log, to) = (*log, group.receiver(&message));
                 // A heartbeat promises nothing.
                 let promises = !matches!(message, GroupMessage::BLE(_));
+                if log == self.shard && sends_snapshot(&message) {
+                    let id = &self.shape.ids[usize::from(to)];
+                    self.out.push(Out::Log(format!("Full resync requested by replica {id}")));
+                }
                 let body = Body::Log { log, message };
                 match needs {
                     Some(round) if promises => self.held.push_back((round, to, body)),
@@ -618,5 +624,19 @@ impl Node {
                 self.ask_map(request);
             }
         }
+    }
+}
+
+/// Whether this message brings a follower a whole snapshot: its log lacks what the leader has folded away.
+fn sends_snapshot(message: &GroupMessage) -> bool {
+    match message {
+        GroupMessage::SequencePaxos(message) => match &message.msg {
+            PaxosMsg::AcceptSync(sync) => {
+                matches!(sync.log_sync.decided_snapshot, Some(SnapshotType::Complete(_)))
+                    && sync.log_sync.sync_idx > 0
+            }
+            _ => false,
+        },
+        GroupMessage::BLE(_) => false,
     }
 }

@@ -32,6 +32,23 @@ pub fn map_voters(cluster: &Cluster) -> Vec<u16> {
     by_role.map(|(shard, replica)| cluster.node(shard, replica)).take(most).collect()
 }
 
+/// A node that must be started again so that every log has a majority of its voters and every shard a node that
+/// serves: the first that is dead in the first log that lacks one.
+pub fn first_needed(cluster: &Cluster, lives: impl Fn(u16) -> bool) -> Option<u16> {
+    let lacks = |members: &[u16], least: usize| {
+        let alive = members.iter().filter(|node| lives(**node)).count();
+        if alive >= least { None } else { members.iter().copied().find(|node| !lives(*node)) }
+    };
+    let map = map_voters(cluster);
+    let served = |shard: u16| {
+        let members = voters(cluster, shard);
+        let data: Vec<u16> =
+            members.iter().copied().filter(|node| shard_of(cluster, *node) == shard).collect();
+        lacks(&data, 1).or_else(|| lacks(&members, members.len() / 2 + 1))
+    };
+    lacks(&map, map.len() / 2 + 1).or_else(|| (0..cluster.shards).find_map(served))
+}
+
 /// The shard that a node belongs to, for good.
 pub fn shard_of(cluster: &Cluster, node: u16) -> u16 {
     node / (1 + cluster.replicas)
@@ -61,6 +78,16 @@ mod tests {
         assert_eq!(voters(&cluster(3, 2), 1), [3, 4, 5]);
         assert_eq!(voters(&cluster(3, 0), 1), [1]);
         assert_eq!(voters(&cluster(1, 1), 0), [0, 1]);
+    }
+
+    #[test]
+    fn the_core_is_a_majority_of_every_log() {
+        let cluster = cluster(3, 1);
+        assert_eq!(first_needed(&cluster, |_| true), None);
+        assert_eq!(first_needed(&cluster, |node| node != 0), None);
+        assert_eq!(first_needed(&cluster, |node| node > 1), Some(0), "shard 0 has no node that serves");
+        assert_eq!(first_needed(&cluster, |node| node != 0 && node != 2), Some(0), "one of three voters");
+        assert_eq!(first_needed(&cluster, |node| node == 5), Some(0), "the map's voters come first");
     }
 
     #[test]
