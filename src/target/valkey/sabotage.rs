@@ -18,7 +18,7 @@ use std::collections::BTreeMap;
 /// How long a replica that is to crash at its promotion may take to be promoted.
 const PROMOTION_TIMEOUT: Millis = Millis(20_000);
 /// Between two claims of a slot. Gossip takes it away within some 10 to 100 ms.
-const CLAIM_PERIOD: Millis = Millis(3);
+const CLAIM_PERIOD: Millis = Millis(1);
 /// Rounds in which every node drops a slot, until no gossip brings it back.
 const UNASSIGN_ROUNDS: u32 = 3;
 

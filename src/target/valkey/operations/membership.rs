@@ -97,7 +97,9 @@ pub async fn scale_in(op: OpIo, fields: ScaleIn) -> Done {
     if leaving.iter().any(|node| !op.world.borrow().is_live(*node)) {
         return skip(format!("a node of shard {} is down and could not leave", fields.shard));
     }
-    leaving.iter().for_each(|node| op.resolved(*node));
+    for node in &leaving {
+        op.resolved(*node);
+    }
     let slots = owned(&op, source).await?;
     op.detail(format!("{} slots of {source} go to {} shards", slots.len(), takers.len()));
     let part = slots.len().div_ceil(takers.len()).max(1);
