@@ -96,22 +96,17 @@ impl Check for Crash {
                 };
                 record.log_lines.iter().filter(own).any(|line| line.line.contains(text))
             };
-            match BY_DESIGN.iter().find(|(_, text, _)| says(text)) {
-                Some((class, _, _)) => *excused.entry((*class).into()).or_default() += 1,
-                None => {
-                    let after: Vec<String> = life
-                        .signalled
-                        .iter()
-                        .map(|(event, signal)| format!("{event} sent {signal}"))
-                        .collect();
-                    let after =
-                        if after.is_empty() { "no signal was sent to it".into() } else { after.join(", ") };
-                    evidence.push(format!(
-                        "{} (process {}) ended at {at} with {exit}; {after}",
-                        life.node, life.incarnation
-                    ));
-                }
+            if let Some((class, _, _)) = BY_DESIGN.iter().find(|(_, text, _)| says(text)) {
+                *excused.entry((*class).into()).or_default() += 1;
+                continue;
             }
+            let sent: Vec<String> =
+                life.signalled.iter().map(|(event, signal)| format!("{event} sent {signal}")).collect();
+            let sent = if sent.is_empty() { "no signal was sent to it".into() } else { sent.join(", ") };
+            evidence.push(format!(
+                "{} (process {}) ended at {at} with {exit}; {sent}",
+                life.node, life.incarnation
+            ));
         }
         let looked_at = format!("{} processes, {ours} ended by us", record.lives.len());
         let mut judgement = if evidence.is_empty() {

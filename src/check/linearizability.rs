@@ -95,8 +95,8 @@ fn seen(act: &Act, ops: &[(Op, &Operation)]) -> bool {
         (Act::Append(value), Act::ReadList(items)) | (Act::Add(value), Act::ReadSet(items)) => {
             items.contains(value)
         }
-        (Act::Write(None), Act::Read(None)) => true,
-        (Act::Increment(_), Act::Increment(Some(_)) | Act::ReadNumber(_)) => true,
+        (Act::Write(None), Act::Read(None))
+        | (Act::Increment(_), Act::Increment(Some(_)) | Act::ReadNumber(_)) => true,
         _ => false,
     })
 }

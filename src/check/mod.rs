@@ -249,8 +249,8 @@ mod tests {
 
     #[test]
     fn the_heaviest_judgement_decides_and_nothing_judged_is_unknown() {
-        let judged = |verdict| Judgement::new("x", verdict, "");
         use Verdict::{Fail, NotOwed, Pass, Unknown, Voided};
+        let judged = |verdict| Judgement::new("x", verdict, "");
         for (verdicts, merged) in [
             (vec![Pass, Fail, Unknown], Fail),
             (vec![Pass, Unknown], Unknown),

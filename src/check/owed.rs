@@ -181,7 +181,7 @@ fn owed(facts: &Facts<'_>, outage: &Outage, outages: &[Outage]) -> Owed {
     let mut why_not = String::new();
     let mut since: Option<Micros> = None;
     for &at in &points {
-        match missing_condition(facts, outage, &candidates, at) {
+        match missing_condition(facts, outage, &candidates, since.unwrap_or(at), at) {
             None => {
                 let begun = *since.get_or_insert(at);
                 if at > begun.plus(bound) {
@@ -204,6 +204,9 @@ fn owed(facts: &Facts<'_>, outage: &Outage, outages: &[Outage]) -> Owed {
     }
     if facts.stretched(outage.from, by) {
         return Owed::Unclear("the logical clock was held back while the promotion was due".into());
+    }
+    if !facts.embedded() && candidates.iter().all(|candidate| candidate.until < by) {
+        return Owed::Unclear(format!("votes may have been split until {}'s data was too old", outage.node));
     }
     Owed::By(by)
 }
@@ -232,6 +235,7 @@ fn missing_condition(
     facts: &Facts<'_>,
     outage: &Outage,
     candidates: &[Candidate],
+    begun: Micros,
     at: Micros,
 ) -> Option<String> {
     if facts.embedded() {
@@ -262,10 +266,15 @@ fn missing_condition(
     if candidates.is_empty() {
         return Some(format!("{} had no replica that may take over", outage.node));
     }
+    // Its data must be young enough for the first election and two further tries.
+    let replicas = facts.record.timeline.cluster.replicas;
+    let tries = promotion_bound(facts.node_timeout(), replicas, 0);
     let stands = |candidate: &Candidate| {
         let same = facts.life_at(candidate.node, at).map(|life| life.incarnation)
             == facts.life_at(candidate.node, outage.from).map(|life| life.incarnation);
-        facts.awake(candidate.node, at) && at <= candidate.until && (same || candidate.until == Micros::MAX)
+        facts.awake(candidate.node, at)
+            && begun.plus(tries) <= candidate.until
+            && (same || candidate.until == Micros::MAX)
     };
     if !candidates.iter().any(stands) {
         let nodes: Vec<NodeId> = candidates.iter().map(|candidate| candidate.node).collect();
@@ -334,8 +343,8 @@ pub(super) fn last_report<'a>(
     node: NodeId,
     at: Micros,
 ) -> Option<(Micros, &'a NodeReport)> {
-    let earlier = facts.record.views.iter().rev().filter(|view| view.at <= at);
-    earlier.filter_map(|view| Some((view.at, view.report(node)?))).next()
+    let mut earlier = facts.record.views.iter().rev().filter(|view| view.at <= at);
+    earlier.find_map(|view| Some((view.at, view.report(node)?)))
 }
 
 /// When this process was last seen with its link up, at or before a moment.
@@ -346,4 +355,124 @@ fn link_last_up(facts: &Facts<'_>, node: NodeId, life: &Life, at: Micros) -> Opt
             .is_some_and(|report| report.replication.role == Role::Replica && report.replication.link_up)
     });
     up.next().map(|view| view.at)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{Scene, ms};
+    use super::*;
+
+    /// What is owed for the first outage of node-0.
+    fn owed_for(scene: &Scene) -> Owed {
+        let promotions = promotions_owed(&scene.record);
+        promotions.into_iter().find(|one| one.outage.node == NodeId(0)).expect("node-0 was away").owed
+    }
+    fn killed(scene: Scene) -> Scene {
+        let mut scene = scene.healthy();
+        scene.kill("k1", 0, 11_000, None);
+        scene
+    }
+    fn later(mut scene: Scene) -> Scene {
+        scene.run_until(80_000);
+        scene
+    }
+
+    #[test]
+    fn the_bound_is_made_of_detection_election_and_tries() {
+        // 1.5 s + 1 s, 1 s + 1 s, (2 + 1) x (4 s + 1 s).
+        assert_eq!(promotion_bound(Millis(1000), 1, 1), Millis(2500 + 2000 + 15_000));
+        assert_eq!(promotion_bound(Millis(5000), 2, 2), Millis(8500 + 3000 + 4 * 21_000));
+        assert_eq!(owed_for(&later(killed(Scene::new(3, 1)))), Owed::By(ms(11_000 + 19_500)));
+    }
+
+    #[test]
+    fn fewer_than_three_slot_owning_primaries_owe_nothing() {
+        for shards in [1, 2] {
+            assert!(matches!(owed_for(&later(killed(Scene::new(shards, 1)))), Owed::No(_)), "{shards}");
+        }
+    }
+
+    #[test]
+    fn a_majority_that_comes_back_owes_it_from_then_on_within_the_validity_limit() {
+        let back_at = |factor: &str, millis: u64| {
+            let mut scene = killed(Scene::new(3, 1).setting("cluster-replica-validity-factor", factor));
+            scene.kill("k2", 2, 11_000, Some(millis));
+            scene.kill("k3", 3, 10_500, None);
+            later(scene)
+        };
+        // The link was last seen up at 11 s; the limit is 10 s + factor x 1 s + 1 s.
+        assert_eq!(owed_for(&back_at("20", 12_000)), Owed::By(ms(12_000 + 24_500)));
+        assert_eq!(owed_for(&back_at("20", 17_500)), Owed::By(ms(17_500 + 24_500)));
+        assert!(matches!(owed_for(&back_at("20", 17_501)), Owed::Unclear(_)), "not all tries fit");
+        assert!(matches!(owed_for(&back_at("20", 27_501)), Owed::No(_)), "too old for three of them");
+        assert_eq!(owed_for(&back_at("0", 33_000)), Owed::By(ms(33_000 + 24_500)), "factor 0 has no limit");
+    }
+
+    #[test]
+    fn a_replica_restarted_while_its_primary_is_down_never_stands_but_at_factor_0() {
+        for (factor, owed) in [("10", false), ("0", true)] {
+            let mut scene = Scene::new(3, 1).setting("cluster-replica-validity-factor", factor);
+            scene = killed(scene);
+            scene.kill("k2", 1, 11_100, Some(11_500));
+            scene.link(1, false);
+            assert_eq!(matches!(owed_for(&later(scene)), Owed::By(_)), owed, "factor {factor}");
+        }
+    }
+
+    #[test]
+    fn a_replica_that_may_not_or_cannot_take_over_owes_nothing() {
+        let forbidden = Scene::new(3, 1).setting("cluster-replica-no-failover", "yes");
+        assert!(matches!(owed_for(&later(killed(forbidden))), Owed::No(_)));
+        let mut paused = killed(Scene::new(3, 1));
+        paused.pause("p1", 1, 10_500, 80_000);
+        assert!(matches!(owed_for(&later(paused)), Owed::No(_)));
+        assert!(matches!(owed_for(&later(killed(Scene::new(3, 0)))), Owed::No(_)));
+    }
+
+    #[test]
+    fn a_primary_that_comes_back_in_time_needs_no_successor_unless_it_came_back_wiped() {
+        for (stale, owed) in [(None, false), (Some("wiped"), true)] {
+            let mut scene = killed(Scene::new(3, 1));
+            scene.start(0, 12_000, stale);
+            assert_eq!(matches!(owed_for(&later(scene)), Owed::By(_)), owed, "{stale:?}");
+        }
+    }
+
+    #[test]
+    fn what_the_record_cannot_tell_is_unclear() {
+        let mut scene = killed(Scene::new(3, 1));
+        scene.record.stretches = vec![(ms(15_000), Millis(100))];
+        assert!(matches!(owed_for(&later(scene)), Owed::Unclear(_)));
+        let mut scene = killed(Scene::new(3, 1));
+        let change = "config_change: {node: node-0, rank: 3, value: double}";
+        scene.apply("c1", change, 9000, Some(9100), &[0]);
+        scene.record.applied[1].detail = "cluster-node-timeout 1000 to 2000".into();
+        assert!(matches!(owed_for(&later(scene)), Owed::Unclear(_)));
+    }
+
+    #[test]
+    fn the_embedded_shard_owes_it_while_its_own_majority_is_awake_and_connected() {
+        let scene = || killed(Scene::new(3, 2).target("embedded"));
+        assert!(matches!(owed_for(&later(scene())), Owed::By(_)));
+        let mut cut = scene();
+        cut.apply("c1", "cut: {node: node-1}", 10_000, Some(80_000), &[1]);
+        assert!(matches!(owed_for(&later(cut)), Owed::No(_)));
+        assert!(matches!(owed_for(&later(killed(Scene::new(3, 1).target("embedded")))), Owed::No(_)));
+    }
+
+    #[test]
+    fn settling_is_given_more_time_for_what_went_wrong() {
+        let scene = Scene::new(3, 1).healthy();
+        let bound =
+            |scene: &Scene| settle_bound(&scene.record.timeline, &scene.record.applied, &scene.record.lives);
+        let (quiet, why) = bound(&scene);
+        assert_eq!((quiet, why.contains("elect")), (Millis(1000 + 2000 + 10_000 + 5000), false));
+        let killed = killed(Scene::new(3, 1));
+        assert_eq!(bound(&killed).0, Millis(quiet.0 + 2500 + 2000 + 15_000));
+        let mut forgets = Scene::new(3, 1).healthy();
+        forgets.apply("f1", "forget_and_meet: {node: node-1}", 9000, Some(9500), &[1]);
+        assert_eq!(bound(&forgets).0, Millis(quiet.0 + 60_000));
+        let fixed = Scene::new(3, 1).setting("cluster-allow-replica-migration", "no");
+        assert_eq!(bound(&fixed).0, Millis(quiet.0 - 5000));
+    }
 }

@@ -224,7 +224,7 @@ impl SlotCoverage {
         judgement.looked_at(looked_at)
     }
 
-    fn conflicts_now(&self, last: &Last, found: &mut Found) {
+    fn conflicts_now(last: &Last, found: &mut Found) {
         for ((one, other), slots) in two_owners(&last.view) {
             found.wrong.push(format!("slots {} claimed by {one} and by {other}", ranges(&slots)));
         }
@@ -283,7 +283,7 @@ impl Check for SlotCoverage {
             return self.judgement(&facts, found, Some("the cluster did not settle"));
         }
         if self.conflicts {
-            self.conflicts_now(last, &mut found);
+            Self::conflicts_now(last, &mut found);
         }
         let covered: u64 = last.slots.iter().map(|one| u64::from(one.last - one.first) + 1).sum();
         if covered != u64::from(SLOTS) {
@@ -304,7 +304,7 @@ impl Check for SlotCoverage {
         };
         let unrest = facts.unrest(last.view.at).is_some();
         if self.conflicts && !unrest {
-            self.conflicts_now(last, &mut found);
+            Self::conflicts_now(last, &mut found);
         }
         let mut probed = last.clone();
         if probed.slots.is_empty() {
