@@ -8,7 +8,7 @@ use crate::run::record::{Applied, Life, LogLine};
 use crate::time::Millis;
 use std::collections::BTreeMap;
 
-/// How many lines of the nodes' logs a story keeps; the run folder has them all.
+/// How many lines of the nodes' logs a story keeps, the latest; the run folder has them all.
 pub const LOG_LINES_MAX: usize = 200;
 
 #[derive(Clone, Debug, Default)]
@@ -132,11 +132,11 @@ impl Story {
                 }
             }
             RunEvent::Log { at_us, line } => {
-                if self.log.len() < LOG_LINES_MAX {
-                    self.log.push((at_us, line));
-                } else {
+                if self.log.len() == LOG_LINES_MAX {
+                    self.log.remove(0);
                     self.log_left_out += 1;
                 }
+                self.log.push((at_us, line));
             }
             RunEvent::Role { at_us, node, role, shard } => self.roles.push((at_us, node, role, shard)),
             RunEvent::Stretched { at_us, by, why } => self.stretches.push((at_us, by, why)),

@@ -14,6 +14,9 @@ use std::fmt::Write as _;
 /// How many lines of a list a failure report shows before it points to the run folder.
 const LINES_MAX: usize = 40;
 
+/// How many lines of the nodes' own logs it shows.
+const LOG_TAIL: usize = 20;
+
 /// What a check claims and where the system promises it, by the check's name.
 pub type Claims<'a> = &'a dyn Fn(&str) -> Option<(&'static str, &'static str)>;
 
@@ -420,7 +423,9 @@ fn check(out: &mut String, judgement: &Judgement, claims: Claims<'_>) {
 }
 
 fn failure(out: &mut String, story: &Story) {
-    title(out, "=== Test Failure Report ===");
+    // What could not be decided is no failure, and scripts that look for failures do not find it.
+    let failed = story.verdict() == Verdict::Fail;
+    title(out, if failed { "=== Test Failure Report ===" } else { "=== Undecided Test Report ===" });
     head(out, story);
 
     title(out, "Failure Details:");
@@ -480,9 +485,18 @@ fn failure(out: &mut String, story: &Story) {
     for entry in log.iter().take(LINES_MAX) {
         line(out, entry);
     }
-    let more = log.len().saturating_sub(LINES_MAX) as u64 + story.log_left_out;
-    if more > 0 {
-        line(out, &format!("({} more lines in {}/events.jsonl)", thousands(more), run(story)));
+    if log.len() > LINES_MAX {
+        line(out, &format!("({} more in {}/events.jsonl)", log.len() - LINES_MAX, run(story)));
+    }
+    if !story.log.is_empty() {
+        title(out, "Node Logs (the last lines that mean something):");
+        for (_, log) in story.log.iter().skip(story.log.len().saturating_sub(LOG_TAIL)) {
+            line(out, &format!("{}: {}", log.node, log.line));
+        }
+        let more = story.log.len().saturating_sub(LOG_TAIL) as u64 + story.log_left_out;
+        if more > 0 {
+            line(out, &format!("({} before them in {}/events.jsonl)", thousands(more), run(story)));
+        }
     }
 }
 
@@ -532,9 +546,6 @@ fn error_log(story: &Story) -> Vec<String> {
         for judgement in judgements.iter().filter(|judgement| judgement.verdict == Verdict::Fail) {
             entries.push((*at_us, format!("ERROR: {}: {}", judgement.check, judgement.reason)));
         }
-    }
-    for (at_us, log) in &story.log {
-        entries.push((*at_us, format!("LOG: {}: {}", log.node, log.line)));
     }
     for judgement in story.failed() {
         entries.push((story.last_at_us, format!("ERROR: {}: {}", judgement.check, judgement.reason)));

@@ -1,0 +1,231 @@
+//! The built binary as people and scripts use it: exit codes, and messages that are read aloud.
+
+use std::fs;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+/// A folder of its own for each test, in which the tool is started.
+struct Place {
+    path: PathBuf,
+}
+
+struct Said {
+    code: i32,
+    out: String,
+    err: String,
+}
+
+impl Place {
+    fn new(name: &str) -> Self {
+        let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("cli-{name}-{}", std::process::id()));
+        let _ = fs::remove_dir_all(&path);
+        fs::create_dir_all(&path).expect("the target folder can be written");
+        Self { path }
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_fuzz"));
+        command.args(arguments).current_dir(&self.path).env("NO_COLOR", "1").stdin(Stdio::null());
+        command
+    }
+
+    fn fuzz(&self, arguments: &[&str]) -> Said {
+        said(self.command(arguments).output().expect("the binary starts"))
+    }
+
+    fn fuzz_reading(&self, arguments: &[&str], input: &str) -> Said {
+        let mut command = self.command(arguments);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().expect("the binary starts");
+        let mut stdin = child.stdin.take().expect("a pipe");
+        stdin.write_all(input.as_bytes()).expect("it reads");
+        drop(stdin);
+        said(child.wait_with_output().expect("it ends"))
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        fs::write(self.path.join(name), text).expect("the folder can be written");
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        // What is left of a failed test may be looked at.
+        if !std::thread::panicking() {
+            let _ = fs::remove_dir_all(&self.path);
+        }
+    }
+}
+
+fn said(output: Output) -> Said {
+    Said {
+        code: output.status.code().unwrap_or(-1),
+        out: String::from_utf8(output.stdout).expect("text"),
+        err: String::from_utf8(output.stderr).expect("text"),
+    }
+}
+
+impl Said {
+    #[track_caller]
+    fn exits(&self, code: i32) -> &Self {
+        assert_eq!(self.code, code, "--- out\n{}\n--- err\n{}", self.out, self.err);
+        self
+    }
+    #[track_caller]
+    fn complains(&self, text: &str) -> &Self {
+        assert!(self.err.contains(text), "`{text}` is not in:\n{}", self.err);
+        self
+    }
+    #[track_caller]
+    fn prints(&self, text: &str) -> &Self {
+        assert!(self.out.contains(text), "`{text}` is not in:\n{}", self.out);
+        self
+    }
+    fn last_line(&self) -> &str {
+        self.out.lines().last().unwrap_or("")
+    }
+}
+
+const QUIET: &str = "fuzz: 1
+name: nothing happens
+target: embedded
+cluster: {shards: 3, replicas: 1}
+length: 2s
+timeline: []
+";
+
+#[test]
+fn seeds_are_numbers_or_words_and_never_tokens() {
+    let place = Place::new("seeds");
+    let generate = |seed: &str| place.fuzz(&["generate", "--target", "embedded", "--seed", seed]);
+    generate("67890").exits(0);
+    generate("0").exits(0).prints("seed       0 ");
+    generate("18446744073709551615").exits(0);
+    generate("18446744073709551616").exits(2).complains("the largest seed");
+    generate("67890:1f").exits(2).complains("colon");
+    generate("").exits(2).complains("the seed is empty");
+    let word = generate("2026-11-21");
+    word.exits(0).complains("hashed");
+    assert_eq!(word.out, generate("2026-11-21").out);
+    place.fuzz(&["generate", "--target", "embedded"]).exits(0).complains("(drawn)");
+}
+
+#[test]
+fn the_same_seed_gives_the_same_bytes_whatever_the_surroundings() {
+    let (here, there) = (Place::new("here"), Place::new("there"));
+    let arguments = ["generate", "--seed", "67890", "--target", "valkey", "--format", "yaml"];
+    let one = here.fuzz(&arguments);
+    let mut command = there.command(&arguments);
+    command
+        .env("TZ", "Pacific/Chatham")
+        .env("LANG", "tr_TR.UTF-8")
+        .env("LC_ALL", "tr_TR.UTF-8")
+        .env("PATH", "");
+    let other = said(command.output().expect("the binary starts"));
+    assert_eq!(one.exits(0).out, other.exits(0).out);
+    assert!(one.last_line().starts_with("# timeline hash: "));
+}
+
+#[test]
+fn a_timeline_prints_as_it_is_read() {
+    let place = Place::new("identity");
+    for target in ["embedded", "valkey"] {
+        let first = place.fuzz(&["generate", "--seed", "4711", "--target", target, "--format", "yaml"]);
+        place.write("timeline.yaml", &first.exits(0).out);
+        let again = place.fuzz(&["generate", "--spec", "timeline.yaml", "--format", "yaml"]);
+        assert_eq!(first.out, again.exits(0).out);
+    }
+}
+
+#[test]
+fn wrong_words_are_answered_with_the_right_ones() {
+    let place = Place::new("words");
+    place.fuzz(&["--target", "embeded"]).exits(2).complains("'embedded'");
+    place.fuzz(&["--target", "valkey", "--env", "sim", "--seed", "1"]).exits(2).complains("does not live in");
+    place
+        .fuzz(&["--bug", "ack_before_decidd", "--seed", "1"])
+        .exits(2)
+        .complains("did you mean `ack_before_decided`?");
+    place
+        .fuzz(&["--target", "valkey", "--bug", "apply_twice_on_retry", "--seed", "1"])
+        .exits(2)
+        .complains("no named bugs");
+    place.fuzz(&["--shards", "17", "--seed", "1"]).exits(2).complains("1..=16");
+    place.fuzz(&["cluster", "--seed", "9"]).exits(2).complains("fuzz --seed 9");
+    place.fuzz(&["--validate-dsl", "a.yaml"]).exits(2).complains("fuzz validate a.yaml");
+    place.fuzz(&["replay", "67890"]).exits(2).complains("`fuzz --seed 67890` runs a seed");
+    place.fuzz(&["explain", "nowhere"]).exits(2).complains("is no run folder");
+    assert!(!place.path.join("runs").exists(), "nothing was run");
+}
+
+#[test]
+fn a_server_that_is_not_there_is_the_environments_fault() {
+    let place = Place::new("server");
+    let run = |binary: &str| place.fuzz(&["--seed", "1", "--target", "valkey", "--server-binary", binary]);
+    run("/nowhere/valkey-server").exits(3).complains("hint: install one");
+    run("no-such-server").exits(3).complains("found on PATH");
+    run("/").exits(3).complains("is a folder");
+    run("/bin/false").exits(3).complains("failed to start /bin/false");
+    let mut command = place.command(&["--seed", "1", "--target", "valkey"]);
+    said(command.env("PATH", "").output().expect("the binary starts")).exits(3).complains("apt-get install");
+}
+
+#[test]
+fn mistakes_come_all_at_once_with_place_and_hint() {
+    let place = Place::new("mistakes");
+    place.write(
+        "bad.yaml",
+        "fuzz: 1\ncluster: {shards: 99}\ntimeline:\n  - {at: 2s, do: {kil: {node: node-1}}}\n",
+    );
+    place
+        .fuzz(&["validate", "bad.yaml"])
+        .exits(2)
+        .complains("bad.yaml:2:19: error")
+        .complains("^^")
+        .complains("did you mean `kill`?");
+    place.fuzz(&["run", "bad.yaml"]).exits(2).complains("bad.yaml has 2 problems");
+    place.fuzz(&["run", "absent.yaml"]).exits(2).complains("absent.yaml: no such file or directory");
+    place.write("good.yaml", QUIET);
+    place.fuzz(&["validate", "good.yaml"]).exits(0).prints("good.yaml: valid");
+    place.fuzz(&["run", "."]).exits(2).complains("1 of 2 scenarios are bad, so none was run");
+    let big = format!("{}{QUIET}", "# a line of comment\n".repeat(60_000));
+    place.write("big.yaml", &big);
+    place.fuzz(&["validate", "big.yaml"]).exits(2).complains("at most 1048576");
+    place.fuzz_reading(&["validate", "-"], QUIET).exits(0).prints("<stdin>: valid");
+}
+
+#[test]
+fn the_catalogue_is_printed_one_line_each() {
+    let place = Place::new("list");
+    for (what, name) in [
+        ("targets", "embedded"),
+        ("operations", "failover"),
+        ("faults", "kill"),
+        ("checks", "acknowledged_loss"),
+        ("bugs", "ack_before_decided"),
+        ("environments", "processes"),
+    ] {
+        let list = place.fuzz(&["list", what]);
+        let line = list.exits(0).out.lines().find(|line| line.split_whitespace().next() == Some(name));
+        assert!(line.is_some_and(|line| line.len() > name.len() + 10), "{}", list.out);
+    }
+    place.fuzz(&["schema"]).exits(0).prints("\"$schema\"");
+}
+
+#[test]
+fn a_closed_pipe_is_no_error() {
+    let place = Place::new("pipe");
+    let mut command = place.command(&["list", "operations"]);
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the binary starts");
+    drop(child.stdout.take());
+    let ended = said(child.wait_with_output().expect("it ends"));
+    ended.exits(0);
+    assert_eq!(ended.err, "");
+}
+
+#[test]
+fn a_child_whose_parent_is_another_refuses() {
+    let place = Place::new("child");
+    place.fuzz_reading(&["__run"], "{}").exits(2).complains("the request is no run");
+}
