@@ -4,7 +4,7 @@ use super::record::Status;
 use super::resolve;
 use super::resp::Reply;
 use super::task::{CallError, Conn, Io, Local};
-use super::world::{ACL_USER, PASSWORD, Shared};
+use super::world::{ACL_USER, PASSWORD, Shared, World};
 use crate::catalogue::{Action, NodeSelector};
 use crate::entropy::Entropy;
 use crate::env::{EnvError, Evidence, NodeAction, NodeId, NodeSpec};
@@ -28,6 +28,22 @@ pub trait Target {
     fn operation(&self, action: &Action, op: OpIo) -> Local<Status>;
     /// Brings a node that lost its id back in: its ghost is forgotten, it is met and follows its shard's primary.
     fn rejoin(&self, op: OpIo, node: NodeId, old_id: Option<String>) -> Local<Status>;
+    /// A dead node without which the cluster cannot serve again, the most needed first. By default that of a
+    /// cluster whose primaries elect: a shard without a live member, or a primary that no majority can replace.
+    fn first_needed(&self, world: &World) -> Option<NodeId> {
+        let shards: Vec<u16> = world.primaries.keys().copied().collect();
+        let lives = |node: &NodeId| world.is_live(*node);
+        let alive =
+            shards.iter().filter(|shard| world.primary(**shard).is_some_and(|node| lives(&node))).count();
+        // With fewer than three primaries a dead one is never replaced by itself.
+        let can_elect = alive * 2 > shards.len() && shards.len() >= 3;
+        shards.iter().find_map(|shard| {
+            let primary = world.primary(*shard)?;
+            let state = world.nodes.get(&primary)?;
+            let follower = world.replicas(*shard).iter().any(lives);
+            (!state.up && !state.removed && (!follower || !can_elect)).then_some(primary)
+        })
+    }
     /// Whether a line of a node's log is worth keeping in the record.
     fn log_matters(&self, line: &str) -> bool;
 }

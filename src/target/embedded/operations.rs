@@ -3,7 +3,7 @@
 //! Each is a future over the hands that the executor gives it: it asks nodes by commands, waits with a bound,
 //! and ends in a [`Status`]. Nodes may die at any line.
 
-use super::placement::shard_of;
+use super::placement::{self, shard_of};
 use crate::catalogue::{Action, NodeSelector};
 use crate::env::{NodeId, NodeSpec};
 use crate::fault::kill::Signal;
@@ -11,6 +11,7 @@ use crate::fault::restart::RestartData;
 use crate::run::operation::{OpIo, Target};
 use crate::run::record::Status;
 use crate::run::task::Local;
+use crate::run::world::World;
 use crate::target::operation::{Burst, Failover, FailoverMode, Reshard, RollingRestart, StopAfter};
 use crate::time::Millis;
 use crate::timeline::{Role, Timeline};
@@ -74,6 +75,11 @@ impl Target for Embedded {
     fn rejoin(&self, _: OpIo, node: NodeId, _: Option<String>) -> Local<Status> {
         let why = format!("{node} cannot have lost its id: its data is always kept");
         Box::pin(async move { Status::Failed(why) })
+    }
+    /// Consensus needs a majority of each log's voters, whoever is primary.
+    fn first_needed(&self, world: &World) -> Option<NodeId> {
+        let lives = |node| world.is_live(NodeId(node));
+        placement::first_needed(&world.timeline.cluster, lives).map(NodeId)
     }
     fn log_matters(&self, line: &str) -> bool {
         LINES.iter().any(|word| line.contains(word))
