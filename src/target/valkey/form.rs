@@ -170,6 +170,10 @@ pub async fn join(op: &OpIo, node: NodeId, member: NodeId, deadline: Micros) -> 
             return Err(format!("{member} does not know {node} yet"));
         }
         let live = op.world.borrow().live();
+        let known_here = hands::known(op, node).await?.len();
+        if known_here < live.len() {
+            return Err(format!("{node} knows {known_here} of {} nodes", live.len()));
+        }
         for other in live {
             if !hands::known(op, other).await?.iter().any(|(known, _)| *known == id) {
                 return Err(format!("{other} does not know {node} yet"));

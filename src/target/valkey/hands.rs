@@ -214,21 +214,22 @@ pub fn is_up(op: &OpIo, node: NodeId) -> bool {
     op.world.borrow().nodes.get(&node).is_some_and(|state| state.up)
 }
 
-/// Sends commands one after the other without waiting and collects their answers: an `Err` is an error reply.
+/// Sends commands over several connections to one node in turn, without waiting, and collects the answers in the
+/// order of the commands: an `Err` is an error reply.
 pub async fn pipeline(
-    conn: &Conn,
+    lanes: &[&Conn],
     commands: &[Vec<String>],
     deadline: Micros,
 ) -> Result<Vec<Result<Reply, String>>, String> {
-    for command in commands {
-        conn.send(command);
+    for (command, lane) in commands.iter().zip(lanes.iter().cycle()) {
+        lane.send(command);
     }
     let mut replies = Vec::with_capacity(commands.len());
-    for _ in commands {
-        match conn.reply(deadline).await {
+    for (_, lane) in commands.iter().zip(lanes.iter().cycle()) {
+        match lane.reply(deadline).await {
             Ok(Reply::Error(error)) => replies.push(Err(error)),
             Ok(reply) => replies.push(Ok(reply)),
-            Err(error) => return Err(format!("{}: {error}", conn.node)),
+            Err(error) => return Err(format!("{}: {error}", lane.node)),
         }
     }
     Ok(replies)

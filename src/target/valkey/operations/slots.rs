@@ -15,6 +15,9 @@ use crate::time::{Micros, Millis};
 
 /// Slots that are on the way together.
 const BATCH: usize = 128;
+/// Connections to each node. valkey 8.0 answers a SETSLOT when the replicas have it, some 15 ms later: a connection
+/// waits for that, and others need not.
+const LANES: usize = 16;
 /// Keys of one `MIGRATE`.
 const KEYS: usize = 64;
 /// The bound on a whole move.
@@ -142,7 +145,13 @@ impl<'a> Mover<'a> {
         if stop_after == StopAfter::TargetOwns {
             return left(self.op, keys);
         }
-        self.set(self.source, slots, &["NODE", &target_id]).await?;
+        match self.set(self.source, slots, &["NODE", &target_id]).await {
+            // With its last slot gone, which gossip may tell it first, it has become a replica of the taker.
+            Err(why) if why.contains("only with masters") || why.contains("only with primaries") => {
+                self.op.step(format!("{} has no slot left and is a replica already", self.source));
+            }
+            other => other?,
+        }
         self.op.report.borrow_mut().slots_left_open.retain(|slot| !slots.contains(slot));
         self.tell_others(slots, &target_id).await;
         self.op.step(format!("{} with {keys} keys: {} to {}", spell(slots), self.source, self.target));
@@ -245,14 +254,17 @@ impl<'a> Mover<'a> {
         commands: &[Vec<String>],
     ) -> Result<Vec<Result<Reply, String>>, String> {
         self.connections.retain(|conn| !conn.is_closed());
-        if !self.connections.iter().any(|conn| conn.node == node) {
+        let wanted = commands.len().min(LANES);
+        let here = self.connections.iter().filter(|conn| conn.node == node).count();
+        for _ in here..wanted {
             let conn = self.op.connect(node).await.map_err(|error| format!("{node}: {error}"))?;
             self.connections.push(conn);
         }
-        let conn = self.connections.iter().find(|conn| conn.node == node).expect("opened above");
+        let lanes: Vec<&Conn> =
+            self.connections.iter().filter(|conn| conn.node == node).take(wanted).collect();
         // Each SETSLOT of valkey waits for the replicas, and may take its own timeout of 2 s to say so.
         let deadline = self.op.io.after(COMMAND_TIMEOUT.saturating_add(Millis(20 * commands.len() as u64)));
-        let answers = hands::pipeline(conn, commands, deadline).await;
+        let answers = hands::pipeline(&lanes, commands, deadline).await;
         if answers.is_err() {
             // Answers that come late must not be taken for those of later commands.
             self.connections.retain(|conn| conn.node != node);
