@@ -6,7 +6,7 @@ use crate::catalogue::ACTIONS;
 use crate::entropy::Rng;
 use crate::env::Profile;
 use crate::spec::Draw;
-use crate::target::operation::{Admin, ConfigChange, RollingRestart};
+use crate::target::operation::{Admin, ConfigChange, Drain, ForgetAndMeet, RollingRestart};
 
 /// The weights and habits of one seed.
 #[derive(Debug)]
@@ -30,6 +30,10 @@ pub(super) struct Swarm {
 /// One seed in this many draws administrative commands, which void most claims of the system.
 const ADMIN_SEEDS: u64 = 16;
 
+/// One seed in this many draws operations that take a real cluster about a minute: in the others a run is over in
+/// half of that.
+const PATIENT_SEEDS: u64 = 12;
+
 impl Swarm {
     pub fn draw(draw: &Draw, target: &str, profile: &Profile, rng: &mut Rng) -> Result<Self, GenerateError> {
         let mut weights = [0; ACTIONS.len()];
@@ -44,6 +48,7 @@ impl Swarm {
         // A bit and a weight for each entry of the catalogue, used or not.
         let (on, heavy) = (rng.next_u64(), [rng.next_u64(), rng.next_u64()]);
         let admin = rng.ratio(1, ADMIN_SEEDS);
+        let patient = rng.ratio(1, PATIENT_SEEDS) || target == "embedded";
         let (mut first, mut count, mut any_on) = (0, 0, false);
         for (index, info) in offered(target, profile) {
             let given = match draw.vocabulary.iter().find(|(name, _)| name == info.name) {
@@ -51,7 +56,8 @@ impl Swarm {
                 None if draw.vocabulary.is_empty() => usual_weight(info.name),
                 None => continue,
             };
-            if given == 0 || (info.name == Admin::NAME && !admin && draw.vocabulary.is_empty()) {
+            let rare = (info.name == Admin::NAME && !admin) || (takes_long(info.name) && !patient);
+            if given == 0 || (rare && draw.vocabulary.is_empty()) {
                 continue;
             }
             if count == 0 {
@@ -91,6 +97,11 @@ impl Swarm {
             keep_quorum: rng.ratio(1, 2),
         })
     }
+}
+
+/// A node that was forgotten is banned for a minute; all slots of a shard, or every process in turn, take as long.
+fn takes_long(name: &str) -> bool {
+    matches!(name, ForgetAndMeet::NAME | Drain::NAME | RollingRestart::NAME)
 }
 
 /// What an entry weighs before the seed has its say: what takes most of a run, or strikes every node at once,
