@@ -7,6 +7,7 @@
 use crate::check::{self, Judgement, Verdict};
 use crate::env::Env;
 use crate::env::processes::{Options, ProcessesEnv, cage};
+use crate::env::sim::SimEnv;
 use crate::history::Operation;
 use crate::run::event::{FORMAT, Finished, RunEvent};
 use crate::run::execute::{Bounds, Oracle, RunError, Watch, execute};
@@ -15,6 +16,7 @@ use crate::run::operation::Target;
 use crate::run::record::{Applied, Life, Record};
 use crate::run::request::RunOptions;
 use crate::run::tell;
+use crate::target::embedded::operations::Embedded;
 use crate::target::valkey::{Server, Valkey};
 use crate::time::Millis;
 use crate::timeline::Timeline;
@@ -222,6 +224,7 @@ fn environment(
             .map_err(|error| unable(error.to_string()))?;
             Ok((Box::new(env), Rc::new(Valkey { kind: server.kind })))
         }
+        (Embedded::NAME, "sim") => Ok((Box::new(SimEnv::new(timeline)), Rc::new(Embedded))),
         (target, environment) => {
             Err(unable(format!("the target {target} does not run in the environment {environment}")))
         }
