@@ -11,11 +11,13 @@ use crate::env::{Env as _, SIM};
 use crate::run::event::RunEvent;
 use crate::run::execute::{Bounds, Oracle, execute};
 use crate::run::record::{Applied, Life, Record};
-use crate::spec::{ClusterSpec, Dialect, Draw, Spec, Spread};
+use crate::spec::parse::parse;
+use crate::spec::{DEFAULT, Spec};
 use crate::target::embedded::bugs::Bug;
 use crate::target::embedded::operations::Embedded;
 use crate::time::Millis;
 use crate::timeline::{Timeline, generate};
+use crate::yaml::document::Problems;
 use std::rc::Rc;
 
 /// What the executor asks of the checks.
@@ -127,20 +129,7 @@ pub fn find(bug: &Bug, spec: &Spec, first: u64, seeds: u64) -> Result<Option<Fou
     Ok(None)
 }
 
-/// What the canary draws from where nobody says otherwise: 3 to 5 shards with 1 or 2 replicas, up to ten events
-/// of the whole vocabulary within twelve seconds.
+/// What the canary draws from where nobody says otherwise: the built-in scenario of `fuzz --seed N`.
 pub fn spec() -> Spec {
-    let mut spec = Spec::quiet(Dialect::Native);
-    spec.cluster = ClusterSpec {
-        shards: Spread { low: 3, high: 5 },
-        replicas: Spread { low: 0, high: 2 },
-        ..ClusterSpec::default()
-    };
-    spec.draw = Some(Draw {
-        events: Spread { low: 2, high: 10 },
-        over: Spread { low: Millis::secs(6), high: Millis::secs(12) },
-        vocabulary: Vec::new(),
-        keep_quorum: false,
-    });
-    spec
+    parse(DEFAULT.as_bytes(), &mut Problems::default()).expect("the built-in scenario is good")
 }

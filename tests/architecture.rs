@@ -28,7 +28,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("check", &["time", "yaml", "catalogue", "fault", "target", "env", "history", "timeline", "run"]),
     ("repro", &["time", "entropy", "yaml", "catalogue", "env", "spec", "timeline", "run", "check"]),
     // A whole line without input or output: seeds in, verdicts out.
-    ("canary", &["time", "entropy", "target", "env", "spec", "timeline", "run", "check"]),
+    ("canary", &["time", "entropy", "yaml", "target", "env", "spec", "timeline", "run", "check"]),
     ("report", &["time", "catalogue", "env", "run", "check"]),
     (
         "cli",

@@ -98,11 +98,11 @@ impl Group {
         self.leader() == Some((self.members[self.me], true))
     }
 
-    /// The round of the last promise: orders elections of one log.
+    /// The round of the last promise: orders elections of one log as the library orders ballots.
     pub fn round(&self) -> u64 {
         self.paxos.as_ref().map_or(1, |paxos| {
             let promise = paxos.get_promise();
-            (u64::from(promise.n) << 16) + promise.pid
+            (u64::from(promise.n) << 24) + (u64::from(promise.priority) << 16) + promise.pid
         })
     }
 

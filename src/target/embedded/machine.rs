@@ -285,7 +285,9 @@ pub struct Map {
     pub epoch: u64,
     pub shards: Vec<ShardEntry>,
     /// The shard of each slot.
-    pub owner: Vec<u16>,
+    owner: Vec<u16>,
+    /// The same by shard: first and last of each range, in order.
+    ranges: Vec<Vec<(u16, u16)>>,
     pub migrations: Vec<Migration>,
     migration_next: u64,
     /// The last request of each node that was granted.
@@ -315,9 +317,10 @@ pub struct Migration {
 impl Map {
     pub fn new(cluster: &Cluster) -> Self {
         let mut owner = vec![0; usize::from(SLOTS)];
-        let mut shards = Vec::new();
+        let (mut shards, mut ranges) = (Vec::new(), Vec::new());
         for shard in 0..cluster.shards {
             let (first, last) = cluster.slots(shard);
+            ranges.push(vec![(first, last)]);
             owner[usize::from(first)..=usize::from(last)].fill(shard);
             let (primary, epoch) = (cluster.node(shard, 0), u64::from(shard) + 1);
             shards.push(ShardEntry { primary, epoch, round: 0, slots: last - first + 1 });
@@ -327,6 +330,7 @@ impl Map {
             epoch: u64::from(cluster.shards),
             shards,
             owner,
+            ranges,
             migrations: Vec::new(),
             migration_next: 1,
             requests: BTreeMap::new(),
@@ -343,7 +347,11 @@ impl Map {
     }
 
     /// First and last of each range of slots that a shard owns.
-    pub fn ranges(&self, shard: u16) -> Vec<(u16, u16)> {
+    pub fn ranges(&self, shard: u16) -> &[(u16, u16)] {
+        &self.ranges[usize::from(shard)]
+    }
+
+    fn find_ranges(&self, shard: u16) -> Vec<(u16, u16)> {
         let mut ranges: Vec<(u16, u16)> = Vec::new();
         for (slot, _) in self.owner.iter().enumerate().filter(|(_, owner)| **owner == shard) {
             let slot = slot as u16;
@@ -405,6 +413,9 @@ impl Map {
                 let taker = &mut self.shards[usize::from(done.to)];
                 taker.slots += done.slots.len() as u16;
                 taker.epoch = self.epoch;
+                for shard in [done.from, done.to] {
+                    self.ranges[usize::from(shard)] = self.find_ranges(shard);
+                }
                 self.version += 1;
             }
             Command::Ops { .. } | Command::Freeze { .. } | Command::Install { .. } | Command::Drop { .. } => {

@@ -18,6 +18,8 @@
 //! - [`resp`]: the client protocol
 //! - [`bugs`]: the named bugs
 
+#[cfg(test)]
+mod agreement;
 pub mod bugs;
 mod client;
 pub mod command;

@@ -154,9 +154,7 @@ impl Node {
 
     fn cluster_slots(&self, out: &mut Vec<u8>) {
         let rows: Vec<(u16, u16, u16)> = (0..self.map.shards.len() as u16)
-            .flat_map(|shard| {
-                self.map.ranges(shard).into_iter().map(move |(first, last)| (first, last, shard))
-            })
+            .flat_map(|shard| self.map.ranges(shard).iter().map(move |(first, last)| (*first, *last, shard)))
             .collect();
         resp::array(out, rows.len());
         for (first, last, shard) in rows {
@@ -188,8 +186,8 @@ impl Node {
             resp::bulk(out, b"slots");
             resp::array(out, ranges.len() * 2);
             for (first, last) in ranges {
-                resp::integer(out, i64::from(first));
-                resp::integer(out, i64::from(last));
+                resp::integer(out, i64::from(*first));
+                resp::integer(out, i64::from(*last));
             }
             resp::bulk(out, b"nodes");
             resp::array(out, nodes.len());
