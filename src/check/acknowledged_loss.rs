@@ -202,15 +202,16 @@ impl Check for AcknowledgedLoss {
         for dump in &last.dump {
             let Some(operations) = by_key.remove(&dump.key) else { continue };
             let written = operations.iter().filter(|one| one.acknowledged_write()).count();
+            // Before the value: where a move was left half-way, the owner answers ASK for what lies elsewhere.
+            if open.contains(&dump.slot) {
+                *found.classes.entry("slot-left-open".into()).or_default() += written as u64;
+                continue;
+            }
             let value = match &dump.value {
                 Err(why) => {
                     if written > 0 {
                         found.unreadable.push(format!("{}: {why}", dump.key));
                     }
-                    continue;
-                }
-                Ok(_) if open.contains(&dump.slot) => {
-                    *found.classes.entry("slot-left-open".into()).or_default() += written as u64;
                     continue;
                 }
                 Ok(Value::Missing) if facts.evicting() => {

@@ -3,13 +3,14 @@
 //! Compared are logical values over READONLY connections, key by key, of every key that a client touched. Left
 //! out are slots that the timeline left in two places, replicas that are not in sync (`replica_sync` speaks of
 //! those), and missing keys where eviction is on. A key on a node that neither owns its slot nor replicates the
-//! owner is a violation of its own.
+//! owner is a violation of its own; of a slot that no live node owns, the last owner and its replicas may hold it.
 
 use super::facts::{Facts, names};
 use super::{Check, Judgement, Verdict};
 use crate::env::NodeId;
 use crate::history::Value;
 use crate::run::record::{KeyDump, Record};
+use crate::run::view::ClusterView;
 use std::collections::{BTreeMap, BTreeSet};
 
 crate::record! {
@@ -56,7 +57,7 @@ struct Compared {
     copies: u64,
 }
 
-fn compare(dump: &KeyDump, behind: &BTreeSet<NodeId>, evicting: bool, out: &mut Compared) {
+fn compare(dump: &KeyDump, astray: &[NodeId], behind: &BTreeSet<NodeId>, evicting: bool, out: &mut Compared) {
     let mut count = |class: &str| *out.classes.entry(class.into()).or_default() += 1;
     match &dump.value {
         Err(why) => out.unknown.push(format!("{}: {why}", dump.key)),
@@ -76,10 +77,27 @@ fn compare(dump: &KeyDump, behind: &BTreeSet<NodeId>, evicting: bool, out: &mut 
             }
         }
     }
-    if !dump.strays.is_empty() {
-        let nodes = names(&dump.strays);
+    if !astray.is_empty() {
+        let nodes = names(astray);
         out.wrong.push(format!("{} (slot {}) lies on {nodes}, which has no part in it", dump.key, dump.slot));
     }
+}
+
+/// The nodes that hold a key and have no part in its slot. A primary that is dead or dropped the slot leaves its
+/// copy, and those of its replicas, where they were: nobody took the slot over, so nobody has to let go of it.
+fn astray(facts: &Facts<'_>, view: &ClusterView, dump: &KeyDump) -> Vec<NodeId> {
+    let within = |(first, last): &(u16, u16)| (*first..=*last).contains(&dump.slot);
+    if view.answered().any(|(_, report)| report.own_slots().iter().any(within)) {
+        return dump.strays.clone();
+    }
+    let owner = facts.owners_at(view.at).owner(dump.slot);
+    let follows_owner = |node: NodeId| {
+        let report = view.report(node)?;
+        let primary = report.myself()?.primary.as_deref()?;
+        report.members.iter().find(|member| member.id == primary)?.node
+    };
+    let strays = dump.strays.iter().copied();
+    strays.filter(|node| Some(*node) != owner && follows_owner(*node) != owner).collect()
 }
 
 impl Check for DataConsistency {
@@ -122,7 +140,7 @@ impl Check for DataConsistency {
                 continue;
             }
             compared += 1;
-            compare(dump, &behind, evicting, &mut out);
+            compare(dump, &astray(&facts, &last.view, dump), &behind, evicting, &mut out);
         }
         let looked_at = format!("{compared} keys, {} equal copies on replicas", out.copies);
         let mut judgement = if !out.wrong.is_empty() {
@@ -183,6 +201,22 @@ mod tests {
         let judgement = judge(&scene);
         assert_eq!(judgement.verdict, Verdict::Fail);
         assert!(judgement.evidence[0].contains("lies on node-4"), "{judgement:?}");
+    }
+
+    #[test]
+    fn a_replica_of_the_dead_owner_is_no_place_to_lie_astray() {
+        let mut scene = Scene::new(3, 1).healthy();
+        scene.kill("k1", 0, 11_000, None);
+        scene.run_until(60_000);
+        scene.settle();
+        scene.last().dump[0].value = Err("no node claims its slot".into());
+        scene.last().dump[0].replicas.clear();
+        scene.last().dump[0].strays = vec![NodeId(1)];
+        assert_eq!(judge(&scene).verdict, Verdict::Unknown, "{:?}", judge(&scene));
+        scene.last().dump[0].strays = vec![NodeId(1), NodeId(4)];
+        let judgement = judge(&scene);
+        assert_eq!(judgement.verdict, Verdict::Fail);
+        assert!(judgement.evidence[0].contains("lies on node-4,"), "{judgement:?}");
     }
 
     #[test]
