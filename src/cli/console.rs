@@ -5,6 +5,7 @@
 use super::flags::Format;
 use crate::report::live::{Live, line};
 use crate::report::story::Story;
+use crate::report::text::Detail;
 use crate::run::event::RunEvent;
 use std::io::{IsTerminal, Write};
 
@@ -24,6 +25,7 @@ pub fn print(text: &str) -> bool {
 pub struct Console {
     format: Format,
     quiet: bool,
+    detail: Detail,
     terminal: bool,
     live: Live,
     /// A progress line stands on the terminal.
@@ -33,9 +35,10 @@ pub struct Console {
 }
 
 impl Console {
-    pub fn new(format: Format, quiet: bool) -> Self {
+    pub fn new(format: Format, quiet: bool, verbose: bool) -> Self {
         let terminal = format == Format::Text && std::io::stdout().is_terminal();
-        Self { format, quiet, terminal, live: Live::default(), drawn: false, broken: false }
+        let detail = if verbose { Detail::Full } else { Detail::Lines };
+        Self { format, quiet, detail, terminal, live: Live::default(), drawn: false, broken: false }
     }
 
     /// A line of data in the text form; talk in the JSON form, whose output is events alone.
@@ -74,6 +77,9 @@ impl Console {
 
     pub fn is_text(&self) -> bool {
         self.format == Format::Text
+    }
+    pub fn detail(&self) -> Detail {
+        self.detail
     }
     pub fn is_quiet(&self) -> bool {
         self.quiet

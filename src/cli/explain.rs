@@ -19,12 +19,15 @@ pub struct Args {
     /// The report alone, without the log before it
     #[arg(long, short)]
     quiet: bool,
+    /// Tell every step of the timeline and every check's claim, source and evidence
+    #[arg(long, short)]
+    verbose: bool,
 }
 
 /// The exit code tells whether the run could be told, not what became of it.
 pub fn main(args: &Args) -> super::Done {
     let recording = folder::read(&args.run)?;
-    let mut console = Console::new(args.format, args.quiet);
+    let mut console = Console::new(args.format, args.quiet, args.verbose);
     let mut story = Story::default();
     for event in &recording.events {
         story.hear(event);
@@ -38,7 +41,7 @@ pub fn main(args: &Args) -> super::Done {
     }
     if args.format == Format::Text {
         console.finish();
-        print(&crate::report::text::report(&story, &job::claims));
+        print(&crate::report::text::report(&story, &job::claims, console.detail()));
     }
     Ok(Code::Passed)
 }

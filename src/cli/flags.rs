@@ -1,5 +1,6 @@
 //! The flags that several subcommands share.
 
+use super::console::Console;
 use std::path::{Path, PathBuf};
 
 /// Where a timeline runs.
@@ -48,6 +49,9 @@ pub struct Output {
     /// Print the outcome alone: one line, and the command that brings a failure back
     #[arg(long, short)]
     pub quiet: bool,
+    /// Tell every step of the timeline and every check's claim, source and evidence
+    #[arg(long, short, conflicts_with = "quiet")]
+    pub verbose: bool,
     /// Leave the nodes' data in the run folder
     #[arg(long)]
     pub keep_data: bool,
@@ -57,6 +61,12 @@ pub struct Output {
 pub enum Format {
     Text,
     Json,
+}
+
+impl Output {
+    pub fn console(&self) -> Console {
+        Console::new(self.format, self.quiet, self.verbose)
+    }
 }
 
 /// The flags that pin target, environment and server, for a reproduction command.

@@ -199,7 +199,9 @@ pub fn tell(console: &mut Console, done: &Done) {
     }
     if console.is_quiet() {
         let finished = &done.finished;
-        let what = finished.findings.first().or(finished.error.as_ref());
+        let undecided = done.story.judgements.iter().find(|judged| judged.verdict == Verdict::Unknown);
+        let undecided = undecided.map(|judged| format!("{}: {}", judged.check, judged.reason));
+        let what = finished.findings.first().or(finished.error.as_ref()).or(undecided.as_ref());
         let what = what.map_or_else(String::new, |what| format!(": {what}"));
         console.insist(&format!(
             "{} seed {}{what}",
@@ -211,7 +213,7 @@ pub fn tell(console: &mut Console, done: &Done) {
         }
         return;
     }
-    let text = crate::report::text::report(&done.story, &claims);
+    let text = crate::report::text::report(&done.story, &claims, console.detail());
     console.insist(text.trim_end_matches('\n'));
 }
 

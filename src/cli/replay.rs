@@ -58,7 +58,7 @@ pub fn main(args: &Args) -> super::Done {
     flags.environment = None;
     spec.bugs.clone_from(&repro.timeline.bugs);
     let place = choose::place(&flags, &spec)?;
-    let mut console = Console::new(args.output.format, args.output.quiet);
+    let mut console = args.output.console();
     console.say(&format!("{}: seed {}, {}", args.file.display(), repro.timeline.seed, place.told()));
     remarks(&repro, &place).iter().for_each(|remark| console.say(&format!("note: {remark}")));
 
@@ -76,7 +76,8 @@ pub fn main(args: &Args) -> super::Done {
             save: Save::No,
         };
         // Of many runs, a line each is what can be read.
-        let mut silent = Console::new(args.output.format, args.times > 1 || args.output.quiet);
+        let mut silent =
+            Console::new(args.output.format, args.times > 1 || args.output.quiet, args.output.verbose);
         let done = job::run(job, &mut silent)?;
         console.broken |= silent.broken;
         let agreement = agreement(&repro, &done);

@@ -30,7 +30,7 @@ pub struct Args {
 pub fn main(args: &Args) -> super::Done {
     if !args.path.is_dir() {
         let (path, spec) = scenario(&args.path, &args.shape)?;
-        let mut console = Console::new(args.output.format, args.output.quiet);
+        let mut console = args.output.console();
         let done = one(args, &path, spec, None, &mut console)?;
         job::files(&args.output, &[&done.story])?;
         return Ok(done.code());
@@ -95,7 +95,7 @@ fn folder(args: &Args) -> super::Done {
         let message = format!("{bad} of {} scenarios are bad, so none was run", paths.len());
         return Err(Failure::bad_input(message));
     }
-    let mut console = Console::new(args.output.format, args.output.quiet);
+    let mut console = args.output.console();
     let (mut code, mut stories): (Code, Vec<(PathBuf, Code, Story)>) = (Code::Passed, Vec::new());
     for (number, (path, spec)) in scenarios.into_iter().enumerate() {
         let stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();

@@ -1,7 +1,6 @@
 //! No subcommand: draw a timeline from a seed and run it.
 
 use super::choose;
-use super::console::Console;
 use super::exit::{Code, Failure};
 use super::flags::{Output, Shape, Where, shell};
 use super::input;
@@ -37,7 +36,7 @@ pub fn main(args: &Args) -> super::Done {
     let (seed, told) = chosen(args.seed.as_deref(), &spec)?;
     let place = choose::place(&args.place, &spec)?;
     let timeline = draw(&spec, seed, &place)?;
-    let mut console = Console::new(args.output.format, args.output.quiet);
+    let mut console = args.output.console();
     console.say(&format!("seed {seed}{told}, {}", place.told()));
     let from = args
         .spec

@@ -1,8 +1,8 @@
 //! What is seen while a run goes on: one refreshed line on a terminal, a plain log elsewhere.
 
-use super::names::{heading, logical, sign, thousands, told};
+use super::names::{heading, logical, sign, thousands};
 use super::story::{Progress, Story};
-use crate::run::event::RunEvent;
+use crate::run::event::{Phase, RunEvent};
 use crate::run::record::Status;
 
 /// The progress line: phase, logical time, events applied, operations a second, nodes up.
@@ -71,6 +71,8 @@ pub fn line(event: &RunEvent, story: &Story) -> Option<String> {
             Some((_, exit)) => format!("{} is gone: {exit}", life.node),
             None => return None,
         },
+        // At the boot every node says what it is; the plan said so before.
+        RunEvent::Role { .. } if story.phase == Some(Phase::Boot) => return None,
         RunEvent::Role { node, role, shard, .. } => match shard {
             Some(shard) => format!("{node} is {role} of shard {shard}"),
             None => format!("{node} is {role}"),
@@ -81,11 +83,10 @@ pub fn line(event: &RunEvent, story: &Story) -> Option<String> {
                 judgements.iter().map(|j| format!("{} {}", sign(j.verdict), j.check)).collect();
             format!("{event_id} looked: {}", all.join(", "))
         }
-        RunEvent::Judged { judgement } => {
-            return Some(format!("{} {}: {}", sign(judgement.verdict), judgement.check, told(judgement)));
-        }
         RunEvent::Note { text, .. } => text.clone(),
+        // The report that follows tells the judgements.
         RunEvent::Plan(_)
+        | RunEvent::Judged { .. }
         | RunEvent::Progress { .. }
         | RunEvent::Log { .. }
         | RunEvent::Workload(_)

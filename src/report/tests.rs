@@ -3,6 +3,7 @@
 
 use super::live::Live;
 use super::story::Story;
+use super::text::Detail;
 use crate::check::{Judgement, Verdict};
 use crate::env::{Exit, NodeId};
 use crate::run::event::{
@@ -239,19 +240,19 @@ fn claims(check: &str) -> Option<(&'static str, &'static str)> {
 
 #[test]
 fn a_passed_run_reads_well() {
-    expected("passed.txt", &super::text::report(&Story::of(&passing()), &claims));
+    expected("passed.txt", &super::text::report(&Story::of(&passing()), &claims, Detail::Lines));
 }
 
 #[test]
 fn a_failed_run_reads_well_and_ends_with_the_command() {
-    let text = super::text::report(&Story::of(&failing()), &claims);
+    let text = super::text::report(&Story::of(&failing()), &claims, Detail::Full);
     assert_eq!(text.lines().last(), Some("fuzz replay repro/slot_coverage-valkey-1009.yaml"));
     expected("failed.txt", &text);
 }
 
 #[test]
 fn a_killed_run_is_told_as_far_as_it_got_and_never_as_passed() {
-    let text = super::text::report(&Story::of(&killed()), &claims);
+    let text = super::text::report(&Story::of(&killed()), &claims, Detail::Lines);
     assert!(text.contains("Status: UNKNOWN"));
     assert!(!text.contains("✓ Slot Coverage"));
     expected("killed.txt", &text);
@@ -259,7 +260,7 @@ fn a_killed_run_is_told_as_far_as_it_got_and_never_as_passed() {
 
 #[test]
 fn the_older_forms_sections_stand_in_their_order() {
-    let text = super::text::report(&Story::of(&failing()), &claims);
+    let text = super::text::report(&Story::of(&failing()), &claims, Detail::Full);
     let sections = [
         "=== seedfault Test Results ===",
         "Cluster Configuration:",

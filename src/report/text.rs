@@ -20,11 +20,20 @@ const LOG_TAIL: usize = 20;
 /// What a check claims and where the system promises it, by the check's name.
 pub type Claims<'a> = &'a dyn Fn(&str) -> Option<(&'static str, &'static str)>;
 
+/// How much a report tells of what went well; what went wrong is always told in full.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Detail {
+    /// A line each.
+    Lines,
+    /// Every step, claim and source.
+    Full,
+}
+
 /// All there is to say about a run that is over, or was cut short.
-pub fn report(story: &Story, claims: Claims<'_>) -> String {
+pub fn report(story: &Story, claims: Claims<'_>, detail: Detail) -> String {
     let mut out = String::new();
     summary(&mut out, story);
-    details(&mut out, story, claims);
+    details(&mut out, story, claims, detail);
     if story.verdict() != Verdict::Pass {
         failure(&mut out, story);
     }
@@ -99,7 +108,19 @@ fn summary(out: &mut String, story: &Story) {
 
     title(out, "Validation Results:");
     for judgement in ordered(story) {
-        line(out, &format!("{} {}: {}", sign(judgement.verdict), heading(&judgement.check), told(judgement)));
+        let looked_at = match judgement.looked_at.as_str() {
+            "" => String::new(),
+            looked_at => format!("; looked at {looked_at}"),
+        };
+        line(
+            out,
+            &format!(
+                "{} {}: {}{looked_at}",
+                sign(judgement.verdict),
+                heading(&judgement.check),
+                told(judgement)
+            ),
+        );
     }
     for check in unheard(story) {
         line(out, &format!("? {}: unknown: the run ended before it was judged", heading(check)));
@@ -161,7 +182,8 @@ fn counts(out: &mut String, story: &Story) {
         line(out, &format!("Validation Errors: {}", failed.len()));
     }
     let errors = errors(story);
-    if !errors.is_empty() {
+    // An operation that was refused or cut off is no reason against a run that passed: its own line says it.
+    if !errors.is_empty() && story.verdict() != Verdict::Pass {
         line(out, &format!("Error: {}", errors.join("; ")));
     }
 }
@@ -259,8 +281,52 @@ pub fn unheard(story: &Story) -> Vec<&str> {
     plan.checks.iter().map(String::as_str).filter(|check| story.judgement(check).is_none()).collect()
 }
 
-/// The newer form's lists, then ours: the timeline as applied and what each check looked at.
-fn details(out: &mut String, story: &Story, claims: Claims<'_>) {
+/// What the summary has no place for: the timeline as applied and what was out of order.
+fn details(out: &mut String, story: &Story, claims: Claims<'_>, detail: Detail) {
+    if detail == Detail::Full || story.verdict() != Verdict::Pass {
+        lists(out, story);
+    }
+    title(out, "Timeline as Applied:");
+    timeline(out, story, detail);
+
+    let shown: Vec<&Judgement> = ordered(story)
+        .into_iter()
+        .filter(|judgement| detail == Detail::Full || judgement.verdict >= Verdict::Unknown)
+        .collect();
+    if !shown.is_empty() {
+        title(out, "Checks:");
+    }
+    for judgement in shown {
+        check(out, judgement, claims);
+    }
+    for (at_us, event, judgements) in &story.looks {
+        title(out, &format!("Look at {} ({event}):", logical(*at_us)));
+        for judgement in judgements {
+            line(
+                out,
+                &format!("{} {}: {}", sign(judgement.verdict), heading(&judgement.check), told(judgement)),
+            );
+        }
+    }
+    if !story.marks.is_empty() {
+        title(out, "Marks:");
+        let marks: Vec<String> =
+            story.marks.iter().map(|(mark, count)| format!("{mark} {}", thousands(*count))).collect();
+        line(out, &format!("- {}", marks.join(", ")));
+    }
+    if !story.stretches.is_empty() || !story.notes.is_empty() {
+        title(out, "Notes:");
+        for (at_us, by, why) in &story.stretches {
+            line(out, &format!("- {} the logical clock was held back by {by}: {why}", logical(*at_us)));
+        }
+        for (at_us, text) in &story.notes {
+            line(out, &format!("- {} {text}", logical(*at_us)));
+        }
+    }
+}
+
+/// The lists that the newer form prints when asked for more.
+fn lists(out: &mut String, story: &Story) {
     let faults: Vec<&Applied> = story
         .applied
         .iter()
@@ -307,40 +373,6 @@ fn details(out: &mut String, story: &Story, claims: Claims<'_>) {
             }
         }
     }
-
-    title(out, "Timeline as Applied:");
-    timeline(out, story);
-
-    if !story.judgements.is_empty() {
-        title(out, "Checks:");
-        for judgement in ordered(story) {
-            check(out, judgement, claims);
-        }
-    }
-    for (at_us, event, judgements) in &story.looks {
-        title(out, &format!("Look at {} ({event}):", logical(*at_us)));
-        for judgement in judgements {
-            line(
-                out,
-                &format!("{} {}: {}", sign(judgement.verdict), heading(&judgement.check), told(judgement)),
-            );
-        }
-    }
-    if !story.marks.is_empty() {
-        title(out, "Marks:");
-        for (mark, count) in &story.marks {
-            line(out, &format!("- {mark}: {}", thousands(*count)));
-        }
-    }
-    if !story.stretches.is_empty() || !story.notes.is_empty() {
-        title(out, "Notes:");
-        for (at_us, by, why) in &story.stretches {
-            line(out, &format!("- {} the logical clock was held back by {by}: {why}", logical(*at_us)));
-        }
-        for (at_us, text) in &story.notes {
-            line(out, &format!("- {} {text}", logical(*at_us)));
-        }
-    }
 }
 
 fn newer_heading(check: &str) -> &'static str {
@@ -348,7 +380,7 @@ fn newer_heading(check: &str) -> &'static str {
     FINAL.iter().find(|(name, _, _)| *name == key).map_or("Check", |(_, heading, _)| heading)
 }
 
-fn timeline(out: &mut String, story: &Story) {
+fn timeline(out: &mut String, story: &Story, detail: Detail) {
     if story.applied.is_empty() {
         line(out, "– nothing was applied");
     }
@@ -374,6 +406,9 @@ fn timeline(out: &mut String, story: &Story) {
                 applied.action
             ),
         );
+        if detail == Detail::Lines && applied.status == Status::Applied {
+            continue;
+        }
         if let Some(planned) = planned {
             let lasts = planned.lasts.as_ref().map_or_else(String::new, |lasts| format!(", for {lasts}"));
             line(out, &format!("            planned {}{lasts}", planned.start));
