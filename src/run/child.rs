@@ -15,6 +15,7 @@ use crate::run::marks;
 use crate::run::operation::Target;
 use crate::run::record::{Applied, Life, Record};
 use crate::run::request::RunOptions;
+use crate::run::stop::Stoppable;
 use crate::run::tell;
 use crate::target::embedded::operations::Embedded;
 use crate::target::valkey::{Server, Valkey};
@@ -224,7 +225,10 @@ fn environment(
             .map_err(|error| unable(error.to_string()))?;
             Ok((Box::new(env), Rc::new(Valkey { kind: server.kind })))
         }
-        (Embedded::NAME, "sim") => Ok((Box::new(SimEnv::new(timeline)), Rc::new(Embedded))),
+        (Embedded::NAME, "sim") => {
+            let requests = cage::interrupts().map_err(|error| unable(error.to_string()))?;
+            Ok((Box::new(Stoppable::new(SimEnv::new(timeline), requests)), Rc::new(Embedded)))
+        }
         (target, environment) => {
             Err(unable(format!("the target {target} does not run in the environment {environment}")))
         }

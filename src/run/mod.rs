@@ -15,6 +15,8 @@ pub mod request;
 pub mod resolve;
 pub mod resp;
 pub mod settle;
+#[cfg(all(feature = "cli", target_os = "linux"))]
+mod stop;
 pub mod strike;
 pub mod task;
 pub mod tell;
