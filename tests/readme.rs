@@ -16,7 +16,8 @@ fn commands() -> Vec<(usize, String)> {
             inside = kind == "sh";
             block += usize::from(inside);
         } else if inside && line.starts_with("fuzz ") {
-            let command = line.split("   #").next().unwrap_or(line).split("  # ").next().unwrap_or(line).trim();
+            let command =
+                line.split("   #").next().unwrap_or(line).split("  # ").next().unwrap_or(line).trim();
             found.push((block, command.to_string()));
         }
     }
@@ -36,8 +37,13 @@ fn workplace(name: &str) -> PathBuf {
 fn the_commands_that_need_no_server_work_as_they_stand() {
     let place = workplace("readme");
     let binary = Path::new(env!("CARGO_BIN_EXE_fuzz"));
-    let path = format!("{}:{}", binary.parent().expect("a folder").display(), std::env::var("PATH").unwrap_or_default());
-    let plain: Vec<String> = commands().into_iter().filter(|(block, _)| *block == 2).map(|(_, command)| command).collect();
+    let path = format!(
+        "{}:{}",
+        binary.parent().expect("a folder").display(),
+        std::env::var("PATH").unwrap_or_default()
+    );
+    let plain: Vec<String> =
+        commands().into_iter().filter(|(block, _)| *block == 2).map(|(_, command)| command).collect();
     assert!(plain.len() >= 6, "{plain:?}");
     for command in plain {
         let output = Command::new("sh")
@@ -63,8 +69,13 @@ fn the_commands_that_need_no_server_work_as_they_stand() {
 fn the_commands_for_real_servers_are_understood() {
     for (_, command) in commands().into_iter().filter(|(block, _)| *block == 3) {
         let words: Vec<&str> = command.split_whitespace().skip(1).collect();
-        let output = Command::new(env!("CARGO_BIN_EXE_fuzz")).args(&words).arg("--help").output().expect("the binary");
-        assert!(output.status.success(), "`{command}` is not understood:\n{}", String::from_utf8_lossy(&output.stderr));
+        let output =
+            Command::new(env!("CARGO_BIN_EXE_fuzz")).args(&words).arg("--help").output().expect("the binary");
+        assert!(
+            output.status.success(),
+            "`{command}` is not understood:\n{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
     }
 }
 
@@ -75,6 +86,9 @@ fn the_exit_codes_of_the_readme_are_those_of_the_tool() {
     let help = String::from_utf8_lossy(&help.stdout).into_owned();
     for code in ["0", "1", "2", "3", "4", "5", "130"] {
         assert!(readme.contains(&format!("| {code} | ")), "the README has no exit code {code}");
-        assert!(help.lines().any(|line| line.trim_start().starts_with(&format!("{code} "))), "`fuzz --help` has no exit code {code}");
+        assert!(
+            help.lines().any(|line| line.trim_start().starts_with(&format!("{code} "))),
+            "`fuzz --help` has no exit code {code}"
+        );
     }
 }

@@ -69,6 +69,8 @@ pub struct World {
     pub links: BTreeMap<(NodeId, NodeId), BTreeMap<String, LinkRule>>,
     /// Events that hold a node paused.
     pub paused_by: BTreeMap<NodeId, BTreeSet<String>>,
+    /// Which event moves a slot; void once the event has ended.
+    moving: BTreeMap<u16, String>,
     /// Lines for people, passed on as notes.
     pub notes: Vec<String>,
     /// Extra load that operations asked for: clients still to be started.
@@ -110,6 +112,7 @@ impl World {
             stretches: Vec::new(),
             links: BTreeMap::new(),
             paused_by: BTreeMap::new(),
+            moving: BTreeMap::new(),
             notes: Vec::new(),
             bursts: Vec::new(),
             stays: Stays::default(),
@@ -163,6 +166,16 @@ impl World {
         {
             life.signalled.push((event.into(), signal.number()));
         }
+    }
+
+    /// Whether an event that is under way moves this slot.
+    pub fn is_moving(&self, slot: u16) -> bool {
+        let under_way = |event: &String| self.applied.iter().any(|a| a.event == *event && a.ended.is_none());
+        self.moving.get(&slot).is_some_and(under_way)
+    }
+    /// Says that an event moves these slots from now on.
+    pub fn move_slots(&mut self, event: &str, slots: &[u16]) {
+        self.moving.extend(slots.iter().map(|slot| (*slot, event.to_string())));
     }
 
     /// Nodes that run, are not paused and belong to the cluster, by number.

@@ -6,7 +6,7 @@ use crate::catalogue::ACTIONS;
 use crate::entropy::Rng;
 use crate::env::Profile;
 use crate::spec::Draw;
-use crate::target::operation::{Admin, ConfigChange, Drain, ForgetAndMeet, RollingRestart};
+use crate::target::operation::{Admin, ConfigChange, Drain, ForgetAndMeet, RollingRestart, ScaleIn};
 
 /// The weights and habits of one seed.
 #[derive(Debug)]
@@ -101,7 +101,7 @@ impl Swarm {
 
 /// A node that was forgotten is banned for a minute; all slots of a shard, or every process in turn, take as long.
 fn takes_long(name: &str) -> bool {
-    matches!(name, ForgetAndMeet::NAME | Drain::NAME | RollingRestart::NAME)
+    matches!(name, ForgetAndMeet::NAME | Drain::NAME | RollingRestart::NAME | ScaleIn::NAME)
 }
 
 /// What an entry weighs before the seed has its say: what takes most of a run, or strikes every node at once,

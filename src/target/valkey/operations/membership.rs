@@ -4,7 +4,7 @@
 //! node first and then shut down. FORGET bans an id from being learnt by gossip for 60 s
 //! (`CLUSTER_BLACKLIST_TTL`), and does not ban a handshake by `MEET` for ever: see `forget_and_meet`.
 
-use super::slots::{Mover, owned};
+use super::slots::{Mover, owned, take};
 use crate::env::{NodeAction, NodeId};
 use crate::run::operation::OpIo;
 use crate::target::operation::{AddReplica, ForgetAndMeet, RemoveReplica, ScaleIn, ScaleOut};
@@ -73,8 +73,7 @@ pub async fn scale_out(op: OpIo, fields: ScaleOut) -> Done {
     for (place, donor) in donors.iter().enumerate() {
         // The first donors give one more where the share does not divide evenly.
         let part = share / donors.len() + usize::from(place < share % donors.len());
-        let mut slots = owned(&op, *donor).await?;
-        slots.truncate(part);
+        let slots = take(&op, *donor, part).await?;
         Mover::new(&op, *donor, node).all(&slots).await?;
     }
     Ok(())
@@ -100,7 +99,10 @@ pub async fn scale_in(op: OpIo, fields: ScaleIn) -> Done {
     for node in &leaving {
         op.resolved(*node);
     }
-    let slots = owned(&op, source).await?;
+    let slots = take(&op, source, usize::MAX).await?;
+    if slots.len() < owned(&op, source).await?.len() {
+        return skip(format!("another operation moves slots of {source}"));
+    }
     op.detail(format!("{} slots of {source} go to {} shards", slots.len(), takers.len()));
     let part = slots.len().div_ceil(takers.len()).max(1);
     for (taker, slots) in takers.iter().zip(slots.chunks(part)) {

@@ -27,8 +27,7 @@ const MIGRATE_MS: &str = "2000";
 
 pub async fn reshard(op: OpIo, fields: Reshard) -> Done {
     let (source, target) = ends(&op, fields.from, fields.to)?;
-    let mut slots = owned(&op, source).await?;
-    slots.truncate(usize::from(fields.slots));
+    let slots = take(&op, source, usize::from(fields.slots)).await?;
     if slots.is_empty() {
         return skip(format!("{source} owns no slot that could move"));
     }
@@ -46,7 +45,7 @@ pub async fn reshard(op: OpIo, fields: Reshard) -> Done {
 
 pub async fn drain(op: OpIo, fields: Drain) -> Done {
     let (source, target) = ends(&op, fields.shard, fields.to)?;
-    let slots = owned(&op, source).await?;
+    let slots = take(&op, source, usize::MAX).await?;
     if slots.is_empty() {
         return skip(format!("{source} owns no slot"));
     }
@@ -62,6 +61,18 @@ fn ends(op: &OpIo, from: u16, to: u16) -> Result<(NodeId, NodeId), hands::Stop> 
     op.resolved(source);
     op.resolved(target);
     Ok((source, target))
+}
+
+/// The first slots of a node that this operation moves. Two operations never move the same slot at once: `SETSLOT`
+/// asks for no consensus, so two administrators who do that to one slot leave it without an owner on some nodes,
+/// and `redis-cli --cluster` refuses to begin. Commands that fight are what `admin` is for.
+pub async fn take(op: &OpIo, node: NodeId, count: usize) -> Result<Vec<u16>, String> {
+    let mut slots = owned(op, node).await?;
+    let mut world = op.world.borrow_mut();
+    slots.retain(|slot| !world.is_moving(*slot));
+    slots.truncate(count);
+    world.move_slots(&op.event, &slots);
+    Ok(slots)
 }
 
 /// The slots that a node itself claims and that are not on the way already, in order.
