@@ -6,6 +6,7 @@ use crate::env::processes::doctor::{self, SERVERS};
 use crate::env::{PROCESSES, Profile, SIM};
 use crate::spec::{Dialect, Spec, Spread};
 use crate::target::embedded::bugs;
+use crate::timeline::{Limits, Timeline, too_large};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
@@ -194,7 +195,7 @@ pub fn pin(spec: &mut Spec, shape: &Shape) -> Result<(), Failure> {
 }
 
 /// Refuses a cluster that this machine has no memory for; a timeline itself never depends on the machine.
-pub fn fits(nodes: u16) -> Result<(), Failure> {
+pub fn fits(timeline: &Timeline) -> Result<(), Failure> {
     /// What an empty server with its buffers takes, generously.
     const NODE_KIB: u64 = 24 * 1024;
     let Ok(text) = std::fs::read_to_string("/proc/meminfo") else { return Ok(()) };
@@ -202,17 +203,7 @@ pub fn fits(nodes: u16) -> Result<(), Failure> {
         line.strip_prefix("MemAvailable:")?.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok()
     });
     let Some(available) = available else { return Ok(()) };
-    let needed = u64::from(nodes) * NODE_KIB;
-    if needed <= available {
-        return Ok(());
-    }
-    Err(Failure::new(
-        Code::Environment,
-        format!(
-            "{nodes} nodes need about {} MiB of memory, and {} MiB are available",
-            needed / 1024,
-            available / 1024
-        ),
-    )
-    .hint("ask for less by --shards N and --replicas N"))
+    let nodes = u16::try_from(available / NODE_KIB).unwrap_or(u16::MAX);
+    let limits = Limits { nodes, because: format!("{} MiB of memory are available", available / 1024) };
+    too_large(timeline, &limits).map_or(Ok(()), |why| Err(Failure::new(Code::Environment, why)))
 }

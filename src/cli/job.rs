@@ -61,7 +61,7 @@ impl Done {
 /// Runs it. An `Err` is a run that never began.
 pub fn run(job: Job<'_>, console: &mut Console) -> Result<Done, Failure> {
     if job.place.server.is_some() {
-        choose::fits(job.timeline.cluster.nodes())?;
+        choose::fits(&job.timeline)?;
     }
     let folder = Folder::make(job.out.as_deref().or(job.output.out.as_deref()), job.timeline.seed)?;
     // The child writes it too; it is here first so that a child that dies at once leaves a folder that can be run.

@@ -5,6 +5,7 @@
 //! child told. Exit codes are an interface: see [`exit::Code`].
 
 mod bench;
+mod canary;
 mod child;
 mod choose;
 mod clock;
