@@ -1,115 +1,69 @@
 //! The checks, tested by harm: each sabotage behind a real cluster's back turns the verdict to fail, the check
 //! that is named for it says so, and a healthy run stays silent. The scenarios are in `tests/sabotage/`.
 //!
-//! Every test runs on each server that is installed. Without any it is skipped by name, and fails where
+//! Every scenario runs on each server that is installed. Without any it is skipped by name, and fails where
 //! `SEEDFAULT_REQUIRE_SERVERS=1` says that servers must be there.
 
+mod servers;
+
+use servers::{Ran, installed, run, side_by_side};
 use std::path::{Path, PathBuf};
-use std::process::Command;
-use std::sync::{Mutex, PoisonError};
 
-/// Clusters of six servers run one after the other: the verdict's bounds are in real time.
-static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+/// Most of a run is waiting: for time-outs, and for the bound within which the cluster must settle.
+const AT_ONCE: usize = 6;
 
-const SERVERS: [&str; 2] = ["valkey-server", "redis-server"];
+/// What is shown, the scenario, and the check that must speak; where none is named, all must be silent.
+const CLAIMS: &[(&str, &str, Option<&str>)] = &[
+    // The longest first: its promotion is waited for until it is overdue.
+    ("a promotion that is owed and forbidden is missed", "forbid-failover", Some("slot_coverage")),
+    ("a slot of two owners is seen", "claim-slot", Some("slot_coverage")),
+    ("an unassigned slot is not covered", "unassign-slot", Some("slot_coverage")),
+    ("a link kept down is no sync", "break-link", Some("replica_sync")),
+    ("a crash at promotion is a crash", "crash-at-promotion", Some("crash")),
+    ("deleted keys are an acknowledged loss", "delete-keys", Some("acknowledged_loss")),
+    ("an emptied replica is inconsistent data", "empty-replica", Some("data_consistency")),
+    ("a healthy cluster passes", "healthy", None),
+];
 
-fn installed() -> Vec<PathBuf> {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let find =
-        |name: &str| std::env::split_paths(&path).map(|dir| dir.join(name)).find(|file| file.is_file());
-    SERVERS.iter().filter_map(|name| find(name)).collect()
+/// Why a run does not show what it should; `None` if it does.
+fn amiss(ran: &Ran, check: Option<&str>) -> Option<String> {
+    let findings = ran.findings();
+    match check {
+        Some(_) if ran.verdict() != "fail" => Some(format!("the verdict is {}", ran.verdict())),
+        Some(check) if !findings.iter().any(|finding| finding.starts_with(&format!("{check}: "))) => {
+            Some(format!("{check} did not speak, but {findings:?}"))
+        }
+        None if ran.verdict() != "pass" || !findings.is_empty() => {
+            Some(format!("the verdict is {} with {findings:?}", ran.verdict()))
+        }
+        _ => None,
+    }
 }
 
-/// The verdict, the findings and all that the tool said.
-fn run(scenario: &str, server: &Path) -> (String, Vec<String>, String) {
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/sabotage").join(scenario);
-    let name = server.file_name().expect("a binary has a name").to_string_lossy().into_owned();
-    let out = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("sabotage-{scenario}-{name}"));
-    // What an earlier run of this test left there; the first time there is nothing.
-    let _ = std::fs::remove_dir_all(&out);
-    let output = Command::new(env!("CARGO_BIN_EXE_fuzz"))
-        .arg("run")
-        .arg(&file)
-        .args(["--seed", "1", "--format", "json", "--server-binary"])
-        .arg(server)
-        .arg("--out")
-        .arg(&out)
-        .output()
-        .expect("the tool starts");
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    let all = format!("{text}{}", String::from_utf8_lossy(&output.stderr));
-    let last = text.lines().rev().find_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
-    let last = last.unwrap_or_else(|| panic!("{scenario} on {name} said no last word:\n{all}"));
-    assert_eq!(last["event"], "finished", "{scenario} on {name}:\n{all}");
-    let findings = last["findings"].as_array().expect("a list of findings");
-    let findings = findings.iter().map(|finding| finding.as_str().unwrap_or_default().to_string()).collect();
-    (last["verdict"].as_str().unwrap_or_default().to_string(), findings, all)
-}
-
-/// Runs a scenario on every server and wants it to fail by this check, or to pass where none is named.
-fn expect(scenario: &str, check: Option<&str>) {
+#[test]
+fn every_sabotage_is_found_by_the_check_that_is_named_for_it() {
     let servers = installed();
     if servers.is_empty() {
-        assert!(
-            std::env::var("SEEDFAULT_REQUIRE_SERVERS").as_deref() != Ok("1"),
-            "neither of {SERVERS:?} is installed, and SEEDFAULT_REQUIRE_SERVERS=1 wants one"
-        );
-        println!("skipped: tests/sabotage/{scenario}: neither of {SERVERS:?} is on PATH");
+        for (claim, scenario, _) in CLAIMS {
+            println!("skipped: {claim} (tests/sabotage/{scenario}.yaml): no server is on PATH");
+        }
+        println!("skipped: {} sabotages, because none of {:?} is on PATH", CLAIMS.len(), servers::SERVERS);
         return;
     }
-    let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
-    for server in servers {
-        let (verdict, findings, all) = run(scenario, &server);
-        let server = server.display();
-        if let Some(check) = check {
-            assert_eq!(verdict, "fail", "{scenario} on {server}:\n{all}");
-            assert!(
-                findings.iter().any(|finding| finding.starts_with(&format!("{check}: "))),
-                "{scenario} on {server}: {check} did not speak, but {findings:?}"
-            );
-        } else {
-            assert_eq!(verdict, "pass", "{scenario} on {server}: {findings:?}\n{all}");
-            assert!(findings.is_empty(), "{scenario} on {server}: {findings:?}");
+    let jobs: Vec<(&(&str, &str, Option<&str>), &PathBuf)> =
+        CLAIMS.iter().flat_map(|claim| servers.iter().map(move |server| (claim, server))).collect();
+    let runs = side_by_side(&jobs, AT_ONCE, |((_, scenario, _), server)| {
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/sabotage/{scenario}.yaml"));
+        let file = file.to_string_lossy();
+        run(&format!("sabotage-{scenario}"), &["run", &file, "--seed", "1"], server)
+    });
+    let mut failed = Vec::new();
+    for (((claim, scenario, check), server), ran) in jobs.iter().zip(&runs) {
+        let place = format!("{claim} ({scenario} on {})", server.display());
+        match amiss(ran, *check) {
+            None => println!("ok: {place}"),
+            Some(why) => failed.push(format!("{place}: {why}\n{}", ran.story())),
         }
     }
-}
-
-#[test]
-fn a_healthy_cluster_passes() {
-    expect("healthy.yaml", None);
-}
-
-#[test]
-fn deleted_keys_are_an_acknowledged_loss() {
-    expect("delete-keys.yaml", Some("acknowledged_loss"));
-}
-
-#[test]
-fn an_emptied_replica_is_inconsistent_data() {
-    expect("empty-replica.yaml", Some("data_consistency"));
-}
-
-#[test]
-fn an_unassigned_slot_is_not_covered() {
-    expect("unassign-slot.yaml", Some("slot_coverage"));
-}
-
-#[test]
-fn a_slot_of_two_owners_is_seen() {
-    expect("claim-slot.yaml", Some("slot_coverage"));
-}
-
-#[test]
-fn a_link_kept_down_is_no_sync() {
-    expect("break-link.yaml", Some("replica_sync"));
-}
-
-#[test]
-fn a_promotion_that_is_owed_and_forbidden_is_missed() {
-    expect("forbid-failover.yaml", Some("slot_coverage"));
-}
-
-#[test]
-fn a_crash_at_promotion_is_a_crash() {
-    expect("crash-at-promotion.yaml", Some("crash"));
+    assert!(failed.is_empty(), "{} of {} failed:\n{}", failed.len(), jobs.len(), failed.join("\n"));
 }
