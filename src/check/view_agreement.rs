@@ -37,18 +37,35 @@ fn story(member: &Member, live: bool) -> String {
     format!("{role}, slots {}{fail}", ranges(&member.slots))
 }
 
+/// The nodes that the timeline threw out of the cluster: after `CLUSTER RESET` a node knows nobody, and nobody
+/// lets it in again but by `MEET` (valkey.io/commands/cluster-reset).
+fn outcasts(record: &Record) -> BTreeSet<NodeId> {
+    let resets = record.applied.iter().filter(|applied| {
+        applied.action == "admin" && !skipped(applied) && applied.detail.contains("CLUSTER RESET")
+    });
+    resets.filter_map(|applied| applied.resolved.first().copied()).collect()
+}
+
 /// Everything on which the answers of the last view differ, and how many dead nodes were not listed by all.
 fn differences(record: &Record) -> (Vec<String>, u64) {
     let Some(last) = &record.last else { return (Vec::new(), 0) };
+    let outcasts = outcasts(record);
     let ids: BTreeMap<&str, NodeId> =
         last.view.answered().map(|(node, report)| (report.id.as_str(), node)).collect();
     let mut stories: BTreeMap<&str, BTreeMap<String, Vec<NodeId>>> = BTreeMap::new();
     let mut found = Vec::new();
     let mut tellers = 0;
-    for (teller, report) in last.view.answered() {
+    for (teller, report) in last.view.answered().filter(|(teller, _)| !outcasts.contains(teller)) {
         tellers += 1;
         for member in &report.members {
             let about = ids.get(member.id.as_str());
+            // A hard reset changes the id: the old one stays behind at nodes that had it.
+            let cast_out = member.node.is_some_and(|node| outcasts.contains(&node))
+                || about.is_some_and(|node| outcasts.contains(node))
+                || (about.is_none() && member.noaddr && !outcasts.is_empty());
+            if cast_out {
+                continue;
+            }
             let name = about.map_or_else(|| member.id.clone(), ToString::to_string);
             if member.handshake {
                 found.push(format!("{teller} is still shaking hands with {name}"));
@@ -59,7 +76,7 @@ fn differences(record: &Record) -> (Vec<String>, u64) {
             let told = story(member, about.is_some());
             stories.entry(&member.id).or_default().entry(told).or_default().push(teller);
         }
-        for (id, node) in &ids {
+        for (id, node) in ids.iter().filter(|(_, node)| !outcasts.contains(node)) {
             if !report.members.iter().any(|member| member.id == **id) {
                 found.push(format!("{teller} does not know {node}"));
             }
@@ -187,6 +204,20 @@ mod tests {
 
     fn judge(scene: &Scene) -> Judgement {
         ViewAgreement {}.judge(&scene.record)
+    }
+
+    #[test]
+    fn a_node_that_was_reset_is_out_and_the_others_must_still_agree() {
+        let mut scene = Scene::new(3, 1).healthy();
+        scene.apply("a1", "admin: {node: node-5, command: reset-hard}", 11_000, Some(11_100), &[5]);
+        scene.record.applied[0].detail = "node-5 gets CLUSTER RESET HARD".into();
+        scene.last_report(5).members.retain(|member| member.myself);
+        scene.last_member(0, 5).noaddr = true;
+        assert_eq!(judge(&scene).verdict, Verdict::Pass, "{:?}", judge(&scene));
+        scene.last_member(0, 2).config_epoch = 99;
+        assert_eq!(judge(&scene).verdict, Verdict::Fail);
+        scene.record.applied[0].detail = "node-5 gets CLUSTER SAVECONFIG".into();
+        assert!(judge(&scene).evidence.iter().any(|line| line.contains("node-5 does not know")));
     }
 
     #[test]

@@ -79,6 +79,10 @@ fn up(op: &OpIo, node: NodeId) -> bool {
     op.world.borrow().nodes.get(&node).is_some_and(|state| state.up)
 }
 
+fn incarnation(op: &OpIo, node: NodeId) -> u32 {
+    op.world.borrow().nodes.get(&node).map_or(0, |state| state.incarnation)
+}
+
 async fn strike_kill(kill: &Kill, op: &OpIo, ending: &Ending) -> Result<(), Status> {
     let nodes = {
         let world = op.world.borrow();
@@ -94,14 +98,18 @@ async fn strike_kill(kill: &Kill, op: &OpIo, ending: &Ending) -> Result<(), Stat
         resolve::select_from(&kill.node, &world, &op.entropy, spares).map_err(skipped)?
     };
     nodes.iter().for_each(|node| op.resolved(*node));
-    let alive: Vec<NodeId> = nodes.iter().copied().filter(|node| up(op, *node)).collect();
+    let alive: Vec<(NodeId, u32)> =
+        nodes.iter().filter(|node| up(op, **node)).map(|node| (*node, incarnation(op, *node))).collect();
     if alive.is_empty() {
         return Err(skipped(format!("{} is not running", names(&nodes))));
     }
-    for node in &alive {
+    // The servers ignore a lost terminal (`setupSignalHandlers` in server.c).
+    let ends = kill.signal != Signal::Hup;
+    for (node, _) in &alive {
         op.signal(*node, kill.signal).await.map_err(failed)?;
         op.step(format!("SIG{} to {node}", kill.signal));
         if ending.lasts.is_none()
+            && ends
             && let Some(state) = op.world.borrow_mut().nodes.get_mut(node)
         {
             state.left_dead = true;
@@ -111,8 +119,12 @@ async fn strike_kill(kill: &Kill, op: &OpIo, ending: &Ending) -> Result<(), Stat
         return Ok(());
     }
     ending.wait(op).await;
-    for node in alive {
-        if !up(op, node) || end(op, node).await {
+    for (node, struck) in alive {
+        if up(op, node) && incarnation(op, node) != struck {
+            op.step(format!("{node} was started by another event"));
+        } else if up(op, node) && !ends {
+            op.step(format!("{node} took no notice"));
+        } else if !up(op, node) || end(op, node).await {
             op.start(node, RestartData::Kept).await.map_err(failed)?;
             op.step(format!("{node} started again with its data"));
         } else {

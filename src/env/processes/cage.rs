@@ -221,6 +221,25 @@ pub fn die_with_us(command: &mut Command) {
     }
 }
 
+/// What the command starts takes signals as any process does. A mask and ignored signals outlive `exec`: ours
+/// would keep `TERM` from a server, and those of a background job `INT`.
+pub fn signals_as_usual(command: &mut Command) {
+    let reset = || {
+        SigSet::empty().thread_set_mask()?;
+        for signal in requests_to_stop().iter().chain([Signal::SIGQUIT]) {
+            #[expect(unsafe_code, reason = "the default action runs no code of ours")]
+            unsafe {
+                nix::sys::signal::signal(signal, nix::sys::signal::SigHandler::SigDfl)?;
+            }
+        }
+        Ok(())
+    };
+    #[expect(unsafe_code, reason = "the closure makes system calls and allocates nothing")]
+    unsafe {
+        command.pre_exec(reset);
+    }
+}
+
 /// A descriptor that becomes readable when the user asks to stop (Ctrl-C, `TERM`, a lost terminal), for
 /// [`super::Options::interrupt`]. From here on these signals do nothing else.
 pub fn interrupts() -> io::Result<OwnedFd> {

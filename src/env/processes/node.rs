@@ -3,7 +3,7 @@
 //! Actions are attempts: each is called again, with how long it has waited, until it is in force or has failed,
 //! so that nothing here ever blocks. What is answered was read back from the kernel.
 
-use super::cage::die_with_us;
+use super::cage::{die_with_us, signals_as_usual};
 use super::folder::{EXIT, Folder, LOG};
 use super::heals::{Heal, Heals, kill_family};
 use super::ports;
@@ -117,6 +117,7 @@ impl Node {
             .stdout(log.try_clone()?)
             .stderr(log)
             .process_group(0);
+        signals_as_usual(&mut command);
         die_with_us(&mut command);
         heals.write(&Heal::Starting { node: self.id.to_string() })?;
         let child = command

@@ -316,3 +316,18 @@ fn data_goes_at_the_end_and_the_log_stays() {
     assert!(bench.folder().join(folder::LOG).exists());
     assert_eq!(heals::sweep(&bench.run).expect("readable"), heals::Swept::Clean);
 }
+
+/// A run has SIGTERM and SIGINT blocked, to be told of them in its own time; nodes must not inherit that.
+#[test]
+fn a_node_hears_the_signals_that_its_starter_has_blocked() {
+    use nix::sys::signal::{SigSet, Signal as Raw};
+    let mut bench = Bench::new("blocked");
+    bench.node("echo up; exec sleep 60");
+    let blocked: SigSet = [Raw::SIGTERM, Raw::SIGINT].into_iter().collect();
+    let before = blocked.thread_swap_mask(nix::sys::signal::SigmaskHow::SIG_BLOCK).expect("a mask");
+    bench.act(NodeAction::Start(RestartData::Kept)).expect("it starts");
+    before.thread_set_mask().expect("the mask of before");
+    bench.log("up");
+    bench.act(NodeAction::Signal(Signal::Term)).expect("it is there");
+    assert_eq!(bench.exit(), (1, Exit::Signal(15)));
+}

@@ -137,9 +137,30 @@ pub async fn rejoin(op: OpIo, node: NodeId, old_id: Option<String>) -> Done {
     if let Some(ghost) = old_id.filter(|ghost| *ghost != new_id) {
         forget(&op, &ghost, node, deadline).await?;
         op.step(format!("the live nodes have forgotten {ghost}"));
+        // Who is down now has it in `nodes.conf` still, and so may tell others when it comes back.
+        let again = op.clone();
+        op.world.borrow_mut().stays(&op.event, Box::pin(keep_forgotten(again, ghost)));
     }
     join(&op, node, primary, deadline).await?;
     replicate(&op, node, primary, deadline).await
+}
+
+/// Between two looks for a ghost that is to stay forgotten.
+const HAUNT: Millis = Millis(1000);
+
+/// Lets every node forget an id whenever it lists it, until the run ends and the executor drops this.
+async fn keep_forgotten(op: OpIo, ghost: String) {
+    loop {
+        op.io.sleep(HAUNT).await;
+        let live = op.world.borrow().live();
+        for node in live {
+            let listed = hands::known(&op, node).await;
+            if listed.is_ok_and(|known| known.iter().any(|(id, _)| *id == ghost)) {
+                // What a node refuses now it may take at the next look.
+                let _ = op.tell(node, &["CLUSTER", "FORGET", &ghost]).await;
+            }
+        }
+    }
 }
 
 /// Every live node but `except` forgets an id. A replica cannot forget its own primary, so this may take until

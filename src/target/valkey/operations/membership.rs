@@ -81,15 +81,22 @@ pub async fn scale_out(op: OpIo, fields: ScaleOut) -> Done {
 
 pub async fn scale_in(op: OpIo, fields: ScaleIn) -> Done {
     let source = live_primary(&op, fields.shard)?;
-    let (takers, leaving): (Vec<NodeId>, Vec<NodeId>) = {
+    let (others, leaving): (Vec<NodeId>, Vec<NodeId>) = {
         let world = op.world.borrow();
         let others = world.primaries.iter().filter(|(shard, _)| **shard != fields.shard);
-        let takers = others.map(|(_, node)| *node).filter(|node| world.is_live(*node)).collect();
+        let others = others.map(|(_, node)| *node).filter(|node| world.is_live(*node)).collect();
         // Replicas first: nobody forgets the primary that it follows.
         let mut leaving = world.replicas(fields.shard);
         leaving.push(source);
-        (takers, leaving)
+        (others, leaving)
     };
+    // A primary that was drained follows its taker by replica migration and can take nothing.
+    let mut takers = Vec::new();
+    for other in others {
+        if !owned(&op, other).await?.is_empty() {
+            takers.push(other);
+        }
+    }
     if takers.len() < 3 {
         return skip(format!("only {} shards would be left", takers.len()));
     }
