@@ -37,13 +37,22 @@ fn story(member: &Member, live: bool) -> String {
     format!("{role}, slots {}{fail}", ranges(&member.slots))
 }
 
-/// The nodes that the timeline threw out of the cluster: after `CLUSTER RESET` a node knows nobody, and nobody
-/// lets it in again but by `MEET` (valkey.io/commands/cluster-reset).
+/// The nodes that the timeline threw out of the cluster. After `CLUSTER RESET` a node knows nobody, and nobody
+/// lets it in again but by `MEET` (valkey.io/commands/cluster-reset); `CLUSTER FORGET` names a node that those
+/// who were told, and in valkey 8 all whom gossip tells, no longer know (valkey.io/commands/cluster-forget).
 fn outcasts(record: &Record) -> BTreeSet<NodeId> {
-    let resets = record.applied.iter().filter(|applied| {
-        applied.action == "admin" && !skipped(applied) && applied.detail.contains("CLUSTER RESET")
-    });
-    resets.filter_map(|applied| applied.resolved.first().copied()).collect()
+    let admin = record.applied.iter().filter(|applied| applied.action == "admin" && !skipped(applied));
+    admin
+        .filter_map(|applied| {
+            if applied.detail.contains("CLUSTER RESET") {
+                applied.resolved.first().copied()
+            } else if applied.detail.contains("CLUSTER FORGET") {
+                applied.resolved.get(1).copied()
+            } else {
+                None
+            }
+        })
+        .collect()
 }
 
 /// Everything on which the answers of the last view differ, and how many dead nodes were not listed by all.
