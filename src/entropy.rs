@@ -1,6 +1,6 @@
 //! Where every random choice comes from: a seed, sub-streams by name, and integers only.
 //!
-//! A sub-stream is a keyed BLAKE3 hash of its parent's key and a label, and feeds ChaCha8; adding one never
+//! A sub-stream is a keyed BLAKE3 hash of its parent's key and a label, and feeds `ChaCha8`; adding one never
 //! disturbs another. The sampling is our own (Lemire's multiplication with rejection), because that of the
 //! `rand` crate changed between versions and a seed must mean the same for ever. [`GENERATOR`] names the
 //! whole construction and is written into every repro.

@@ -94,7 +94,7 @@ fn without_bugs(first: u64, seeds: u64) -> Code {
         for (mark, count) in marks(&outcome.record) {
             *table.entry(mark).or_default() += u64::from(count > 0);
         }
-        if (seed - first + 1) % 100 == 0 {
+        if (seed - first + 1).is_multiple_of(100) {
             talk(&format!("{} of {} seeds\n", thousands(seed - first + 1), thousands(seeds)));
         }
     });

@@ -325,7 +325,7 @@ impl SimEnv {
                     self.queue.push(self.now + after, Event::Tick { node, incarnation });
                     if !host.paused {
                         self.ticks += 1;
-                        self.drive(node, |process, now| process.tick(now));
+                        self.drive(node, Node::tick);
                     }
                 }
             }
@@ -335,7 +335,7 @@ impl SimEnv {
                 } else if host.paused {
                     host.backlog.push(event);
                 } else {
-                    self.drive(node, |process, now| process.synced(now));
+                    self.drive(node, Node::synced);
                 }
             }
             Event::Packet { from, to, packet } => {

@@ -1,4 +1,4 @@
-//! JUnit's XML: a suite per run, a case per check, so that continuous integration shows them as tests.
+//! `JUnit`'s XML: a suite per run, a case per check, so that continuous integration shows them as tests.
 
 use super::names::seconds;
 use super::story::Story;

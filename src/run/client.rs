@@ -178,7 +178,7 @@ impl Client {
                     return;
                 }
                 Attempt::Elsewhere(next_kind, next_to, next_error) => {
-                    (kind, to, error) = (next_kind, next_to, next_error)
+                    (kind, to, error) = (next_kind, next_to, next_error);
                 }
             }
         }

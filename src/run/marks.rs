@@ -277,7 +277,8 @@ fn was_primary(record: &Record, node: NodeId, at: Micros) -> bool {
     match word {
         Some(report) => report.replication.role == Role::Primary,
         None => {
-            node.0 < record.timeline.cluster.nodes() && node.0 % (1 + record.timeline.cluster.replicas) == 0
+            node.0 < record.timeline.cluster.nodes()
+                && node.0.is_multiple_of(1 + record.timeline.cluster.replicas)
         }
     }
 }

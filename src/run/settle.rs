@@ -80,7 +80,7 @@ pub fn amiss(view: &ClusterView, world: &World) -> Vec<String> {
         match &members_of_first {
             None => members_of_first = Some((node.node, members)),
             Some((first, others)) if *others != members => {
-                amiss.push(format!("{first} and {} see different clusters", node.node))
+                amiss.push(format!("{first} and {} see different clusters", node.node));
             }
             Some(_) => {}
         }

@@ -60,7 +60,7 @@ impl Links {
         let link = &mut self.links[place];
         let count = link.carried;
         link.carried += 1;
-        if count % 4 == 0 {
+        if count.is_multiple_of(4) {
             link.latencies = self.key.word("latency", place as u64, count / 4);
         }
         let jitter = u64::from((link.latencies >> (count % 4 * 16)) as u16) * JITTER_US / 65_536;

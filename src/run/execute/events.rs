@@ -16,7 +16,7 @@ use std::rc::Rc;
 impl Executor<'_> {
     /// Starts every event that is due; returns when the next one is.
     pub(super) fn start_due(&mut self) -> Result<Micros, RunError> {
-        self.see(|observation, world, entropy| plan::state_matches(observation, world, entropy));
+        self.see(plan::state_matches);
         let mut soonest = Micros::MAX;
         let mut place = 0;
         while place < self.plan.len() {

@@ -111,7 +111,7 @@ impl Bench {
 
     fn step(&mut self, number: u64) {
         self.now += STEP_US;
-        while let Some(((at, _), _)) = self.wires.first_key_value().map(|(key, _)| (*key, ())) {
+        while let Some((at, _)) = self.wires.first_key_value().map(|(key, _)| *key) {
             if at > self.now {
                 break;
             }

@@ -209,7 +209,7 @@ impl Node {
         }
         let stale_read = bugs.read_without_quorum && !op.writes();
         let alone = bugs.minority_keeps_writing;
-        if !stale_read && !alone && !(self.cluster_ok && self.data().leads() && self.hears_majority()) {
+        if !(stale_read || alone || self.cluster_ok && self.data().leads() && self.hears_majority()) {
             return Route::Refuse("CLUSTERDOWN The cluster is down".into());
         }
         if self.data_state().frozen.contains_key(&slot) {

@@ -178,7 +178,7 @@ fn fold(machine: &mut Machine, entries: &[Entry], bugs: Bugs) {
         let mut count = 0u32;
         shard.keys.retain(|_, _| {
             count += 1;
-            count % 8 != 0
+            !count.is_multiple_of(8)
         });
     }
 }

@@ -29,7 +29,7 @@ impl Node {
             // The cluster starts formed, and no node ever joins it.
             "MEET" | "SAVECONFIG" => resp::simple(out, "OK"),
             other => {
-                resp::error(out, &format!("ERR unknown subcommand '{other}'. This is a model of a cluster."))
+                resp::error(out, &format!("ERR unknown subcommand '{other}'. This is a model of a cluster."));
             }
         }
     }
