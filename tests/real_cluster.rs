@@ -13,7 +13,7 @@ use seedfault::fault::restart::RestartData;
 use seedfault::target::operation::{AdminCommand, FailoverMode, StopAfter};
 use servers::{Ran, installed, run, side_by_side};
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// Most of a run is waiting. The longest come first.
 const AT_ONCE: usize = 4;
@@ -157,7 +157,7 @@ fn ten_runs_on_a_real_cluster_hold_every_fault_every_operation_and_a_documented_
     }
 }
 
-fn prove(server: &PathBuf) {
+fn prove(server: &Path) {
     let runs = side_by_side(&RUNS, AT_ONCE, |(name, seed)| {
         let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/real/{name}.yaml"));
         run(&format!("real-{name}"), &["run", &file.to_string_lossy(), "--seed", seed], server)

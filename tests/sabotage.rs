@@ -12,8 +12,10 @@ use std::path::{Path, PathBuf};
 /// Most of a run is waiting: for time-outs, and for the bound within which the cluster must settle.
 const AT_ONCE: usize = 6;
 
+type Claim = (&'static str, &'static str, Option<&'static str>);
+
 /// What is shown, the scenario, and the check that must speak; where none is named, all must be silent.
-const CLAIMS: &[(&str, &str, Option<&str>)] = &[
+const CLAIMS: &[Claim] = &[
     // The longest first: its promotion is waited for until it is overdue.
     ("a promotion that is owed and forbidden is missed", "forbid-failover", Some("slot_coverage")),
     ("a slot of two owners is seen", "claim-slot", Some("slot_coverage")),
@@ -50,7 +52,7 @@ fn every_sabotage_is_found_by_the_check_that_is_named_for_it() {
         println!("skipped: {} sabotages, because none of {:?} is on PATH", CLAIMS.len(), servers::SERVERS);
         return;
     }
-    let jobs: Vec<(&(&str, &str, Option<&str>), &PathBuf)> =
+    let jobs: Vec<(&Claim, &PathBuf)> =
         CLAIMS.iter().flat_map(|claim| servers.iter().map(move |server| (claim, server))).collect();
     let runs = side_by_side(&jobs, AT_ONCE, |((_, scenario, _), server)| {
         let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/sabotage/{scenario}.yaml"));

@@ -5,6 +5,7 @@
 #![allow(dead_code, reason = "each test binary uses its part")]
 
 use serde_json::Value;
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Mutex;
@@ -60,7 +61,7 @@ impl Ran {
             let kind = event["event"].as_str().unwrap_or_default();
             let good = kind == "judged" && event["judgement"]["verdict"] == "pass";
             if ["applied", "judged", "note", "finished"].contains(&kind) && !good {
-                story.push_str(&format!("  {event}\n"));
+                let _ = writeln!(story, "  {event}");
             }
         }
         format!("exit code {}\n{story}{}", self.code, self.talk)
