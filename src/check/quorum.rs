@@ -16,6 +16,10 @@ use std::collections::BTreeSet;
 
 crate::record! {
     pub struct Quorum {
+        /// with a majority awake, every node must say that the cluster is `ok` at the end
+        pub served: bool = true,
+        /// a majority of the slot-owning primaries must be awake at the end, whatever was killed
+        pub majority: bool = false,
     }
 }
 
@@ -153,12 +157,21 @@ fn answered_by_a_minority(facts: &Facts<'_>) -> (Vec<String>, usize) {
 }
 
 /// What each live node says of the cluster at the end.
-fn at_the_end(record: &Record, facts: &Facts<'_>, found: &mut Vec<String>, unclear: &mut Vec<String>) {
+fn at_the_end(
+    check: &Quorum,
+    record: &Record,
+    facts: &Facts<'_>,
+    found: &mut Vec<String>,
+    unclear: &mut Vec<String>,
+) {
     let Some(last) = &record.last else { return };
     let at = last.view.at;
     let owners = facts.owners_at(at).nodes();
     let awake: Vec<NodeId> = owners.iter().copied().filter(|node| facts.awake(*node, at)).collect();
     let majority = awake.len() > owners.len() / 2;
+    if check.majority && !majority && !owners.is_empty() {
+        found.push(format!("{} of {} slot-owning primaries are awake", awake.len(), owners.len()));
+    }
     for view in last.view.nodes.iter().filter(|view| facts.awake(view.node, at)) {
         match &view.report {
             Err(why) => unclear.push(format!("{}: {why}", view.node)),
@@ -172,7 +185,7 @@ fn at_the_end(record: &Record, facts: &Facts<'_>, found: &mut Vec<String>, uncle
                 let full = facts.setting("cluster-require-full-coverage") != Some("no");
                 // With a slot uncovered the state is `fail` by configuration; slot_coverage judges that.
                 let owes_ok = majority && (covered >= u32::from(SLOTS) || !full);
-                if owes_ok && report.state != "ok" {
+                if check.served && owes_ok && report.state != "ok" {
                     found.push(format!(
                         "{} says `{}` though {} of {} slot-owning primaries are awake",
                         view.node,
@@ -196,12 +209,12 @@ fn at_the_end(record: &Record, facts: &Facts<'_>, found: &mut Vec<String>, uncle
 }
 
 impl Quorum {
-    fn judgement(record: &Record, settled: bool) -> Judgement {
+    fn judgement(&self, record: &Record, settled: bool) -> Judgement {
         let facts = Facts::of(record);
         let (mut found, minorities) = answered_by_a_minority(&facts);
         let mut unclear = Vec::new();
         if settled {
-            at_the_end(record, &facts, &mut found, &mut unclear);
+            at_the_end(self, record, &facts, &mut found, &mut unclear);
         }
         let timeout_changed = facts.setting_changed("cluster-node-timeout");
         let looked_at = format!(
@@ -245,12 +258,12 @@ impl Check for Quorum {
     }
 
     fn judge(&self, record: &Record) -> Judgement {
-        Self::judgement(record, record.last.as_ref().is_some_and(|last| last.settled_at.is_some()))
+        self.judgement(record, record.last.as_ref().is_some_and(|last| last.settled_at.is_some()))
     }
 
     fn look(&self, record: &Record) -> Judgement {
         let unrest = record.last.as_ref().and_then(|last| Facts::of(record).unrest(last.view.at));
-        Self::judgement(record, record.last.is_some() && unrest.is_none())
+        self.judgement(record, record.last.is_some() && unrest.is_none())
     }
 }
 
@@ -260,7 +273,7 @@ mod tests {
     use super::*;
 
     fn judge(scene: &Scene) -> Judgement {
-        Quorum {}.judge(&scene.record)
+        Quorum { served: true, majority: false }.judge(&scene.record)
     }
     /// Two of three primaries are dead from 11 s; views up to 30 s; nobody has replicas.
     fn minority() -> Scene {
@@ -312,6 +325,16 @@ mod tests {
         let judgement = judge(&scene);
         assert_eq!(judgement.verdict, Verdict::Fail);
         assert!(judgement.reason.contains("node-3 says `fail`"));
+    }
+
+    #[test]
+    fn a_scenario_may_ask_for_a_majority_or_put_up_with_a_state() {
+        let asks = Quorum { served: true, majority: true };
+        assert_eq!(asks.judge(&minority().record).verdict, Verdict::Fail);
+        let mut scene = Scene::new(3, 1).healthy();
+        assert_eq!(asks.judge(&scene.record).verdict, Verdict::Pass);
+        scene.last_report(3).state = "fail".into();
+        assert_eq!(Quorum { served: false, majority: true }.judge(&scene.record).verdict, Verdict::Pass);
     }
 
     #[test]

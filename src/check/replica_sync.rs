@@ -14,6 +14,10 @@ crate::record! {
     pub struct ReplicaSync {
         /// how long a replica may take to catch up once the load has stopped
         pub within: Option<Millis> = None,
+        /// live replicas that each shard must have at the end, unless a replica it lacks was killed
+        pub least: u16 = 0,
+        /// every replica of the start must live at the end, killed or not
+        pub all: bool = false,
     }
 }
 
@@ -32,6 +36,29 @@ fn replicas_in(record: &Record) -> BTreeSet<NodeId> {
     live.map(|(node, _)| node).collect()
 }
 
+impl ReplicaSync {
+    /// Shards that have fewer live nodes beside a primary than the scenario asks for.
+    fn missing(&self, record: &Record) -> Vec<String> {
+        let Some(last) = &record.last else { return Vec::new() };
+        let cluster = &record.timeline.cluster;
+        let answers = |node: &NodeId| last.view.report(*node).is_some();
+        let short = |shard: u16| {
+            let nodes = (0..=cluster.replicas).map(|place| NodeId(cluster.node(shard, place)));
+            let (live, gone): (Vec<_>, Vec<_>) = nodes.partition(answers);
+            let killed = |node: &NodeId| {
+                last.removed.contains(node)
+                    || record.lives.iter().any(|life| life.node == *node && life.ended.is_some())
+            };
+            let replicas = live.len().saturating_sub(1);
+            let wanted = if self.all { cluster.replicas } else { self.least };
+            let owed = self.all || !gone.iter().any(killed);
+            (owed && replicas < usize::from(wanted))
+                .then(|| format!("shard {shard} has {replicas} live replicas, fewer than {wanted}"))
+        };
+        (0..cluster.shards).filter_map(short).collect()
+    }
+}
+
 impl Check for ReplicaSync {
     fn claim(&self) -> &'static str {
         "with the load stopped, every live replica has its link up and reaches its primary's offset"
@@ -47,15 +74,16 @@ impl Check for ReplicaSync {
         if last.settled_at.is_none() {
             return Judgement::new(Self::NAME, Verdict::Unknown, "the cluster did not settle");
         }
+        let missing = self.missing(record);
         let expected = replicas_in(record);
-        if expected.is_empty() && last.catch_up.is_empty() {
+        if missing.is_empty() && expected.is_empty() && last.catch_up.is_empty() {
             return if record.timeline.cluster.replicas == 0 {
                 Judgement::new(Self::NAME, Verdict::NotOwed, "the cluster has no replica")
             } else {
                 Judgement::new(Self::NAME, Verdict::Unknown, "nothing observed: no live replica")
             };
         }
-        let mut wrong = Vec::new();
+        let mut wrong = missing;
         let mut unknown = Vec::new();
         let mut slowest = Millis(0);
         for one in &last.catch_up {
@@ -82,7 +110,7 @@ impl Check for ReplicaSync {
         unknown.extend(expected.difference(&seen).map(|node| format!("{node}: not asked")));
         let looked_at = format!("{} replicas", last.catch_up.len());
         let judgement = if !wrong.is_empty() {
-            let reason = format!("{} replica(s) did not reach their primary", wrong.len());
+            let reason = format!("{} replica(s) are missing or did not reach their primary", wrong.len());
             Judgement::new(Self::NAME, Verdict::Fail, reason).with_evidence(wrong)
         } else if !unknown.is_empty() {
             let reason = format!("{} replica(s) could not be asked", unknown.len());
@@ -101,7 +129,7 @@ mod tests {
     use super::*;
 
     fn judge(scene: &Scene) -> Judgement {
-        ReplicaSync { within: Some(Millis(5000)) }.judge(&scene.record)
+        ReplicaSync { within: Some(Millis(5000)), least: 0, all: false }.judge(&scene.record)
     }
 
     #[test]
@@ -128,7 +156,25 @@ mod tests {
         assert_eq!(judge(&scene).verdict, Verdict::Pass);
         scene.last().catch_up[0].after = Some(Millis(5001));
         assert_eq!(judge(&scene).verdict, Verdict::Fail);
-        assert_eq!(ReplicaSync { within: None }.judge(&scene.record).verdict, Verdict::Pass);
+        assert_eq!(
+            ReplicaSync { within: None, least: 0, all: false }.judge(&scene.record).verdict,
+            Verdict::Pass
+        );
+    }
+
+    #[test]
+    fn replicas_that_the_scenario_asks_for_must_live() {
+        let least = |least| ReplicaSync { within: None, least, all: false };
+        let all = ReplicaSync { within: None, least: 0, all: true };
+        let mut scene = Scene::new(3, 1).healthy();
+        assert_eq!(least(1).judge(&scene.record).verdict, Verdict::Pass);
+        assert_eq!(least(2).judge(&scene.record).verdict, Verdict::Fail);
+        assert_eq!(all.judge(&scene.record).verdict, Verdict::Pass);
+        scene.kill("k1", 1, 11_000, None);
+        scene.run_until(30_000);
+        scene.settle();
+        assert_eq!(least(1).judge(&scene.record).verdict, Verdict::Pass, "the one it lacks was killed");
+        assert_eq!(all.judge(&scene.record).verdict, Verdict::Fail);
     }
 
     #[test]

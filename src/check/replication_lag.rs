@@ -16,6 +16,8 @@ crate::record! {
     pub struct ReplicationLag {
         /// the longest that a replica may not have heard from its primary, once converged
         pub within: Option<Millis> = None,
+        /// a replica that has the whole stream does not lag, up to the period of its primary's pings
+        pub trailing: bool = true,
     }
 }
 
@@ -73,7 +75,7 @@ impl Check for ReplicationLag {
                 None => unknown.push(format!("{pair}: no link to measure")),
                 Some(silent) => {
                     worst = worst.max(silent);
-                    let trails = one.after.is_none();
+                    let trails = !self.trailing || one.after.is_none();
                     if silent > within && (trails || silent > within.max(period)) {
                         lagging.push(format!("{pair}: nothing heard for {silent}, more than {within}"));
                     }
@@ -103,7 +105,7 @@ mod tests {
     use super::*;
 
     fn judge(scene: &Scene, within: Option<u64>) -> Verdict {
-        ReplicationLag { within: within.map(Millis::secs) }.judge(&scene.record).verdict
+        ReplicationLag { within: within.map(Millis::secs), trailing: true }.judge(&scene.record).verdict
     }
 
     #[test]
@@ -154,7 +156,7 @@ mod tests {
     fn the_distance_under_load_is_reported_without_a_verdict() {
         let mut scene = Scene::new(3, 1).healthy();
         scene.report(0, 1).replication.offset -= 70;
-        let judgement = ReplicationLag { within: None }.judge(&scene.record);
+        let judgement = ReplicationLag { within: None, trailing: true }.judge(&scene.record);
         assert_eq!(judgement.verdict, Verdict::Pass);
         assert!(judgement.looked_at.contains("70 bytes"), "{judgement:?}");
     }

@@ -92,7 +92,7 @@ fn summary(name: &str, spec: &Spec, verbose: bool) -> String {
         spread(spec.cluster.replicas)
     ));
     let of = |kind| spec.events.iter().filter(move |event| event.action.info().kind == kind);
-    line(format!("Operations: {}", of(crate::catalogue::ActionKind::Operation).count()));
+    line(format!("Operations: {}", of(crate::catalogue::ActionKind::Operation).count() + spec.dice.len()));
     let faults: std::collections::BTreeSet<&str> =
         of(crate::catalogue::ActionKind::Fault).map(|event| event.action.name()).collect();
     let faults: Vec<&str> = faults.into_iter().collect();

@@ -10,6 +10,7 @@ use crate::env::{LinkRule, NodeAction, NodeId};
 use crate::fault::cut::Cut;
 use crate::fault::kill::{Kill, Signal};
 use crate::fault::restart::{Restart, RestartData};
+use crate::target::operation::Aim;
 use crate::time::Millis;
 use std::cell::Cell;
 use std::rc::Rc;
@@ -42,6 +43,7 @@ impl Ending {
 pub async fn strike(action: Action, op: OpIo, ending: Ending, target: Rc<dyn Target>) -> Status {
     let outcome = match &action {
         Action::Kill(kill) => strike_kill(kill, &op, &ending).await,
+        Action::Aim(aim) => take_aim(aim, &op).map_err(skipped),
         Action::Pause(pause) => strike_pause(&pause.node, &op, &ending).await,
         Action::Restart(restart) => strike_restart(restart, &op, target).await,
         Action::Cut(cut) => strike_cut(cut, &op, &ending).await,
@@ -83,20 +85,29 @@ fn incarnation(op: &OpIo, node: NodeId) -> u32 {
     op.world.borrow().nodes.get(&node).map_or(0, |state| state.incarnation)
 }
 
-async fn strike_kill(kill: &Kill, op: &OpIo, ending: &Ending) -> Result<(), Status> {
-    let nodes = {
-        let world = op.world.borrow();
-        let spares = |node: NodeId| {
-            !kill.spare_shard
-                || world.shard_of(node).is_some_and(|shard| {
-                    world
-                        .live()
-                        .into_iter()
-                        .any(|other| other != node && world.shard_of(other) == Some(shard))
-                })
-        };
-        resolve::select_from(&kill.node, &world, &op.entropy, spares).map_err(skipped)?
+/// Chooses a node, and lets others that mean it find it in the record.
+fn take_aim(aim: &Aim, op: &OpIo) -> Result<(), String> {
+    let nodes = chosen(&aim.node, aim.spare_shard, op)?;
+    nodes.iter().for_each(|node| op.resolved(*node));
+    op.step(format!("{} is chosen", names(&nodes)));
+    Ok(())
+}
+
+/// What a selector means; a draw leaves out the last live member of a shard where `spare_shard` says so. Dead
+/// nodes are in no draw.
+fn chosen(selector: &NodeSelector, spare_shard: bool, op: &OpIo) -> Result<Vec<NodeId>, String> {
+    let world = op.world.borrow();
+    let spares = |node: NodeId| {
+        !spare_shard
+            || world.shard_of(node).is_some_and(|shard| {
+                world.live().into_iter().any(|other| other != node && world.shard_of(other) == Some(shard))
+            })
     };
+    resolve::select_from(selector, &world, &op.entropy, spares)
+}
+
+async fn strike_kill(kill: &Kill, op: &OpIo, ending: &Ending) -> Result<(), Status> {
+    let nodes = chosen(&kill.node, kill.spare_shard, op).map_err(skipped)?;
     nodes.iter().for_each(|node| op.resolved(*node));
     let alive: Vec<(NodeId, u32)> =
         nodes.iter().filter(|node| up(op, **node)).map(|node| (*node, incarnation(op, *node))).collect();

@@ -4,6 +4,7 @@
 //! and a seed into a timeline. A spec with nothing to draw is a timeline already.
 
 mod background;
+pub mod dialect;
 mod events;
 pub mod forms;
 mod meaning;
@@ -19,6 +20,7 @@ use crate::entropy::Seed;
 use crate::time::Millis;
 use crate::timeline::{Formation, Load, Observation, Settings};
 pub use background::{Background, Choice};
+pub use dialect::Dice;
 use serde::{Deserialize, Serialize};
 
 /// From the lower to the higher, both included; equal when it was written as one value.
@@ -55,6 +57,8 @@ pub struct Spec {
     pub events: Vec<EventSpec>,
     /// What becomes events once the seed is known (see [`Background::expand`]).
     pub backgrounds: Vec<Background>,
+    /// Operations of a foreign dialect whose faults the seed draws (see [`Dice::expand`]).
+    pub dice: Vec<Dice>,
     /// `None`: the default checks of the target.
     pub checks: Option<Vec<CheckSpec>>,
     pub bugs: Vec<String>,
@@ -156,6 +160,7 @@ impl Spec {
             draw: None,
             events: Vec::new(),
             backgrounds: Vec::new(),
+            dice: Vec::new(),
             checks: None,
             bugs: Vec::new(),
             origin: None,

@@ -3,19 +3,15 @@
 //! Pure and bounded. All problems of a file come out at once, in the order of their place; a spec comes out only
 //! when none of them is an error.
 
-use super::{Spec, native};
+use super::{Spec, dialect, native};
 use crate::yaml::document::Problems;
-use crate::yaml::parse::{WHAT_A_SCENARIO_NEEDS, parse as parse_yaml};
+use crate::yaml::parse::parse as parse_yaml;
 
 /// Reads a scenario in the native form or in one of the foreign dialects.
 pub fn parse(bytes: &[u8], problems: &mut Problems) -> Option<Spec> {
     let node = parse_yaml(bytes, problems)?;
-    let spec = if native::is_native(&node) {
-        native::read(&node, problems)
-    } else {
-        problems.error(Some(node.span), "", "", "the key `fuzz` is missing").hint(WHAT_A_SCENARIO_NEEDS);
-        None
-    };
+    let spec =
+        if native::is_native(&node) { native::read(&node, problems) } else { dialect::read(&node, problems) };
     problems.sort();
     spec.filter(|_| !problems.has_errors())
 }

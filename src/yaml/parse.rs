@@ -312,7 +312,7 @@ impl<'a> Builder<'a> {
                     Some(span),
                     "",
                     &format!("*{name}"),
-                    format!("with the alias `*{name}`, the aliases unfold to {what}, the allowed number"),
+                    format!("with the alias `*{name}`, aliases unfold to more than the allowed number of items: {what}"),
                 )
                 .hint("write the values out"),
             None => self.problems.error(Some(span), "", "", format!("the file holds {what}")).hint(
@@ -492,9 +492,7 @@ impl<'a> Builder<'a> {
     fn syntax_error(&mut self, kind: &ErrorKind, at: &Marker, words: impl std::fmt::Display) {
         let at = marker(at);
         if let Some(tab) = self.indenting_tab(at.line, kind) {
-            self.problems
-                .error(Some(tab), "", "\\t", "a tab in the indentation, which YAML forbids")
-                .hint("use spaces");
+            self.problems.error(Some(tab), "", "\\t", "YAML forbids tabs for indentation").hint("use spaces");
             return;
         }
         let line = lines(self.text).nth(at.line as usize - 1).unwrap_or("");

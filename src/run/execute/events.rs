@@ -101,7 +101,7 @@ impl Executor<'_> {
             let op = OpIo { io, world, event: event.id.clone(), entropy, report };
             let outcome = match &event.action {
                 Action::Check(check) => look::look(check, op, &*oracle, &blocked, &looks).await,
-                action if action.info().kind == ActionKind::Fault => {
+                action if action.info().kind == ActionKind::Fault || matches!(action, Action::Aim(_)) => {
                     strike(action.clone(), op, ending, target).await
                 }
                 action => target.operation(action, op).await,

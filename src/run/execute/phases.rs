@@ -39,12 +39,19 @@ impl Executor<'_> {
         }
         // What is under way is seen to its end; what has not begun by now does not begin, except what only
         // waits for something under way.
-        let bound = self.env.now().plus(LAST_EVENTS);
+        // A chain of events that wait for one another may take any number of such bounds, one for each that ends.
+        let ended = |executor: &Self| executor.plan.iter().filter(|planned| planned.over()).count();
+        let mut bound = self.env.now().plus(LAST_EVENTS);
+        let mut before = ended(self);
         while !self.interrupted
             && self.blocked.borrow().is_none()
             && self.env.now() < bound
             && self.unfinished()
         {
+            if ended(self) > before {
+                before = ended(self);
+                bound = self.env.now().plus(LAST_EVENTS);
+            }
             let due = self.start_due()?;
             self.start_bursts();
             self.turn(due.min(bound).min(self.env.now().plus(Millis(100))))?;

@@ -90,6 +90,12 @@ pub fn generate(spec: &Spec, seed: Seed, target: &str, profile: &Profile) -> Res
             events.push(settle(&written, &root, events.len() as u64));
         }
     }
+    for dice in &spec.dice {
+        for written in dice.expand(&root) {
+            offers(&written, target, profile)?;
+            events.push(settle(&written, &root, events.len() as u64));
+        }
+    }
     if let (Some(draw), Some(over)) = (&spec.draw, over) {
         let swarm = swarm::Swarm::draw(draw, target, profile, &mut swarm_rng)?;
         let count = swarm_rng.range(u64::from(draw.events.low), u64::from(draw.events.high)) as usize;
