@@ -182,10 +182,10 @@ fn waves_start_together_with_a_look_in_between() {
     assert_eq!(
         told.iter().map(|line| line.split(": {").next().unwrap_or_default()).collect::<Vec<_>>(),
         [
-            "failover-1: at 1300ms + 250ms",
-            "failover-2: at 1300ms",
-            "failover-3: at 1300ms",
-            "check-1: after failover-1 failover-2 failover-3 + 1500ms",
+            "failover-1: at 1s300ms + 250ms",
+            "failover-2: at 1s300ms",
+            "failover-3: at 1s300ms",
+            "check-1: after failover-1 failover-2 failover-3 + 1s500ms",
             "failover-4: after check-1",
             "check-2: after failover-4",
         ],
@@ -236,8 +236,8 @@ fn the_older_dialect_strikes_once_where_it_says() {
     let timeline = timeline(&own("older/01-plain.yaml"), 5);
     let told = told(&timeline);
     let begins = |start: &str| told.iter().any(|line| line.starts_with(start));
-    assert!(begins("kill-1: at 1500ms + 500ms: {kill: {node: shard-0-primary, signal: TERM"), "{told:#?}");
-    assert!(begins("failover-1: at 1500ms + 500ms"), "{told:#?}");
+    assert!(begins("kill-1: at 1s500ms + 500ms: {kill: {node: shard-0-primary, signal: TERM"), "{told:#?}");
+    assert!(begins("failover-1: at 1s500ms + 500ms"), "{told:#?}");
     assert!(begins("kill-2: after failover-1 + 1s: {kill: {node: shard-2-any-replica"), "{told:#?}");
     assert_eq!((timeline.load.rate.0, timeline.load.stop.map(|stop| stop.0)), (50, Some(12_000)));
     let names: Vec<&str> = timeline.checks.iter().map(|check| check.name()).collect();
