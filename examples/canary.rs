@@ -36,7 +36,7 @@ fn main() -> ExitCode {
     let mut missed = false;
     let named = BUGS.iter().filter(|bug| bugs.contains(&"all") || bugs.contains(&bug.name));
     for bug in named.filter(|bug| find(bug.name).is_some()) {
-        let most = if !arguments.is_empty() { seeds } else { u64::from(bug.within_seeds) };
+        let most = if arguments.is_empty() { u64::from(bug.within_seeds) } else { seeds };
         match canary::find(bug, &spec, first, most) {
             Ok(Some(found)) => {
                 println!(
