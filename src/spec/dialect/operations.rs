@@ -285,7 +285,7 @@ fn port(
     problems: &mut Problems,
 ) -> Option<(OperationTarget, String)> {
     let port = text.parse::<u16>().ok();
-    let Some(nodes) = room.nodes() else { return None };
+    let nodes = room.nodes()?;
     let inside = |port: &u16| port.checked_sub(room.port).is_some_and(|number| number < nodes);
     match port.filter(inside) {
         Some(port) => Some((OperationTarget::Node(NodeSelector::Port(port)), format!("port-{port}"))),
