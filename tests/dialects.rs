@@ -240,7 +240,7 @@ fn the_older_dialect_strikes_once_where_it_says() {
     assert!(begins("failover-1: at 1s500ms + 500ms"), "{told:#?}");
     assert!(begins("kill-2: after failover-1 + 1s: {kill: {node: shard-2-any-replica"), "{told:#?}");
     assert_eq!((timeline.load.rate.0, timeline.load.stop.map(|stop| stop.0)), (50, Some(12_000)));
-    let names: Vec<&str> = timeline.checks.iter().map(|check| check.name()).collect();
+    let names: Vec<&str> = timeline.checks.iter().map(seedfault::catalogue::CheckSpec::name).collect();
     assert_eq!(names, ["slot_coverage", "replication_lag", "convergence_time", "crash"]);
 }
 

@@ -183,7 +183,8 @@ fn counts(out: &mut String, story: &Story) {
     }
     let errors = errors(story);
     // An operation that was refused or cut off is no reason against a run that passed: its own line says it.
-    if !errors.is_empty() && story.verdict() != Verdict::Pass {
+    let ended_early = story.finished.as_ref().is_some_and(|finished| finished.error.is_some());
+    if !errors.is_empty() && (story.verdict() != Verdict::Pass || ended_early) {
         line(out, &format!("Error: {}", errors.join("; ")));
     }
 }
