@@ -133,3 +133,30 @@ pub fn find(bug: &Bug, spec: &Spec, first: u64, seeds: u64) -> Result<Option<Fou
 pub fn spec() -> Spec {
     parse(DEFAULT.as_bytes(), &mut Problems::default()).expect("the built-in scenario is good")
 }
+
+/// A lighter one for tests: three or four shards, a small load, a few events of what the embedded target has to show.
+pub fn light() -> Spec {
+    parse(LIGHT.as_bytes(), &mut Problems::default()).expect("the scenario is good")
+}
+
+const LIGHT: &str = "\
+fuzz: 1
+cluster: {shards: 3..4, replicas: 0..2}
+load: {clients: 4, rate: 120/s, keys: 12, value_bytes: 16}
+draw:
+  events: 3..7
+  over: 5s..8s
+  from: [kill, pause, restart, cut, lossy, slow, clock_skew, failover, reshard, drain, rolling_restart]
+checks: default
+";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_scenarios_are_good() {
+        assert!(spec().draw.is_some());
+        assert_eq!(light().cluster.shards.low, 3);
+    }
+}

@@ -10,7 +10,7 @@ fn seeds(default: u64) -> u64 {
 }
 
 fn outcome(seed: u64) -> Outcome {
-    let timeline = canary::timeline(seed, &canary::spec(), &[]).expect("a timeline");
+    let timeline = canary::timeline(seed, &canary::light(), &[]).expect("a timeline");
     canary::run(&timeline).expect("a run")
 }
 
@@ -22,7 +22,7 @@ fn print(outcome: &Outcome) -> String {
 
 #[test]
 fn without_a_bug_no_seed_fails() {
-    let healthy = canary::healthy(&canary::spec(), 0, seeds(60), |_, _| {});
+    let healthy = canary::healthy(&canary::light(), 0, seeds(30), |_, _| {});
     assert!(healthy.failed.is_empty(), "{:#?}", healthy.failed);
     assert!(healthy.passed * 2 > healthy.seeds, "too much is unknown: {:#?}", healthy.unknown);
 }
@@ -31,7 +31,7 @@ fn without_a_bug_no_seed_fails() {
 fn each_bug_is_found_by_the_check_that_is_named_for_it() {
     let mut missed = Vec::new();
     for bug in BUGS {
-        match canary::find(bug, &canary::spec(), 0, u64::from(bug.within_seeds)) {
+        match canary::find(bug, &canary::light(), 0, u64::from(bug.within_seeds)) {
             Ok(Some(_)) => {}
             Ok(None) => missed.push(format!("{} was not found in {} seeds", bug.name, bug.within_seeds)),
             Err(why) => missed.push(format!("{}: {why}", bug.name)),

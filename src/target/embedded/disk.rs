@@ -116,8 +116,10 @@ impl Disk {
         (file.dirty, file.syncing) = (false, None);
         file.replaced.clear();
         if file.bugs.forget_promise_on_restart {
-            (file.promise, file.accepted) = (None, None);
-            (file.durable.promise, file.durable.accepted) = (None, None);
+            file.content.log.clear();
+            let base = file.content.base_index;
+            (file.promise, file.accepted, file.decided) = (None, None, base);
+            file.durable = Marks { round: marks.round, length: base, decided: base, ..Marks::default() };
         }
     }
 

@@ -11,7 +11,7 @@ use super::session::Gossip;
 use std::sync::Arc;
 
 /// How long a replica waits under the bug `sleepy_election`.
-const SLEEPY_US: u64 = 20_000_000;
+const SLEEPY_US: u64 = 300_000_000;
 
 impl Node {
     /// Something came from that node: it lives.

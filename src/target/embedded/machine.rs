@@ -30,8 +30,11 @@ impl std::fmt::Debug for SlotSet {
 }
 
 impl SlotSet {
+    pub fn none() -> Self {
+        Self(Box::new([0; 256]))
+    }
     pub fn range(first: u16, last: u16) -> Self {
-        let mut set = Self(Box::new([0; 256]));
+        let mut set = Self::none();
         (first..=last).for_each(|slot| set.insert(slot));
         set
     }
@@ -384,15 +387,19 @@ impl Map {
                 }
                 *last = *number;
                 self.version += 1;
+                let mut asked = SlotSet::none();
+                slots.iter().for_each(|slot| asked.insert(*slot));
                 for open in &mut self.migrations {
-                    if open.from == *from && open.to == *to && slots.iter().any(|s| open.slots.contains(s)) {
+                    let mut again = false;
+                    for slot in open.slots.iter().copied() {
+                        again |= asked.contains(slot);
+                        asked.remove(slot);
+                    }
+                    if again && open.from == *from && open.to == *to {
                         open.stop = *stop;
                     }
                 }
-                let moves = |slot: &u16| {
-                    self.owner[usize::from(*slot)] == *from
-                        && !self.migrations.iter().any(|open| open.slots.contains(slot))
-                };
+                let moves = |slot: &u16| asked.contains(*slot) && self.owner[usize::from(*slot)] == *from;
                 let slots: Arc<[u16]> = slots.iter().copied().filter(moves).collect();
                 if !slots.is_empty() {
                     let id = self.migration_next;

@@ -21,6 +21,8 @@ const LOOK: Millis = Millis(50);
 /// How long slots may take to move, and a node to end, to start and to link.
 const MOVE_TIMEOUT: Millis = Millis(15_000);
 const RESTART_TIMEOUT: Millis = Millis(10_000);
+/// Slots of a drain that are on their way together.
+const DRAIN_AT_ONCE: usize = 512;
 /// A stopped migration has reached its step when nothing has changed for so long.
 const AT_STEP: Millis = Millis(1000);
 
@@ -223,16 +225,31 @@ async fn reshard(op: OpIo, fields: Reshard) -> Done {
 
 async fn drain(op: OpIo, shard: u16, to: u16) -> Done {
     let giver = live(&op, &NodeSelector::Primary(shard))?;
-    let taker = live(&op, &NodeSelector::Primary(to))?;
+    live(&op, &NodeSelector::Primary(to))?;
     let line = own_line(&op, giver).await.map_err(Stop::Fail)?;
     let owned = line.ranges.iter().flat_map(|(first, last)| *first..=*last);
     let slots: Vec<u16> = owned.filter(|slot| !line.open.contains(slot)).collect();
-    move_slots(&op, giver, taker, slots, StopAfter::Done).await
+    if slots.is_empty() {
+        return Err(Stop::Skip(format!("{giver} has no slot to give")));
+    }
+    let mut moved = Vec::new();
+    for part in slots.chunks(DRAIN_AT_ONCE) {
+        // Either shard may have failed over since the last part.
+        let giver = live(&op, &NodeSelector::Primary(shard))?;
+        let taker = live(&op, &NodeSelector::Primary(to))?;
+        let outcome = move_slots(&op, giver, taker, part.to_vec(), StopAfter::Done).await;
+        moved.extend_from_slice(part);
+        op.report.borrow_mut().slots.clone_from(&moved);
+        outcome?;
+    }
+    Ok(())
 }
 
 async fn move_slots(op: &OpIo, giver: NodeId, taker: NodeId, slots: Vec<u16>, stop: StopAfter) -> Done {
-    op.resolved(giver);
-    op.resolved(taker);
+    if op.report.borrow().resolved.is_empty() {
+        op.resolved(giver);
+        op.resolved(taker);
+    }
     let Some(last) = slots.last().copied() else {
         return Err(Stop::Skip(format!("{giver} has no slot to give")));
     };
