@@ -1,6 +1,8 @@
 //! Whole runs by the built binary on the embedded target, from the command line to the exit code: what is printed,
 //! what is kept, what brings a failure back, and what is left when somebody stops it.
 
+#![expect(clippy::disallowed_methods, reason = "tests of processes wait by the clock")]
+
 mod command;
 
 use command::{Place, Said, said};
