@@ -30,7 +30,10 @@ fn without_a_bug_no_seed_fails() {
 #[test]
 fn each_bug_is_found_by_the_check_that_is_named_for_it() {
     let mut missed = Vec::new();
-    for bug in BUGS {
+    // An unoptimized build looks for the first two: all of them take it many minutes. CI runs this on the release
+    // build too.
+    let bugs = if cfg!(debug_assertions) { &BUGS[..2] } else { BUGS };
+    for bug in bugs {
         match canary::find(bug, &canary::light(), 0, u64::from(bug.within_seeds)) {
             Ok(Some(_)) => {}
             Ok(None) => missed.push(format!("{} was not found in {} seeds", bug.name, bug.within_seeds)),
