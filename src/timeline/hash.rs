@@ -9,7 +9,7 @@ impl Timeline {
     }
 
     /// As [`Timeline::hash`], with a buffer to use again. It grows to the length of the binary form; writing into a
-    /// slice takes half the time of extending a vector byte by byte.
+    /// slice does without extending a vector byte by byte.
     pub fn hash_with(&self, buffer: &mut Vec<u8>) -> blake3::Hash {
         loop {
             match postcard::to_slice(self, buffer) {
