@@ -3,6 +3,8 @@
 mod command;
 
 use command::{Place, said};
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::process::Stdio;
 
 const QUIET: &str = "fuzz: 1
@@ -87,6 +89,76 @@ fn a_server_that_is_not_there_is_the_environments_fault() {
     run("/bin/false").exits(3).complains("failed to start /bin/false");
     let mut command = place.command(&["--seed", "1", "--target", "valkey"]);
     said(command.env("PATH", "").output().expect("the binary starts")).exits(3).complains("apt-get install");
+}
+
+/// A script that answers `--version` as a server does, and serves nothing.
+fn stand_in(place: &Place) {
+    place.write(
+        "server",
+        "#!/bin/sh\necho 'Redis server v=7.0.15 sha=00000000:0 malloc=libc bits=64 build=0'\n",
+    );
+    fs::set_permissions(place.path.join("server"), fs::Permissions::from_mode(0o755)).expect("it is ours");
+}
+
+#[test]
+fn a_cluster_that_the_machine_does_not_carry_is_refused_with_the_flags_that_pin_less() {
+    let place = Place::new("large");
+    stand_in(&place);
+    // Six nodes of each of sixteen shards, and ten that join: more than a run has ports, on any machine.
+    let joins = "  - {at: 1s, do: {add_replica: {shard: 0}}}\n".repeat(10);
+    place.write("joins.yaml", &format!("fuzz: 1\ntarget: valkey\ntimeline:\n{joins}"));
+    let with = |shards: &str, replicas: &str| {
+        let shape = ["--shards", shards, "--replicas", replicas];
+        let run = ["run", "joins.yaml", "--seed", "1", "--server-binary", "./server"];
+        place.fuzz(&[&run[..], &shape[..]].concat())
+    };
+    let refused = with("16", "5");
+    refused
+        .exits(3)
+        .complains("the timeline needs 106 nodes (16 shards of 6 nodes, and 10 added), this machine carries ")
+        .complains("pin less with `--shards ");
+    assert!(!place.path.join("runs").exists(), "nothing was begun");
+}
+
+/// A setting that a run makes itself is refused wherever a text may come from, in the same words.
+#[test]
+fn settings_of_the_run_are_refused_by_every_command_that_reads_a_text() {
+    let place = Place::new("settings");
+    stand_in(&place);
+    place.write("good.yaml", "fuzz: 1\ntarget: valkey\ntimeline: []\n");
+    let head =
+        "fuzz: 1\nseed: 1\ntarget: valkey\nenvironment: processes\ncluster:\n  settings:\n    save: \"\"\n";
+    let tail = "timeline: []\nrepro: {format: 1, verdict: fail, checks: [crash], timeline_hash: \"00\", tool: 0.1.0}\n";
+    for (name, value) in [
+        ("port", "7000"),
+        ("dir", "/"),
+        ("cluster-config-file", "x"),
+        ("loadmodule", "m.so"),
+        ("include", "x.conf"),
+        ("aclfile", "users.acl"),
+        ("tls-port", "1"),
+    ] {
+        place.write("bad.yaml", &format!("{head}    {name}: {value}\n{tail}"));
+        let words = [
+            format!("bad.yaml:8:5: error: cluster settings: `{name}` is set by the run itself"),
+            format!("8 |     {name}: {value}\n"),
+            "  hint: leave it out of `settings:`".to_string(),
+        ];
+        for command in [
+            &["run", "bad.yaml", "--server-binary", "./server"][..],
+            &["replay", "bad.yaml", "--server-binary", "./server"],
+            &["validate", "bad.yaml"],
+            &["generate", "--seed", "1", "--spec", "bad.yaml"],
+            &["--seed", "1", "--spec", "bad.yaml", "--server-binary", "./server"],
+        ] {
+            let said = place.fuzz(command);
+            said.exits(2);
+            for word in &words {
+                said.complains(word);
+            }
+        }
+    }
+    assert!(!place.path.join("runs").exists(), "nothing was run");
 }
 
 #[test]

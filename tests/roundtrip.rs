@@ -11,7 +11,7 @@ use seedfault::entropy::Seed;
 use seedfault::env::{PROCESSES, Profile, SIM};
 use seedfault::spec::{DEFAULT, parse::parse};
 use seedfault::time::Millis;
-use seedfault::timeline::{Load, Mix, Observation, Pattern, Rate, Skew, Start, Timeline, generate};
+use seedfault::timeline::{Load, Mix, Observation, Pattern, Rate, Settings, Skew, Start, Timeline, generate};
 use seedfault::yaml::document::Problems;
 
 fn places() -> impl Strategy<Value = (&'static str, &'static Profile)> {
@@ -182,7 +182,7 @@ proptest! {
         seed: u64,
         (target, profile) in places(),
         name in proptest::option::of(texts()),
-        settings in proptest::collection::btree_map(texts(), texts(), 0..4),
+        settings in proptest::collection::btree_map("[a-z0-9_-]{1,20}", texts(), 0..4),
         ids in proptest::collection::vec(texts(), 4),
         logged in texts(),
         load in loads(),
@@ -191,8 +191,8 @@ proptest! {
         let mut timeline = drawn(seed, "{shards: 3..5, replicas: 1..2}", target, profile);
         timeline.name = name;
         timeline.load = load;
-        let broken = |text: &String| text.contains(['\n', '\r', '\0']);
-        timeline.cluster.settings.0 = settings.into_iter().filter(|(k, v)| !broken(k) && !broken(v)).collect();
+        let taken = |(name, value): &(String, String)| Settings::refuse(name, value).is_none();
+        timeline.cluster.settings.0 = settings.into_iter().filter(taken).collect();
         timeline.checks = vec![
             CheckSpec::ConvergenceTime(ConvergenceTime { within: within.map(Millis) }),
             CheckSpec::SlotCoverage(SlotCoverage { full: false, conflicts: true }),

@@ -3,7 +3,7 @@
 use super::exit::{Code, Failure};
 use super::flags::{Shape, Where};
 use crate::env::processes::doctor::{self, SERVERS};
-use crate::env::{PROCESSES, Profile, SIM};
+use crate::env::{PROCESSES, PROFILES, Profile, SIM};
 use crate::spec::{Dialect, Spec, Spread};
 use crate::target::embedded::bugs;
 use crate::timeline::{Limits, Timeline, too_large};
@@ -66,14 +66,11 @@ pub fn target(flags: &Where, spec: &Spec) -> Result<Place, Failure> {
     } else {
         ("embedded".into(), format!("no {} was found on PATH", SERVERS.join(" or ")))
     };
-    let profile = if target == "embedded" { &SIM } else { &PROCESSES };
-    if let Some(environment) = environment
-        && environment != profile.name
-    {
-        return Err(Failure::bad_input(format!(
-            "target {target} does not live in environment {environment}"
-        ))
-        .hint(format!("use --env {}, or another --target", profile.name)));
+    let own = if target == "embedded" { &SIM } else { &PROCESSES };
+    let named = environment.and_then(|name| PROFILES.iter().copied().find(|profile| profile.name == name));
+    let profile = named.unwrap_or(own);
+    if let Some(why) = profile.lacks(&target) {
+        return Err(Failure::bad_input(why).hint(format!("use --env {}, or another --target", own.name)));
     }
     if !spec.bugs.is_empty() && target != "embedded" {
         return Err(Failure::bad_input(format!("target {target} has no named bugs to switch on"))
@@ -194,16 +191,9 @@ pub fn pin(spec: &mut Spec, shape: &Shape) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Refuses a cluster that this machine has no memory for; a timeline itself never depends on the machine.
+/// Refuses a cluster that this machine cannot carry; a timeline itself never depends on the machine.
 pub fn fits(timeline: &Timeline) -> Result<(), Failure> {
-    /// What an empty server with its buffers takes, generously.
-    const NODE_KIB: u64 = 24 * 1024;
-    let Ok(text) = std::fs::read_to_string("/proc/meminfo") else { return Ok(()) };
-    let available = text.lines().find_map(|line| {
-        line.strip_prefix("MemAvailable:")?.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok()
-    });
-    let Some(available) = available else { return Ok(()) };
-    let nodes = u16::try_from(available / NODE_KIB).unwrap_or(u16::MAX);
-    let limits = Limits { nodes, because: format!("{} MiB of memory are available", available / 1024) };
-    too_large(timeline, &limits).map_or(Ok(()), |why| Err(Failure::new(Code::Environment, why)))
+    let (nodes, because) = doctor::carries();
+    too_large(timeline, &Limits { nodes, because })
+        .map_or(Ok(()), |why| Err(Failure::new(Code::Environment, why)))
 }

@@ -8,7 +8,6 @@ use super::job::{self, Job, Save};
 use crate::entropy::{Seed, SeedSource};
 use crate::repro::Pins;
 use crate::spec::Spec;
-use crate::target::valkey::provision::refused_settings;
 use crate::timeline::{GenerateError, Timeline, generate};
 use std::fs::File;
 use std::io::Read;
@@ -99,7 +98,7 @@ pub fn chosen(flag: Option<&str>, spec: &Spec) -> Result<(Seed, String), Failure
 
 /// The timeline, or why there is none.
 pub fn draw(spec: &Spec, seed: Seed, place: &choose::Place) -> Result<Timeline, Failure> {
-    let timeline = generate(spec, seed, &place.target, place.profile).map_err(|error| {
+    generate(spec, seed, &place.target, place.profile).map_err(|error| {
         let code = match error {
             GenerateError::Unable { .. } => Code::Environment,
             _ => Code::BadInput,
@@ -110,19 +109,7 @@ pub fn draw(spec: &Spec, seed: Seed, place: &choose::Place) -> Result<Timeline, 
                 .hint("`fuzz list environments` says what each can do; choose another by --target and --env"),
             _ => failure,
         }
-    })?;
-    settings(&timeline)?;
-    Ok(timeline)
-}
-
-/// Settings that the run itself must make are refused, not left out in silence.
-pub fn settings(timeline: &Timeline) -> Result<(), Failure> {
-    let refused = if timeline.target == "valkey" { refused_settings(timeline) } else { Vec::new() };
-    if refused.is_empty() {
-        return Ok(());
-    }
-    let message = format!("cluster settings: {}", refused.join("; "));
-    Err(Failure::bad_input(message).hint("leave them out of `settings:`"))
+    })
 }
 
 pub fn pins(shape: &Shape) -> Pins {

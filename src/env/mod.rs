@@ -42,6 +42,8 @@ pub struct Profile {
     pub name: &'static str,
     pub version: u32,
     pub abilities: &'static [Ability],
+    /// The targets whose nodes live there.
+    pub targets: &'static [&'static str],
     /// The most nodes that a drawn cluster may have.
     pub nodes_max: u16,
     pub summary: &'static str,
@@ -50,6 +52,11 @@ pub struct Profile {
 impl Profile {
     pub fn offers(&self, ability: Ability) -> bool {
         ability == Ability::None || self.abilities.contains(&ability)
+    }
+    /// Why the nodes of a target do not live here; `None` if they do.
+    pub fn lacks(&self, target: &str) -> Option<String> {
+        let here = self.targets.contains(&target);
+        (!here).then(|| format!("target `{target}` does not live in environment `{}`", self.name))
     }
     pub fn label(&self) -> String {
         format!("{}/{}", self.name, self.version)
@@ -61,6 +68,7 @@ pub const SIM: Profile = Profile {
     name: "sim",
     version: 1,
     abilities: &[Ability::Signal, Ability::StaleData, Ability::Cut, Ability::Link, Ability::Clock],
+    targets: &["embedded"],
     nodes_max: 12,
     summary: "the embedded target in virtual time, exact to the bit",
 };
@@ -70,6 +78,7 @@ pub const PROCESSES: Profile = Profile {
     name: "processes",
     version: 1,
     abilities: &[Ability::Signal, Ability::StaleData],
+    targets: &["valkey"],
     nodes_max: 16,
     summary: "real servers as processes on the loopback interface, in real time",
 };

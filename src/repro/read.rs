@@ -1,7 +1,7 @@
 //! Reads a repro: strictly, within the limits of the YAML reader, all problems at once.
 
 use super::{FORMAT, Facts, Pins, Repro};
-use crate::catalogue::{Action, CheckSpec};
+use crate::catalogue::CheckSpec;
 use crate::check::Verdict;
 use crate::env::PROFILES;
 use crate::timeline::Timeline;
@@ -26,20 +26,6 @@ const KEYS: &[&str] = &[
     "server",
     "drawn",
     "schedule",
-];
-
-/// Server settings that reach beyond the node's own folder, or make it run something.
-const SETTINGS_REFUSED: &[&str] = &[
-    "aclfile",
-    "bind",
-    "daemonize",
-    "dir",
-    "include",
-    "loadmodule",
-    "logfile",
-    "pidfile",
-    "port",
-    "unixsocket",
 ];
 
 /// Why a text is no repro that can be run.
@@ -77,24 +63,17 @@ pub fn read(bytes: &[u8], problems: &mut Problems) -> Result<Repro, ReadError> {
     if spec.server_binary.is_some() {
         refuse("", "", "a repro names no file to execute; give it with --server-binary".into());
     }
-    for (name, value) in &spec.cluster.settings.0 {
-        if !harmless(name, value) {
-            refuse(
-                "cluster.settings",
-                name,
-                format!("a repro may not set `{name}` to `{value}`: it reaches beyond the node's own folder"),
-            );
-        }
+    // Which settings no scenario may have at all was said by its reader.
+    for (name, value) in spec.cluster.settings.0.iter().filter(|(_, v)| v.contains('/') || v.contains("..")) {
+        let place = find(&tree, &["cluster", "settings", name]).unwrap_or(&tree);
+        let message = format!("a repro may not set `{name}` to `{value}`: it names a path");
+        problems
+            .error(Some(place.span), "cluster.settings", &place.as_written(), message)
+            .hint("`fuzz run` runs the file as it stands, if you trust it");
     }
-    for event in &spec.events {
-        if let Action::ConfigChange(change) = &event.action {
-            for (name, text) in crate::yaml::fields::Record::write_fields(change) {
-                if text.contains('/') || SETTINGS_REFUSED.contains(&text.as_str()) {
-                    refuse("timeline", &text, format!("a repro may not change `{name}` to {text}"));
-                }
-            }
-        }
-    }
+    let mut refuse = |path: &str, text: &str, message: String| {
+        problems.error(Some(tree.span), path, text, message);
+    };
     let (Some(seed), Some(target), Some(environment)) = (spec.seed, &spec.target, &spec.environment) else {
         refuse("", "", "a repro names its `seed`, `target` and `environment`".into());
         return Err(ReadError::Problems);
@@ -114,11 +93,11 @@ pub fn read(bytes: &[u8], problems: &mut Problems) -> Result<Repro, ReadError> {
     Ok(Repro { timeline, facts })
 }
 
-fn harmless(name: &str, value: &str) -> bool {
-    !SETTINGS_REFUSED.contains(&name)
-        && !name.starts_with("tls-")
-        && !value.contains('/')
-        && !value.contains("..")
+/// The node at these keys, one below the other.
+fn find<'a>(node: &'a Node, keys: &[&str]) -> Option<&'a Node> {
+    let Some((first, rest)) = keys.split_first() else { return Some(node) };
+    let Value::Map(pairs) = &node.value else { return None };
+    pairs.iter().find(|(key, _)| key.text == *first).and_then(|(_, below)| find(below, rest))
 }
 
 fn facts(tree: &Node, problems: &mut Problems) -> Option<Facts> {

@@ -64,8 +64,9 @@ fn a_changed_timeline_is_noticed() {
 #[test]
 fn strangers_name_no_file_and_no_module() {
     for (from, to, message) in [
-        ("cluster-node-timeout: 1000", "loadmodule: evil", "reaches beyond"),
-        ("cluster-node-timeout: 1000", "dbfilename: \"../../x\"", "reaches beyond"),
+        ("cluster-node-timeout: 1000", "loadmodule: evil", "`loadmodule` is set by the run itself"),
+        ("cluster-node-timeout: 1000", "cluster-config-file: x", "`cluster-config-file` is set by the run"),
+        ("cluster-node-timeout: 1000", "dbfilename: \"../../x\"", "it names a path"),
         ("  checks: [slot_coverage", "  checks: [no_such_check", "there is no check `no_such_check`"),
         ("  format: 1", "  format: 2", "format 1, not 2"),
         ("  tool: ", "  command: rm\n  tool: ", "unknown key `command`"),

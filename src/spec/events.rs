@@ -51,7 +51,8 @@ pub struct Events<'a> {
     /// Of each event, in the same order.
     pub places: Vec<Place<'a>>,
     pub backgrounds: Vec<Background>,
-    background_places: Vec<Place<'a>>,
+    /// Of each background, in the same order.
+    pub background_places: Vec<Place<'a>>,
     pub acts: Vec<Act<'a>>,
     ids: BTreeMap<EventId, Named>,
     too_many: bool,

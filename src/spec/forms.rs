@@ -5,8 +5,8 @@ use super::Spread;
 use crate::catalogue::NodeSelector;
 use crate::time::Millis;
 use crate::timeline::{Formation, Role, Settings};
-use crate::yaml::document::{Node, Problems, Value, nearest};
-use crate::yaml::fields::{Field, FieldInfo, Fields, Record};
+use crate::yaml::document::{Key, Node, Problems, Value, nearest};
+use crate::yaml::fields::{Field, FieldInfo, Record, read_at, read_record, read_whole};
 
 /// A key that is not a field of a record.
 #[derive(Clone, Copy, Debug)]
@@ -174,19 +174,30 @@ impl Field for Vocabulary {
         ]})
     }
     fn read(node: &Node) -> Result<Self, String> {
-        match &node.value {
+        read_whole(node)
+    }
+    fn read_within(node: &Node, path: &str, problems: &mut Problems) -> Option<Self> {
+        let read: Vec<Option<(String, u16)>> = match &node.value {
             Value::List(items) => {
-                let names: Result<Vec<String>, String> = items.iter().map(String::read).collect();
-                Ok(Self(names?.into_iter().map(|name| (name, 1)).collect()))
+                let name = |(position, item): (usize, &Node)| {
+                    read_at::<String>(item, &format!("{path}[{position}]"), problems).map(|name| (name, 1))
+                };
+                items.iter().enumerate().map(name).collect()
             }
             Value::Map(pairs) => {
-                let weigh = |(key, weight): &(crate::yaml::document::Key, Node)| {
-                    u16::read(weight).map(|weight| (key.text.clone(), weight))
+                let weigh = |(key, weight): &(Key, Node)| {
+                    let weight = read_at::<u16>(weight, &format!("{path}.{}", key.text), problems)?;
+                    Some((key.text.clone(), weight))
                 };
-                pairs.iter().map(weigh).collect::<Result<_, _>>().map(Self)
+                pairs.iter().map(weigh).collect()
             }
-            _ => Err(Self::expected()),
-        }
+            _ => {
+                let message = format!("{path}: expected {}, got {}", Self::expected(), node.describe());
+                problems.error(Some(node.span), path, &node.as_written(), message);
+                return None;
+            }
+        };
+        read.into_iter().collect::<Option<_>>().map(Self)
     }
     fn write(&self) -> String {
         let pairs: Vec<String> = self.0.iter().map(|(name, weight)| format!("{name}: {weight}")).collect();
@@ -202,11 +213,10 @@ impl Field for Keep {
         super::schema::record(Self::FIELDS)
     }
     fn read(node: &Node) -> Result<Self, String> {
-        let mut problems = Problems::default();
-        let mut fields = Fields::open(node, "keep", &mut problems).ok_or_else(Self::expected)?;
-        let keep = Self::read_fields(&mut fields);
-        fields.finish(&["quorum"]);
-        keep.filter(|_| !problems.has_errors()).ok_or_else(Self::expected)
+        read_whole(node)
+    }
+    fn read_within(node: &Node, path: &str, problems: &mut Problems) -> Option<Self> {
+        read_record(node, path, problems)
     }
     fn write(&self) -> String {
         format!("{{quorum: {}}}", self.quorum)

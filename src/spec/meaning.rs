@@ -19,6 +19,7 @@ use crate::yaml::fields::{Field, FieldInfo};
 /// Reports every contradiction of a file whose parts have been read.
 pub fn check(spec: &Spec, file: &Node, events: &Events<'_>, problems: &mut Problems) {
     let room = Room::of(spec, events);
+    lives(spec, file, problems);
     for act in &events.acts {
         offered(spec, act, problems);
         lasting(act, problems);
@@ -99,6 +100,24 @@ impl Room {
 fn profile(spec: &Spec) -> Option<&'static Profile> {
     let name = spec.environment.as_deref()?;
     PROFILES.iter().copied().find(|profile| profile.name == name)
+}
+
+/// The target's nodes live in the environment, where both are named.
+fn lives(spec: &Spec, file: &Node, problems: &mut Problems) {
+    let Some((target, profile)) = spec.target.as_deref().zip(profile(spec)) else { return };
+    let Some((_, value)) = get(file, "environment") else { return };
+    if let Some(why) = profile.lacks(target) {
+        let own = PROFILES.iter().find(|profile| profile.lacks(target).is_none());
+        let problem = problems.error(
+            Some(value.span),
+            "environment",
+            &value.as_written(),
+            format!("environment: {why}"),
+        );
+        if let Some(own) = own {
+            problem.hint(format!("write `environment: {}`, or leave it out", own.name));
+        }
+    }
 }
 
 /// The target offers the action, and the environment can carry it out.
@@ -381,8 +400,10 @@ fn parameters(act: &Act<'_>, room: &Room, problems: &mut Problems) {
 
 /// What `when:` speaks about is there.
 fn observations(spec: &Spec, events: &Events<'_>, room: &Room, problems: &mut Problems) {
-    for (event, place) in events.events.iter().zip(&events.places) {
-        let (StartSpec::When(observation), Some((_, value))) = (&event.start, place.begins) else { continue };
+    let written = events.events.iter().map(|event| &event.start).zip(&events.places);
+    let repeated = events.backgrounds.iter().map(|each| &each.start).zip(&events.background_places);
+    for (start, place) in written.chain(repeated) {
+        let (StartSpec::When(observation), Some((_, value))) = (start, place.begins) else { continue };
         let Value::Map(pairs) = &value.value else { continue };
         let Some((name, inner)) = pairs.first() else { continue };
         let path = format!("{}.when.{}", place.path, name.text);

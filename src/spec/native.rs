@@ -11,9 +11,8 @@ use crate::catalogue::{ACTIONS, CheckSpec};
 use crate::entropy::Seed;
 use crate::env::PROFILES;
 use crate::time::Millis;
-use crate::timeline::{Load, Mix};
 use crate::yaml::document::{Node, Problems, Value};
-use crate::yaml::fields::{Field, Fields, Record, read_at};
+use crate::yaml::fields::{Field, Record, read_at, read_record};
 
 /// The most events that a seed may be asked to draw.
 const DRAWN_MAX: u16 = 200;
@@ -35,7 +34,7 @@ pub fn read(node: &Node, problems: &mut Problems) -> Option<Spec> {
     let environments: Vec<&str> = PROFILES.iter().map(|profile| profile.name).collect();
     spec.environment = word(node, "environment", "environment", &environments, problems);
     spec.cluster = cluster(node, problems).unwrap_or_default();
-    spec.load = load(node, problems);
+    spec.load = record(node, "load", problems);
     spec.length = value(node, "length", problems);
     spec.bugs = value(node, "bugs", problems).unwrap_or_default();
     spec.checks = checks(node, problems);
@@ -92,29 +91,7 @@ fn value<T: Field>(node: &Node, name: &str, problems: &mut Problems) -> Option<T
 
 /// The record under a key at the top.
 fn record<T: Record>(node: &Node, name: &str, problems: &mut Problems) -> Option<T> {
-    get(node, name).and_then(|(_, value)| fields(value, name, problems))
-}
-
-/// A mapping as a record; what it does not know is reported.
-fn fields<T: Record>(node: &Node, path: &str, problems: &mut Problems) -> Option<T> {
-    let mut fields = Fields::open(node, path, problems)?;
-    let record = T::read_fields(&mut fields);
-    fields.finish(&T::FIELDS.iter().map(|field| field.name).collect::<Vec<_>>());
-    record
-}
-
-/// The load. Its mix is read apart, so that a mistake in it is told where it stands.
-fn load(node: &Node, problems: &mut Problems) -> Option<Load> {
-    let (_, whole) = get(node, "load")?;
-    let Some((_, written)) = get(whole, "mix").filter(|(_, mix)| matches!(mix.value, Value::Map(_))) else {
-        return record::<Load>(node, "load", problems);
-    };
-    let Value::Map(pairs) = &whole.value else { return None };
-    let rest = pairs.iter().filter(|(key, _)| key.text != "mix").cloned().collect();
-    let rest = Node { span: whole.span, value: Value::Map(rest) };
-    let load = fields::<Load>(&rest, "load", problems);
-    let mix = fields::<Mix>(written, "load.mix", problems);
-    Some(Load { mix: Some(mix?), ..load? })
+    get(node, name).and_then(|(_, value)| read_record(value, name, problems))
 }
 
 fn seed(node: &Node, problems: &mut Problems) -> Option<Seed> {

@@ -201,6 +201,14 @@ timeline:
             ("- {at: 1s, do: {together: [rolling_restart]}, ^for: 2s}", "nothing in this group lasts"),
             ("- {when: {log: {node: any, has: ^\"\"}}, do: {kill: {node: any}}}", "the empty text"),
             ("- {when: {operation: {client: ^6, number: 1}}, do: {kill: {node: any}}}", "6 clients, 0 to 5"),
+            (
+                "- {when: {no_primary: {shard: ^7}}, do: {background: {every: 1s, one_of: [{kill: {node: any}}]}}}",
+                "no such shard",
+            ),
+            (
+                "- {when: {operation: {client: ^6, number: 1}}, do: {background: {every: 1s, one_of: [{kill: {node: any}}]}}}",
+                "6 clients, 0 to 5",
+            ),
             ("- {when: {^rolle: {node: any}}, do: {kill: {node: any}}}", "unknown observation `rolle`"),
         ] {
             let marked = format!("{head}  {marked}\n");
@@ -224,6 +232,43 @@ timeline:
         assert!(found[0].contains("environments that can: sim"), "{found:#?}");
         let found = refuse("fuzz: 1\ntarget: valkey\ndraw: {from: [kill, cut, check]}\n");
         assert_eq!(found.len(), 2, "{found:#?}");
+    }
+
+    #[test]
+    fn a_target_is_refused_in_an_environment_where_it_does_not_live() {
+        for (target, environment, own) in [("valkey", "sim", "processes"), ("embedded", "processes", "sim")] {
+            let text = format!("fuzz: 1\ntarget: {target}\nenvironment: {environment}\ntimeline: []\n");
+            let mut problems = Problems::default();
+            assert_eq!(parse(text.as_bytes(), &mut problems), None);
+            let [problem] = &problems.list[..] else { panic!("{problems:#?}") };
+            assert_eq!(problem.span.map(|span| (span.line, span.column)), Some((3, 14)));
+            assert!(
+                problem.message.contains(&format!("`{target}` does not live in environment `{environment}`"))
+            );
+            assert!(problem.hint.as_ref().is_some_and(|hint| hint.contains(&format!("environment: {own}"))));
+        }
+    }
+
+    #[test]
+    fn what_has_parts_is_told_at_the_part_that_is_wrong() {
+        for (marked, words) in [
+            ("cluster: {settings: {save: \"\", ^port: 7}}", "`port` is set by the run itself"),
+            ("cluster: {settings: {save: \"\", ^Save: 7}}", "names are of lower-case letters"),
+            ("cluster: {settings: {save: ^[1, 2]}}", "expected one value, got a list"),
+            ("cluster: {settings: ^[1, 2]}", "expected a mapping of settings to values"),
+            ("draw: {keep: {quorum: ^maybe}}", "expected true or false"),
+            ("draw: {keep: {^quorom: true}}", "did you mean `quorum`?"),
+            ("draw: {from: [kill, ^[pause]]}", "expected a string, got a list"),
+            ("draw: {from: {kill: 1, pause: ^often}}", "expected an integer"),
+            ("draw: {from: {kill: 1, ^pauze: 1}}", "did you mean `pause`?"),
+        ] {
+            let marked = format!("fuzz: 1\ntimeline: []\n{marked}\n");
+            let column = marked.lines().last().and_then(|line| line.find('^')).expect("a caret") + 1;
+            let found = refuse(&marked.replacen('^', "", 1));
+            assert_eq!(found.len(), 1, "{marked}\n{found:#?}");
+            assert!(found[0].starts_with(&format!("3:{column} ")), "{marked}\n{found:#?}");
+            assert!(found[0].contains(words), "{marked}\n{found:#?}");
+        }
     }
 
     #[test]

@@ -3,7 +3,7 @@
 
 use crate::time::Millis;
 use crate::yaml::document::{Node, Problems, Value};
-use crate::yaml::fields::{Field, Fields, Record, scalar};
+use crate::yaml::fields::{Field, Fields, Record, read_record, read_whole, scalar};
 use serde::{Deserialize, Serialize};
 
 /// Operations a second over all clients: `300/s`.
@@ -129,14 +129,10 @@ impl Field for Mix {
             "properties": Self::FIELDS.iter().map(|f| (f.name.to_string(), (f.schema)())).collect::<serde_json::Map<_, _>>()})
     }
     fn read(node: &Node) -> Result<Self, String> {
-        let mut problems = Problems::default();
-        let mut fields = Fields::open(node, "mix", &mut problems).ok_or_else(Self::expected)?;
-        let mix = Self::read_fields(&mut fields);
-        fields.finish(&Self::FIELDS.iter().map(|f| f.name).collect::<Vec<_>>());
-        match (mix, problems.list.first()) {
-            (Some(mix), None) => Ok(mix),
-            _ => Err(Self::expected()),
-        }
+        read_whole(node)
+    }
+    fn read_within(node: &Node, path: &str, problems: &mut Problems) -> Option<Self> {
+        read_record(node, path, problems)
     }
     fn write(&self) -> String {
         let fields: Vec<String> =

@@ -9,20 +9,19 @@ mod generate;
 mod hash;
 mod limits;
 pub mod load;
+mod settings;
 mod text;
 mod write;
 
 use crate::catalogue::{Action, CheckSpec, EventId};
 use crate::entropy::{Entropy, Seed};
 use crate::time::Millis;
-use crate::yaml::document::Node;
-use crate::yaml::fields::{Field, quote};
 pub use checks::default_checks;
 pub use generate::{Cause, GenerateError, MOMENTS, Moment, Speaker, generate};
 pub use limits::{Limits, nodes_peak, too_large};
 pub use load::{Load, Mix, Pattern, Rate, Skew};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+pub use settings::Settings;
 pub use write::HASH_COMMENT;
 
 crate::word! {
@@ -34,11 +33,6 @@ crate::word! {
         Meet = "meet",
     }
 }
-
-/// Server settings by name, in order.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct Settings(pub BTreeMap<String, String>);
 
 crate::record! {
     /// The shape of the cluster at the start.
@@ -160,34 +154,5 @@ impl Timeline {
     }
     pub fn event(&self, id: &str) -> Option<&Event> {
         self.events.iter().find(|event| event.id == id)
-    }
-}
-
-impl Field for Settings {
-    fn expected() -> String {
-        "a mapping of settings to values".into()
-    }
-    fn schema() -> serde_json::Value {
-        serde_json::json!({"type": "object", "additionalProperties": {"type": ["string", "number", "boolean"]}})
-    }
-    fn read(node: &Node) -> Result<Self, String> {
-        use crate::yaml::document::Value;
-        let Value::Map(pairs) = &node.value else { return Err(Self::expected()) };
-        let mut settings = BTreeMap::new();
-        for (key, value) in pairs {
-            let Value::Scalar { text, .. } = &value.value else { return Err(Self::expected()) };
-            if [&key.text, text].iter().any(|t| t.contains(['\n', '\r', '\0'])) {
-                return Err("settings without line breaks".into());
-            }
-            settings.insert(key.text.clone(), text.clone());
-        }
-        Ok(Self(settings))
-    }
-    fn write(&self) -> String {
-        let pair = |(name, value): (&String, &String)| {
-            let plain = value.parse::<u64>().is_ok() || quote(value) == *value;
-            format!("{}: {}", quote(name), if plain { value.clone() } else { quote(value) })
-        };
-        format!("{{{}}}", self.0.iter().map(pair).collect::<Vec<_>>().join(", "))
     }
 }

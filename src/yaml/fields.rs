@@ -17,6 +17,19 @@ pub trait Field: Sized {
     fn read(node: &Node) -> Result<Self, String>;
     /// The scalar text, YAML-safe.
     fn write(&self) -> String;
+    /// Reads it where it stands, and reports what does not read. A type of several parts has its own, so that a
+    /// mistake is told at the part and not at the whole.
+    fn read_within(node: &Node, path: &str, problems: &mut Problems) -> Option<Self> {
+        match Self::read(node) {
+            Ok(value) => Some(value),
+            Err(expected) => {
+                let found = node.describe();
+                let message = format!("{path}: expected {expected}, got {found}");
+                problems.error(Some(node.span), path, &node.as_written(), message);
+                None
+            }
+        }
+    }
 }
 
 /// One field of a record, for the schema and the help.
@@ -146,19 +159,22 @@ impl<'a> Fields<'a> {
 
 /// Reads one value, or reports why not.
 pub fn read_at<T: Field>(node: &Node, path: &str, problems: &mut Problems) -> Option<T> {
-    match T::read(node) {
-        Ok(value) => Some(value),
-        Err(expected) => {
-            let found = node.describe();
-            problems.error(
-                Some(node.span),
-                path,
-                &node.as_written(),
-                format!("{path}: expected {expected}, got {found}"),
-            );
-            None
-        }
-    }
+    T::read_within(node, path, problems)
+}
+
+/// A mapping as a record; what it does not know is reported.
+pub fn read_record<T: Record>(node: &Node, path: &str, problems: &mut Problems) -> Option<T> {
+    let mut fields = Fields::open(node, path, problems)?;
+    let record = T::read_fields(&mut fields);
+    fields.finish(&T::FIELDS.iter().map(|field| field.name).collect::<Vec<_>>());
+    record
+}
+
+/// [`Field::read`] for a type that has its own [`Field::read_within`].
+pub fn read_whole<T: Field>(node: &Node) -> Result<T, String> {
+    let mut problems = Problems::default();
+    let value = T::read_within(node, "", &mut problems);
+    value.filter(|_| !problems.has_errors()).ok_or_else(T::expected)
 }
 
 /// The plain text of a scalar, or what was expected instead.
@@ -244,6 +260,12 @@ impl<T: Field> Field for Option<T> {
     }
     fn read(node: &Node) -> Result<Self, String> {
         if node.value == Value::Null { Ok(None) } else { T::read(node).map(Some) }
+    }
+    fn read_within(node: &Node, path: &str, problems: &mut Problems) -> Option<Self> {
+        if node.value == Value::Null {
+            return Some(None);
+        }
+        T::read_within(node, path, problems).map(Some)
     }
     fn write(&self) -> String {
         self.as_ref().map_or_else(|| "null".into(), Field::write)

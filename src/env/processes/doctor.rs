@@ -3,7 +3,7 @@
 
 use super::cage;
 use super::heals::{self, Swept};
-use super::ports::Ports;
+use super::ports::{BLOCK, Ports};
 use nix::sys::resource::{Resource, getrlimit};
 use nix::sys::statvfs::statvfs;
 use serde::{Deserialize, Serialize};
@@ -23,8 +23,15 @@ const VERSION_MAX: Duration = Duration::from_secs(5);
 const FILES_MIN: u64 = 4096;
 /// Memory for sixteen empty servers and their forks.
 const MEMORY_MIN_MIB: u64 = 512;
+/// What an empty server with its buffers takes, generously.
+const NODE_KIB: u64 = 24 * 1024;
 /// Disk for the folders of some runs.
 const DISK_MIN_MIB: u64 = 512;
+/// Where a container reads its limit and what it has of it: cgroup version 2, then version 1.
+const CGROUPS: &[(&str, &str)] = &[
+    ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
+    ("/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/memory/memory.usage_in_bytes"),
+];
 /// Below this the servers' timers run late when a cluster fails over.
 const CORES_MIN: usize = 2;
 /// Our highest port, the bus of the last block.
@@ -238,11 +245,32 @@ fn cores() -> Finding {
     finding.but(Standing::Limited, "runs stretch, and time bounds are judged as unknown more often", None)
 }
 
+/// How many nodes this machine carries at once, and what that rests on.
+pub fn carries() -> (u16, String) {
+    let ports = (BLOCK, format!("a run has {BLOCK} ports for its nodes"));
+    let memory = available_kib().map(|kib| {
+        let nodes = u16::try_from(kib / NODE_KIB).unwrap_or(u16::MAX);
+        (nodes, format!("{} MiB of memory are available", kib / 1024))
+    });
+    memory.into_iter().fold(ports, |least, other| if other.0 < least.0 { other } else { least })
+}
+
+/// Memory that new processes may have: what the machine has left, or the container, where that is less.
+fn available_kib() -> Option<u64> {
+    let read = |file: &str| fs::read_to_string(file).ok();
+    let text = read("/proc/meminfo")?;
+    let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
+    let machine: u64 = line.split_whitespace().next()?.parse().ok()?;
+    // A container without a limit says `max`, or a number beyond any machine; both leave the machine's own.
+    let container = CGROUPS.iter().find_map(|(most, used)| {
+        let number = |file| read(file)?.trim().parse::<u64>().ok();
+        Some(number(most)?.saturating_sub(number(used)?) / 1024)
+    });
+    Some(container.map_or(machine, |container| container.min(machine)))
+}
+
 fn memory() -> Finding {
-    let text = fs::read_to_string("/proc/meminfo").unwrap_or_default();
-    let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"));
-    let kib: Option<u64> = line.and_then(|line| line.split_whitespace().next()?.parse().ok());
-    let Some(mib) = kib.map(|kib| kib / 1024) else {
+    let Some(mib) = available_kib().map(|kib| kib / 1024) else {
         return Finding::good("memory", "not told by the kernel");
     };
     let finding = Finding::good("memory", format!("{mib} MiB available"));

@@ -10,7 +10,7 @@
 use crate::entropy::Entropy;
 use crate::env::{NodeId, NodeSpec};
 use crate::run::world::{ACL_USER, PASSWORD};
-use crate::timeline::{Formation, Timeline};
+use crate::timeline::{Formation, Settings, Timeline};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
@@ -18,58 +18,6 @@ use std::fmt::Write as _;
 pub const SERVER_CONF: &str = "server.conf";
 /// The cluster's configuration, which the server itself rewrites.
 pub const NODES_CONF: &str = "nodes.conf";
-
-/// Settings that a run rests on: a timeline may not have them otherwise.
-const OURS: &[&str] = &[
-    "acllog-max-len",
-    "bind",
-    "cluster-announce-bus-port",
-    "cluster-announce-hostname",
-    "cluster-announce-ip",
-    "cluster-announce-port",
-    "cluster-announce-tls-port",
-    "cluster-config-file",
-    "cluster-enabled",
-    "cluster-port",
-    "daemonize",
-    "dir",
-    "include",
-    "loadmodule",
-    "logfile",
-    "masterauth",
-    "masteruser",
-    "pidfile",
-    "port",
-    "primaryauth",
-    "primaryuser",
-    "replicaof",
-    "requirepass",
-    "slaveof",
-    "supervised",
-    "unixsocket",
-    "user",
-];
-
-/// Why a timeline may not have this setting; `None` if it may.
-pub fn refuse_setting(name: &str, value: &str) -> Option<String> {
-    let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'_';
-    if name.is_empty() || !name.bytes().all(plain) {
-        return Some(format!("`{name}` is no setting: names are of lower-case letters, digits and dashes"));
-    }
-    if OURS.contains(&name) || name.starts_with("tls-") {
-        return Some(format!("`{name}` is set by the run itself"));
-    }
-    if value.bytes().any(|b| b.is_ascii_control()) {
-        return Some(format!("the value of `{name}` has a control character"));
-    }
-    None
-}
-
-/// The settings that are no settings for us, as [`refuse_setting`] says it. They are left out of `server.conf`.
-pub fn refused_settings(timeline: &Timeline) -> Vec<String> {
-    let settings = timeline.cluster.settings.0.iter();
-    settings.filter_map(|(name, value)| refuse_setting(name, value)).collect()
-}
 
 /// The cluster node id that a node starts with.
 pub fn node_id(timeline: &Timeline, node: NodeId) -> String {
@@ -175,7 +123,8 @@ fn server_conf(timeline: &Timeline) -> String {
     let node_timeout = cluster.node_timeout().0.to_string();
     settings.insert("cluster-node-timeout", &node_timeout);
     for (name, value) in &cluster.settings.0 {
-        if refuse_setting(name, value).is_none() {
+        // A file that has one is refused when it is read; what holds here rests on no file.
+        if Settings::refuse(name, value).is_none() {
             settings.insert(name, value);
         }
     }
@@ -197,7 +146,7 @@ mod tests {
     use super::*;
     use crate::entropy::Seed;
     use crate::time::Millis;
-    use crate::timeline::{Cluster, Load, Settings};
+    use crate::timeline::{Cluster, Load};
 
     fn timeline(change: impl FnOnce(&mut Cluster)) -> Timeline {
         let mut cluster = Cluster {
@@ -272,7 +221,6 @@ mod tests {
         assert!(conf.contains("\nappendonly yes\n"), "{conf}");
         assert!(!conf.contains("appendonly no"), "{conf}");
         assert_eq!(conf.matches("\nport ").count(), 1);
-        assert_eq!(refused_settings(&timeline).len(), 2);
     }
 
     #[test]
