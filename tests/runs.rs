@@ -12,7 +12,7 @@ use serde_json::Value;
 use std::fs;
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// A primary of three dies and comes back; its replica takes over.
@@ -303,6 +303,56 @@ fn what_cannot_be_written_is_said_and_no_verdict_is_lost() {
         .exits(3)
         .complains("failed to make the run folder plain")
         .complains("--out DIR");
+}
+
+/// The run folder lies on a disk of this size, in a mount namespace of its own; what the run said, and then what
+/// `fuzz explain` makes of its folder. `None`, saying so, where no such namespace may be made.
+fn on_a_disk_of(kib: u32, place: &Place) -> Option<(Said, Said)> {
+    const SCRIPT: &str = "
+        mkdir -p disk && mount -t tmpfs -o size=\"$1\"k tmpfs disk || exit 99
+        \"$0\" --seed 67890 --target embedded --out disk/run; code=$?
+        ls disk/run >&2
+        \"$0\" explain disk/run >explained 2>&1; echo $? >explain.code
+        exit $code";
+    // As root no user namespace is needed, and a container may forbid it.
+    let namespaces = [&["--mount"][..], &["--user", "--map-root-user", "--mount"]];
+    let mut told = String::new();
+    for namespace in namespaces {
+        let mut command = Command::new("unshare");
+        command.args(namespace).args(["sh", "-c", SCRIPT, env!("CARGO_BIN_EXE_fuzz")]).arg(kib.to_string());
+        let Ok(output) = command.current_dir(&place.path).env("NO_COLOR", "1").output() else { continue };
+        let run = said(output);
+        if place.path.join("explain.code").exists() {
+            let read = |name: &str| fs::read_to_string(place.path.join(name)).expect("the script wrote it");
+            let code = read("explain.code").trim().parse().expect("a number");
+            return Some((run, Said { code, out: read("explained"), err: String::new() }));
+        }
+        told = run.err;
+    }
+    println!("skipped: a disk of {kib} KiB that fills up: no mount namespace may be made here: {told}");
+    None
+}
+
+#[test]
+fn a_disk_that_is_full_is_no_pass_and_leaves_a_folder_that_can_be_read() {
+    let place = Place::new("disk-fills");
+    if let Some((run, explained)) = on_a_disk_of(256, &place) {
+        run.exits(3).prints("Status: UNKNOWN\n").prints("failed to write to the run folder (No space left");
+        run.prints("make room, or name another by --out DIR").complains("verdict.json\n");
+        assert!(!(run.out + &run.err).contains("panicked"), "a full disk is none of our mistakes");
+        explained
+            .exits(0)
+            .prints("Status: UNKNOWN\n")
+            .prints("No space left")
+            .prints("Reproduction Command:");
+    }
+    let place = Place::new("disk-full");
+    if let Some((run, _)) = on_a_disk_of(16, &place) {
+        run.exits(3)
+            .complains("failed to write into the run folder disk/run: no space left on device")
+            .complains("make room, or name another folder by --out DIR");
+        assert_eq!(run.out, "seed 67890, target embedded in environment sim: as --target says\n");
+    }
 }
 
 #[test]

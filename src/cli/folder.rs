@@ -16,6 +16,8 @@ pub const TIMELINE: &str = "timeline.yaml";
 pub const CHILD_LOG: &str = "run.log";
 /// Where run folders are made when nobody says where.
 pub const RUNS: &str = "runs";
+/// Room that is kept for `verdict.json`, so that a disk that fills up does not keep the last word away.
+const ROOM: usize = 64 * 1024;
 /// How often another name is tried when one is taken.
 const TRIES: u32 = 1000;
 
@@ -67,14 +69,30 @@ impl Folder {
     }
 }
 
+/// Takes the room for `verdict.json`, under the name under which [`write_whole`] begins the file: it gives it
+/// back by writing over it.
+pub fn keep_room(folder: &Path) -> std::io::Result<()> {
+    let mut text = b"Room that is kept for verdict.json.".to_vec();
+    text.resize(ROOM, b'\n');
+    let mut file = fs::File::create(beside(&folder.join(VERDICT)))?;
+    file.write_all(&text)?;
+    file.sync_all()
+}
+
+/// Where a file is written before it is whole.
+fn beside(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".part");
+    name.into()
+}
+
 fn absolute(path: &Path) -> PathBuf {
     std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf())
 }
 
 /// Writes a file as a whole or not at all.
 pub fn write_whole(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    let mut beside = path.as_os_str().to_owned();
-    beside.push(".part");
+    let beside = beside(path);
     let mut file = fs::File::create(&beside)?;
     file.write_all(bytes)?;
     file.sync_all()?;

@@ -5,7 +5,7 @@ use super::choose::{self, Place};
 use super::console::{Console, talk};
 use super::exit::{Code, Failure};
 use super::flags::{Output, shell};
-use super::folder::{Folder, TIMELINE, write_verdict, write_whole};
+use super::folder::{Folder, TIMELINE, keep_room, write_verdict, write_whole};
 use super::input::plain;
 use super::supervise::{self, Ended, Heard};
 use crate::check::{Verdict, check_of, default_spec};
@@ -64,11 +64,11 @@ pub fn run(job: Job<'_>, console: &mut Console) -> Result<Done, Failure> {
         choose::fits(&job.timeline)?;
     }
     let folder = Folder::make(job.out.as_deref().or(job.output.out.as_deref()), job.timeline.seed)?;
-    // The child writes it too; it is here first so that a child that dies at once leaves a folder that can be run.
+    // It is here before the child, so that one that dies at once leaves a folder that can be run.
     let begin = write_whole(&folder.path.join(TIMELINE), job.timeline.to_yaml().as_bytes());
-    begin.map_err(|error| {
+    begin.and_then(|()| keep_room(&folder.path)).map_err(|error| {
         let message = format!("failed to write into the run folder {}: {}", folder.name, plain(&error));
-        Failure::new(Code::Environment, message).hint("name another folder by --out DIR")
+        Failure::new(Code::Environment, message).hint("make room, or name another folder by --out DIR")
     })?;
     let server = job.place.server.as_ref();
     let request = RunRequest {
@@ -100,11 +100,18 @@ pub fn run(job: Job<'_>, console: &mut Console) -> Result<Done, Failure> {
     if finished.verdict == Verdict::Fail && job.save != Save::No {
         save(&job, &story, &mut finished);
     }
+    if let Err(error) = write_verdict(&folder.path, &finished) {
+        let why = format!("failed to write {}/verdict.json: {}", folder.name, plain(&error));
+        talk(&format!("warning: {why}\n"));
+        // A run folder without it is one of a run that was killed: nothing that rests on it has passed.
+        if finished.verdict != Verdict::Fail {
+            finished.verdict = Verdict::Unknown;
+            finished.exit_code = i32::from(Code::Environment.number());
+            finished.error.get_or_insert(why);
+        }
+    }
     let event = RunEvent::Finished(Box::new(finished.clone()));
     story.hear(&event);
-    if let Err(error) = write_verdict(&folder.path, &finished) {
-        talk(&format!("warning: failed to write {}/verdict.json: {}\n", folder.name, plain(&error)));
-    }
     console.event(&event, &story);
     Ok(Done { story, finished })
 }

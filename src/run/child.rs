@@ -42,7 +42,8 @@ pub mod exit {
 struct Recorder {
     events: BufWriter<File>,
     history: BufWriter<File>,
-    /// The first failure to write, told once: a full disk must not end a run without a verdict.
+    /// The first failure to write. Nothing is written after it, so that no line stands behind half of another;
+    /// the run goes on, heals, and says it with its last word.
     failed: Option<String>,
 }
 
@@ -56,10 +57,11 @@ impl Recorder {
     }
 
     fn keep(&mut self, write: impl FnOnce(&mut Self) -> io::Result<()>) {
-        if let Err(error) = write(self)
-            && self.failed.is_none()
-        {
-            eprintln!("fuzz: failed to write to the run folder: {error}");
+        if self.failed.is_some() {
+            return;
+        }
+        if let Err(error) = write(self) {
+            say(&format!("failed to write to the run folder: {error}"));
             self.failed = Some(error.to_string());
         }
     }
@@ -83,6 +85,11 @@ impl Watch for Recorder {
     }
 }
 
+/// Words for `run.log`, which may lie on a full disk: `eprintln!` would panic there.
+fn say(text: &str) {
+    let _ = writeln!(io::stderr(), "fuzz: {text}");
+}
+
 /// Carries a run out and gives the exit code.
 pub fn run(timeline: &Timeline, options: &RunOptions) -> i32 {
     // Before anything is opened: the cage returns in a new process.
@@ -92,14 +99,10 @@ pub fn run(timeline: &Timeline, options: &RunOptions) -> i32 {
     let mut recorder = match Recorder::open(&options.folder) {
         Ok(recorder) => recorder,
         Err(error) => {
-            eprintln!("fuzz: failed to open {}: {error}", options.folder.display());
+            say(&format!("failed to open {}: {error}", options.folder.display()));
             return exit::BROKEN;
         }
     };
-    if let Err(error) = fs::write(options.folder.join("timeline.yaml"), timeline.to_yaml()) {
-        eprintln!("fuzz: failed to write timeline.yaml: {error}");
-        return exit::BROKEN;
-    }
     recorder.event(&begin(timeline, options));
     recorder.event(&RunEvent::Plan(Box::new(tell::plan(timeline))));
     if let Some(cage::Cage::Subreaper(why)) = caged {
@@ -138,6 +141,9 @@ pub fn run(timeline: &Timeline, options: &RunOptions) -> i32 {
             finished.error = Some(error.to_string());
         }
     }
+    if let Some(why) = &recorder.failed {
+        incomplete(&mut finished, why, timeline.environment == "processes");
+    }
     finished.wall_ms = started.elapsed().as_millis() as u64;
     let code = finished.exit_code;
     recorder.event(&RunEvent::Finished(Box::new(finished)));
@@ -156,9 +162,30 @@ impl Oracle for Checks {
     }
 }
 
+/// A run whose folder could not be written is not passed: what it rests on is not there to be looked at. Servers
+/// that share the disk fail with it, so that a finding on them may be the disk's doing; one on the embedded
+/// target, which has no disk but the simulated, stands.
+fn incomplete(finished: &mut Finished, why: &str, servers_write: bool) {
+    let error = format!(
+        "failed to write to the run folder ({why}), so it is incomplete; make room, or name another by --out DIR"
+    );
+    finished.error = Some(match &finished.error {
+        Some(first) => format!("{first}; {error}"),
+        None => error,
+    });
+    if finished.verdict != Verdict::Fail || servers_write {
+        finished.verdict = Verdict::Unknown;
+        finished.exit_code = exit::UNABLE;
+    }
+}
+
 fn judge_record(record: &Record, finished: &mut Finished, folder: &Path, recorder: &mut Recorder) {
     let bytes = serde_json::to_vec(record).expect("plain data");
-    recorder.keep(|_| fs::write(folder.join("record.json"), bytes));
+    recorder.keep(|_| {
+        let path = folder.join("record.json");
+        // Half a record is worse than none.
+        fs::write(&path, bytes).inspect_err(|_| drop(fs::remove_file(&path)))
+    });
     recorder.event(&RunEvent::Workload(tell::workload(record)));
     recorder.event(&RunEvent::Cluster(Box::new(tell::cluster(record))));
     let marks = marks::marks(record).into_iter().map(|(mark, count)| (mark.to_string(), count)).collect();
