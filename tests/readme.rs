@@ -1,4 +1,7 @@
-//! The README's commands are tests: what needs no server is run as it stands there.
+//! The README's commands are tests: what needs no server is run as it stands there, and the main job on a real
+//! server, where one is installed.
+
+mod servers;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -62,6 +65,49 @@ fn the_commands_that_need_no_server_work_as_they_stand() {
         );
         assert!(!output.stdout.is_empty(), "`{command}` printed nothing");
     }
+}
+
+/// The first thing that anybody types. On servers it is told apart by what it is: a verdict, and nothing left.
+#[test]
+fn the_main_job_passes_on_a_real_cluster_and_leaves_nothing_behind() {
+    let readme = std::fs::read_to_string(root().join("README.md")).expect("the README");
+    let line =
+        readme.lines().find_map(|line| line.strip_prefix("cargo run --release -- ")).expect("its command");
+    let words: Vec<&str> = line.split('#').next().unwrap_or(line).split_whitespace().collect();
+    if servers::installed().is_empty() {
+        println!("skipped: `fuzz {}`: none of {:?} is on PATH", words.join(" "), servers::SERVERS);
+        return;
+    }
+    let place = workplace("readme-main");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_fuzz"));
+    let output = command.args(&words).current_dir(&place).env("NO_COLOR", "1").output().expect("the binary");
+    let out = String::from_utf8_lossy(&output.stdout);
+    let told = format!("{out}\n{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(output.status.code(), Some(0), "{told}");
+    assert!(out.starts_with("seed 67890, target valkey ("), "{told}");
+    assert!(out.contains("\nStatus: PASSED\n"), "{told}");
+    assert_eq!(out.lines().last(), Some("fuzz --seed 67890 --target valkey --env processes"), "{told}");
+    let runs: Vec<PathBuf> = std::fs::read_dir(place.join("runs"))
+        .expect("the folder of runs")
+        .map(|entry| entry.expect("an entry").path())
+        .collect();
+    let [run] = &runs[..] else { panic!("{runs:?}") };
+    let verdict = std::fs::read_to_string(run.join("verdict.json")).expect("it is written last");
+    assert!(verdict.contains("\"verdict\": \"pass\""), "{verdict}");
+    assert_eq!(servers::left_over(&place), Vec::<String>::new(), "processes are left");
+    // What a node leaves is what explains the run, not its data.
+    for node in 0..6 {
+        let folder = run.join(format!("nodes/node-{node}"));
+        let mut left: Vec<String> = std::fs::read_dir(&folder)
+            .expect("the node's folder")
+            .map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned())
+            .collect();
+        left.sort();
+        assert_eq!(left, ["exit.txt", "nodes.conf", "server.conf", "server.log"], "{}", folder.display());
+    }
+    let beside: Vec<_> =
+        std::fs::read_dir(&place).expect("the place").flatten().map(|e| e.file_name()).collect();
+    assert_eq!(beside.len(), 2, "beside the scenarios and the runs: {beside:?}");
 }
 
 /// Those for real servers are at least commands that exist: their flags are read, their files named.

@@ -11,7 +11,7 @@ use seedfault::catalogue::{self, ActionKind};
 use seedfault::fault::kill::Signal;
 use seedfault::fault::restart::RestartData;
 use seedfault::target::operation::{AdminCommand, FailoverMode, StopAfter};
-use servers::{Ran, installed, run, side_by_side};
+use servers::{Ran, installed, left_over, run, side_by_side};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
@@ -126,17 +126,6 @@ fn amiss(ran: &Ran) -> Vec<String> {
         amiss.push(format!("left behind: {left:?}"));
     }
     amiss
-}
-
-/// The processes whose environment names a folder of this run.
-fn left_over(run: &Path) -> Vec<String> {
-    let mark = run.to_string_lossy().into_owned();
-    let processes = std::fs::read_dir("/proc").into_iter().flatten().flatten();
-    let ours = processes.filter(|process| {
-        let environment = std::fs::read(process.path().join("environ")).unwrap_or_default();
-        environment.split(|byte| *byte == 0).any(|one| String::from_utf8_lossy(one).contains(&mark))
-    });
-    ours.map(|process| process.file_name().to_string_lossy().into_owned()).collect()
 }
 
 #[test]

@@ -110,3 +110,17 @@ pub fn side_by_side<J: Sync, R: Send>(jobs: &[J], at_once: usize, work: impl Fn(
     done.sort_by_key(|(place, _)| *place);
     done.into_iter().map(|(_, result)| result).collect()
 }
+
+/// The processes that work in a folder of this run, or whose environment names one: a server that writes its
+/// title over its environment still works in its node's folder.
+pub fn left_over(run: &Path) -> Vec<String> {
+    let mark = run.to_string_lossy().into_owned();
+    let processes = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    let ours = processes.filter(|process| {
+        let environment = std::fs::read(process.path().join("environ")).unwrap_or_default();
+        let named =
+            environment.split(|byte| *byte == 0).any(|one| String::from_utf8_lossy(one).contains(&mark));
+        named || std::fs::read_link(process.path().join("cwd")).is_ok_and(|folder| folder.starts_with(run))
+    });
+    ours.map(|process| process.file_name().to_string_lossy().into_owned()).collect()
+}
