@@ -3,7 +3,7 @@
 //! A reader that goes away (`| head`) is no error: nothing more is written, and the run is told to end.
 
 use super::flags::Format;
-use crate::report::live::{Live, line};
+use crate::report::live::{Live, Log};
 use crate::report::story::Story;
 use crate::report::text::Detail;
 use crate::run::event::RunEvent;
@@ -28,6 +28,7 @@ pub struct Console {
     detail: Detail,
     terminal: bool,
     live: Live,
+    log: Log,
     /// A progress line stands on the terminal.
     drawn: bool,
     /// Standard output is closed or full.
@@ -38,7 +39,8 @@ impl Console {
     pub fn new(format: Format, quiet: bool, verbose: bool) -> Self {
         let terminal = format == Format::Text && std::io::stdout().is_terminal();
         let detail = if verbose { Detail::Full } else { Detail::Lines };
-        Self { format, quiet, detail, terminal, live: Live::default(), drawn: false, broken: false }
+        let log = Log::new(verbose);
+        Self { format, quiet, detail, terminal, live: Live::default(), log, drawn: false, broken: false }
     }
 
     /// A line of data in the text form; talk in the JSON form, whose output is events alone.
@@ -65,7 +67,7 @@ impl Console {
             },
             Format::Text if self.quiet => {}
             Format::Text => {
-                if let Some(text) = line(event, story) {
+                for text in self.log.lines(event, story) {
                     self.write(&format!("{text}\n"));
                 }
                 if self.terminal {
@@ -85,8 +87,11 @@ impl Console {
         self.quiet
     }
 
-    /// Takes the progress line away.
+    /// Says what is still to be said, and takes the progress line away.
     pub fn finish(&mut self) {
+        if let Some(text) = self.log.release().filter(|_| self.is_text() && !self.quiet) {
+            self.write(&format!("{text}\n"));
+        }
         if self.drawn {
             self.write("");
         }

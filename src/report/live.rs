@@ -45,15 +45,82 @@ impl Live {
     }
 }
 
-/// The line of the plain log for an event; most have none.
-pub fn line(event: &RunEvent, story: &Story) -> Option<String> {
+/// What is as planned in this time stands on one line of a log in brief.
+const TOGETHER_US: i64 = 1_000_000;
+
+/// The plain log. In brief, what goes as planned is told a second at a time.
+#[derive(Debug, Default)]
+pub struct Log {
+    /// A line for everything.
+    all: bool,
+    /// What is to stand on the next line, and since when it has been waiting.
+    held: Vec<String>,
+    since_us: i64,
+}
+
+impl Log {
+    pub fn new(all: bool) -> Self {
+        Self { all, ..Self::default() }
+    }
+
+    /// The lines that an event adds; most add none.
+    pub fn lines(&mut self, event: &RunEvent, story: &Story) -> Vec<String> {
+        let now = story.last_at_us;
+        let mut lines = Vec::new();
+        let due = now - self.since_us >= TOGETHER_US || matches!(event, RunEvent::Finished(_));
+        if due {
+            lines.extend(self.release());
+        }
+        let text = text(event, story).filter(|_| self.all || worth_a_line(event));
+        let Some(text) = text else { return lines };
+        if !self.all && as_planned(event) {
+            if self.held.is_empty() {
+                self.since_us = now;
+            }
+            self.held.push(text);
+            return lines;
+        }
+        lines.extend(self.release());
+        let stamp = if matches!(event, RunEvent::Started { .. }) {
+            String::new()
+        } else {
+            format!("[{}] ", logical(now))
+        };
+        lines.push(format!("{stamp}{text}"));
+        lines
+    }
+
+    /// The line that waits for more, for a recording that ends without a last word.
+    pub fn release(&mut self) -> Option<String> {
+        let held = std::mem::take(&mut self.held);
+        (!held.is_empty()).then(|| format!("[{}] {}", logical(self.since_us), held.join("; ")))
+    }
+}
+
+/// The boot's end and the heal's are told by what comes next.
+fn worth_a_line(event: &RunEvent) -> bool {
+    !matches!(event, RunEvent::Phase { phase: Phase::Boot | Phase::Settle, .. })
+}
+
+/// What the timeline says shall happen, and what follows from it.
+fn as_planned(event: &RunEvent) -> bool {
+    match event {
+        RunEvent::Applied { applied, .. } => applied.status == Status::Applied,
+        RunEvent::Life { life, .. } => !life.signalled.is_empty(),
+        RunEvent::Role { .. } | RunEvent::Phase { .. } => true,
+        _ => false,
+    }
+}
+
+/// What the plain log says of an event; of most, nothing.
+fn text(event: &RunEvent, story: &Story) -> Option<String> {
     let text = match event {
         RunEvent::Started { timeline_hash, target, environment, server, shards, replicas, .. } => {
             let server = if server.is_empty() { String::new() } else { format!(" ({server})") };
-            return Some(format!(
+            format!(
                 "{target}{server} in {environment}: {shards} shards with {replicas} replicas each, timeline {}",
                 timeline_hash.get(..16).unwrap_or(timeline_hash)
-            ));
+            )
         }
         RunEvent::Phase { phase, .. } => format!("phase {phase}"),
         RunEvent::Applied { applied, .. } => {
@@ -94,5 +161,5 @@ pub fn line(event: &RunEvent, story: &Story) -> Option<String> {
         | RunEvent::Marks { .. }
         | RunEvent::Finished(_) => return None,
     };
-    Some(format!("[{}] {text}", logical(story.last_at_us)))
+    Some(text)
 }

@@ -7,6 +7,7 @@
 //!
 //! [`RunEvent`]: crate::run::event::RunEvent
 
+mod failure;
 pub mod junit;
 pub mod live;
 pub mod names;

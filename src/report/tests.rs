@@ -1,7 +1,7 @@
 //! What a person reads of three hand-made runs: one that passed, one that failed, one that was killed.
 //! `SEEDFAULT_BLESS=1 cargo test` renews the expected files; read the difference before you commit it.
 
-use super::live::Live;
+use super::live::{Live, Log};
 use super::story::Story;
 use super::text::Detail;
 use crate::check::{Judgement, Verdict};
@@ -301,11 +301,12 @@ fn the_result_file_has_the_newer_tools_keys() {
 #[test]
 fn progress_is_one_line_and_the_log_has_a_line_per_turn_of_events() {
     let (mut story, mut live, mut log) = (Story::default(), Live::default(), String::new());
+    let mut plain = Log::new(true);
     for event in failing() {
         story.hear(&event);
         let progress = live.progress(&story, 100);
         assert!(progress.chars().count() < 100);
-        if let Some(line) = super::live::line(&event, &story) {
+        for line in plain.lines(&event, &story) {
             log += &format!("{line}\n");
         }
         if matches!(event, RunEvent::Progress { .. }) {
@@ -313,6 +314,37 @@ fn progress_is_one_line_and_the_log_has_a_line_per_turn_of_events() {
         }
     }
     expected("log.txt", &log);
+}
+
+#[test]
+fn a_log_in_brief_tells_what_goes_as_planned_a_second_at_a_time() {
+    let (mut story, mut plain, mut log) = (Story::default(), Log::default(), Vec::new());
+    let done = |id: &str, action: &str, at: u64| applied(id, action, &[1], at, at + 100, Status::Applied);
+    let mut events = opening();
+    events.truncate(2);
+    events.extend([
+        RunEvent::Phase { at_us: -2_100_000, phase: Phase::Boot },
+        RunEvent::Phase { at_us: 0, phase: Phase::Safety },
+        done("e1", "reshard", 3_000),
+        done("e2", "reshard", 3_100),
+        RunEvent::Role { at_us: 1_200_000, node: NodeId(1), role: "primary".into(), shard: Some(0) },
+        applied("e3", "drain", &[1], 3_500, 3_600, Status::Failed("no".into())),
+        done("e4", "drain", 3_700),
+        done("e5", "drain", 4_900),
+        finished(Verdict::Pass, 0, &[]),
+    ]);
+    for event in &events {
+        story.hear(event);
+        log.extend(plain.lines(event, &story));
+    }
+    let expected = [
+        "[+0.000s] phase safety",
+        "[+1.000s] e1 Reshard on node-1 ended; e2 Reshard on node-1 ended; node-1 is primary of shard 0",
+        "[+1.500s] e3 Drain on node-1 failed: no",
+        "[+1.700s] e4 Drain on node-1 ended",
+        "[+2.900s] e5 Drain on node-1 ended",
+    ];
+    assert_eq!(log[1..], expected);
 }
 
 #[test]

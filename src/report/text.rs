@@ -7,15 +7,14 @@ use super::names::{
 };
 use super::story::Story;
 use crate::check::{Judgement, Verdict};
-use crate::run::event::NodeState;
 use crate::run::record::{Applied, Status};
 use std::fmt::Write as _;
 
-/// How many lines of a list a failure report shows before it points to the run folder.
-const LINES_MAX: usize = 40;
+/// How much of a hash a passed run shows.
+const SHORT: usize = 16;
 
-/// How many lines of the nodes' own logs it shows.
-const LOG_TAIL: usize = 20;
+/// How many notes a passed run shows.
+const NOTES_MAX: usize = 5;
 
 /// What a check claims and where the system promises it, by the check's name.
 pub type Claims<'a> = &'a dyn Fn(&str) -> Option<(&'static str, &'static str)>;
@@ -23,7 +22,7 @@ pub type Claims<'a> = &'a dyn Fn(&str) -> Option<(&'static str, &'static str)>;
 /// How much a report tells of what went well; what went wrong is always told in full.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Detail {
-    /// A line each.
+    /// What must be known of a run that passed, on a screen or two; a line each of any other.
     Lines,
     /// Every step, claim and source.
     Full,
@@ -32,21 +31,26 @@ pub enum Detail {
 /// All there is to say about a run that is over, or was cut short.
 pub fn report(story: &Story, claims: Claims<'_>, detail: Detail) -> String {
     let mut out = String::new();
-    summary(&mut out, story);
-    details(&mut out, story, claims, detail);
-    if story.verdict() != Verdict::Pass {
-        failure(&mut out, story);
+    let brief = detail == Detail::Lines && story.verdict() == Verdict::Pass;
+    summary(&mut out, story, brief);
+    if brief {
+        in_between(&mut out, story);
+    } else {
+        details(&mut out, story, claims, detail);
     }
-    ending(&mut out, story);
+    if story.verdict() != Verdict::Pass {
+        super::failure::failure(&mut out, story);
+    }
+    ending(&mut out, story, brief);
     out
 }
 
-fn line(out: &mut String, text: &str) {
+pub(super) fn line(out: &mut String, text: &str) {
     out.push_str(text);
     out.push('\n');
 }
 
-fn title(out: &mut String, text: &str) {
+pub(super) fn title(out: &mut String, text: &str) {
     if !out.is_empty() {
         out.push('\n');
     }
@@ -54,7 +58,7 @@ fn title(out: &mut String, text: &str) {
 }
 
 /// The first fields of both reports.
-fn head(out: &mut String, story: &Story) {
+pub(super) fn head(out: &mut String, story: &Story) {
     if let Some(started) = &story.started {
         let when: String =
             started.started_at.chars().filter(char::is_ascii_digit).take(14).collect::<String>();
@@ -74,7 +78,7 @@ fn head(out: &mut String, story: &Story) {
     line(out, &format!("Status: {}", status(story.verdict())));
 }
 
-fn summary(out: &mut String, story: &Story) {
+fn summary(out: &mut String, story: &Story, brief: bool) {
     title(out, "=== seedfault Test Results ===");
     head(out, story);
     counts(out, story);
@@ -88,8 +92,15 @@ fn summary(out: &mut String, story: &Story) {
             out,
             &format!("- Total Nodes: {}", u32::from(started.shards) * (1 + u32::from(started.replicas))),
         );
-        line(out, &format!("- Target: {}{server}", started.target));
-        line(out, &format!("- Environment: {}", started.environment));
+        if brief {
+            line(
+                out,
+                &format!("- Target: {}{server}, in environment {}", started.target, started.environment),
+            );
+        } else {
+            line(out, &format!("- Target: {}{server}", started.target));
+            line(out, &format!("- Environment: {}", started.environment));
+        }
         if let Some(plan) = &story.plan {
             line(out, &format!("- Load: {}", plan.load));
             if !plan.bugs.is_empty() {
@@ -102,8 +113,13 @@ fn summary(out: &mut String, story: &Story) {
     if story.applied.is_empty() {
         line(out, "– none");
     }
-    for (_, applied) in &story.applied {
-        line(out, &executed(story, applied));
+    if brief {
+        executed_in_brief(out, story);
+    } else {
+        for (_, applied) in &story.applied {
+            let (what, ending) = executed(story, applied);
+            line(out, &format!("{what}{ending}"));
+        }
     }
 
     title(out, "Validation Results:");
@@ -136,24 +152,20 @@ fn summary(out: &mut String, story: &Story) {
         line(out, &format!("- Average Latency: {}ms", tenths(load.latency_mean_us)));
         let rate = (load.operations * 1000).checked_div(load.span_ms).map_or_else(|| "?".into(), thousands);
         line(out, &format!("- Throughput: {rate} ops/sec"));
-        line(
-            out,
-            &format!(
-                "- Outcomes: {} ok, {} refused, {} unknown, {} skipped while their client waited",
-                thousands(load.ok),
-                thousands(load.fail),
-                thousands(load.unknown),
-                thousands(load.skipped)
-            ),
+        let outcomes = format!(
+            "- Outcomes: {} ok, {} refused, {} unknown, {} skipped while their client waited",
+            thousands(load.ok),
+            thousands(load.fail),
+            thousands(load.unknown),
+            thousands(load.skipped)
         );
-        line(
-            out,
-            &format!(
-                "- Slowest: 99% within {}ms, all within {}ms",
-                tenths(load.latency_p99_us),
-                tenths(load.latency_max_us)
-            ),
-        );
+        let (most, all) = (tenths(load.latency_p99_us), tenths(load.latency_max_us));
+        if brief {
+            line(out, &format!("{outcomes}; 99% within {most}ms, all within {all}ms"));
+        } else {
+            line(out, &outcomes);
+            line(out, &format!("- Slowest: 99% within {most}ms, all within {all}ms"));
+        }
     }
 }
 
@@ -222,8 +234,44 @@ pub fn errors(story: &Story) -> Vec<String> {
     errors
 }
 
-/// One operation or fault of the older form.
-fn executed(story: &Story, applied: &Applied) -> String {
+/// The operations and faults of the older form, each with its moment and its nodes, so that the timeline needs no
+/// list of its own. What is the same thing again stands on one line with what came before.
+fn executed_in_brief(out: &mut String, story: &Story) {
+    let mut lines: Vec<(String, Vec<String>)> = Vec::new();
+    for (at_us, applied) in &story.applied {
+        let (what, ending) = executed(story, applied);
+        let nodes: Vec<String> = applied.resolved.iter().map(ToString::to_string).collect();
+        let on = if nodes.is_empty() { String::new() } else { format!(" on {}", nodes.join(", ")) };
+        let fault = story.planned(&applied.event).is_some_and(|planned| planned.kind == "fault");
+        let took = match applied.ended {
+            Some(ended) if fault => {
+                format!(" for {}s", seconds(ended.since(applied.started).millis().0, 1))
+            }
+            None if fault && applied.status == Status::Applied => " to the end".into(),
+            _ => String::new(),
+        };
+        let moment = format!("{ending}; {} at {}{on}{took}", applied.event, logical(*at_us));
+        match lines.last_mut() {
+            Some((last, moments)) if *last == what => moments.push(moment),
+            _ => lines.push((what, vec![moment])),
+        }
+    }
+    for (what, moments) in lines {
+        // An ending that all of them have is said once: `✓ Pause (node-3) x2 - coordinated; e1 at ...; e2 at ...`.
+        let times = if moments.len() > 1 { format!(" x{}", moments.len()) } else { String::new() };
+        let first = moments[0].split(';').next().unwrap_or_default().to_string();
+        let same = moments.iter().all(|moment| moment.starts_with(&format!("{first};")));
+        let rest: Vec<&str> = moments
+            .iter()
+            .enumerate()
+            .map(|(place, moment)| if same && place > 0 { &moment[first.len()..] } else { moment.as_str() })
+            .collect();
+        line(out, &format!("{what}{times}{}", rest.concat()));
+    }
+}
+
+/// One operation or fault of the older form: what it was, and how it ended.
+fn executed(story: &Story, applied: &Applied) -> (String, String) {
     let sign = match applied.status {
         Status::Applied => "✓",
         Status::Failed(_) => "✗",
@@ -242,7 +290,7 @@ fn executed(story: &Story, applied: &Applied) -> String {
             None => " - not over at the end of the run".into(),
         },
     };
-    format!("{sign} {}{place}{ending}", heading(&applied.action))
+    (format!("{sign} {}{place}", heading(&applied.action)), ending)
 }
 
 /// `shard 3, SIGTERM` from the fields of an event as they are written.
@@ -251,8 +299,11 @@ fn place(action: &str, fields: &str) -> String {
         fields.split(", ").find_map(|field| field.strip_prefix(name)?.strip_prefix(": ")).map(str::to_string)
     };
     let mut parts = Vec::new();
-    if let Some(shard) = field("shard") {
+    if let Some(shard) = field("shard").or_else(|| field("from")) {
         parts.push(format!("shard {shard}"));
+    }
+    if let Some(to) = field("to").filter(|_| matches!(action, "reshard" | "drain")) {
+        parts.push(format!("to shard {to}"));
     }
     if let Some(node) = field("node") {
         parts.push(match node.strip_prefix("shard-").and_then(|rest| rest.split_once('-')) {
@@ -315,15 +366,49 @@ fn details(out: &mut String, story: &Story, claims: Claims<'_>, detail: Detail) 
             story.marks.iter().map(|(mark, count)| format!("{mark} {}", thousands(*count))).collect();
         line(out, &format!("- {}", marks.join(", ")));
     }
-    if !story.stretches.is_empty() || !story.notes.is_empty() {
+    let notes = notes(story);
+    if !notes.is_empty() {
         title(out, "Notes:");
-        for (at_us, by, why) in &story.stretches {
-            line(out, &format!("- {} the logical clock was held back by {by}: {why}", logical(*at_us)));
-        }
-        for (at_us, text) in &story.notes {
-            line(out, &format!("- {} {text}", logical(*at_us)));
+    }
+    for note in notes {
+        line(out, &note);
+    }
+}
+
+/// What a passed run has beside its summary: the looks in the middle of it, and remarks.
+fn in_between(out: &mut String, story: &Story) {
+    for (at_us, event, judgements) in &story.looks {
+        let held = judgements.iter().filter(|judgement| judgement.verdict < Verdict::Unknown).count();
+        let other = judgements.iter().filter(|judgement| judgement.verdict >= Verdict::Unknown);
+        title(
+            out,
+            &format!("Look at {} ({event}): {held} of {} checks hold", logical(*at_us), judgements.len()),
+        );
+        for judgement in other {
+            line(
+                out,
+                &format!("{} {}: {}", sign(judgement.verdict), heading(&judgement.check), told(judgement)),
+            );
         }
     }
+    let notes = notes(story);
+    if !notes.is_empty() {
+        title(out, "Notes:");
+    }
+    for note in notes.iter().take(NOTES_MAX) {
+        line(out, note);
+    }
+    if notes.len() > NOTES_MAX {
+        line(out, &format!("- {} more: `fuzz explain --verbose {}`", notes.len() - NOTES_MAX, run(story)));
+    }
+}
+
+/// What kept the run from its plan, and what is to be known of how it was carried out.
+fn notes(story: &Story) -> Vec<String> {
+    let held = story.stretches.iter().map(|(at_us, by, why)| {
+        format!("- {} the logical clock was held back by {by}: {why}", logical(*at_us))
+    });
+    held.chain(story.notes.iter().map(|(at_us, text)| format!("- {} {text}", logical(*at_us)))).collect()
 }
 
 /// The lists that the newer form prints when asked for more.
@@ -458,168 +543,38 @@ fn check(out: &mut String, judgement: &Judgement, claims: Claims<'_>) {
     }
 }
 
-fn failure(out: &mut String, story: &Story) {
-    // What could not be decided is no failure, and scripts that look for failures do not find it.
-    let failed = story.verdict() == Verdict::Fail;
-    title(out, if failed { "=== Test Failure Report ===" } else { "=== Undecided Test Report ===" });
-    head(out, story);
-
-    title(out, "Failure Details:");
-    for judgement in ordered(story).into_iter().filter(|judgement| judgement.verdict == Verdict::Fail) {
-        line(out, &format!("✗ {}: {}", heading(&judgement.check), judgement.reason));
-        for evidence in &judgement.evidence {
-            line(out, &format!("    {evidence}"));
-        }
-    }
-    for judgement in ordered(story).into_iter().filter(|judgement| judgement.verdict == Verdict::Unknown) {
-        line(out, &format!("? {}: {}", heading(&judgement.check), judgement.reason));
-    }
-    if story.failed().next().is_none() {
-        for error in errors(story) {
-            line(out, &format!("? Run: {error}"));
-        }
-    }
-
-    title(out, "Cluster State at Failure:");
-    match &story.cluster {
-        None => line(out, "? the run did not get as far as to look"),
-        Some(cluster) => {
-            for node in cluster.nodes.iter().filter(|node| node.state != "CONNECTED") {
-                line(out, &state(node));
-            }
-            let well: Vec<String> = cluster
-                .nodes
-                .iter()
-                .filter(|node| node.state == "CONNECTED")
-                .map(|node| format!("{} ({})", node.node, role(node)))
-                .collect();
-            if !well.is_empty() {
-                line(out, &format!("- As they should be: {}", well.join(", ")));
-            }
-            for moving in cluster.slots_moving.iter().take(LINES_MAX) {
-                line(out, &format!("- Moving {moving}"));
-            }
-            if !cluster.slots_unowned.is_empty() {
-                let ranges: Vec<String> = cluster.slots_unowned.iter().map(range).collect();
-                line(out, &format!("- Slots without an owner: {}", ranges.join(", ")));
-            }
-            line(
-                out,
-                &match cluster.settled_at_us {
-                    Some(at_us) => format!("- Settled at {}", logical(at_us)),
-                    None => "- Never settled within its bound".into(),
-                },
-            );
-        }
-    }
-
-    title(out, "Error Log:");
-    let log = error_log(story);
-    if log.is_empty() {
-        line(out, "(empty)");
-    }
-    for entry in log.iter().take(LINES_MAX) {
-        line(out, entry);
-    }
-    if log.len() > LINES_MAX {
-        line(out, &format!("({} more in {}/events.jsonl)", log.len() - LINES_MAX, run(story)));
-    }
-    if !story.log.is_empty() {
-        title(out, "Node Logs (the last lines that mean something):");
-        for (_, log) in story.log.iter().skip(story.log.len().saturating_sub(LOG_TAIL)) {
-            line(out, &format!("{}: {}", log.node, log.line));
-        }
-        let more = story.log.len().saturating_sub(LOG_TAIL) as u64 + story.log_left_out;
-        if more > 0 {
-            line(out, &format!("({} before them in {}/events.jsonl)", thousands(more), run(story)));
-        }
-    }
-}
-
-fn role(node: &NodeState) -> String {
-    match node.shard {
-        Some(shard) => format!("{}, shard {shard}", node.role),
-        None => node.role.clone(),
-    }
-}
-
-fn state(node: &NodeState) -> String {
-    let why = if node.why.is_empty() { String::new() } else { format!(" - {}", node.why) };
-    format!("- Node {} ({}): {}{why}", node.node, role(node), node.state)
-}
-
-fn range((first, last): &(u16, u16)) -> String {
-    if first == last { first.to_string() } else { format!("{first}-{last}") }
-}
-
-fn run(story: &Story) -> String {
+/// The run folder, as it is called.
+pub(super) fn run(story: &Story) -> String {
     story.started.as_ref().map_or_else(|| "the run folder".into(), |started| started.run.clone())
 }
 
-/// What went wrong on the way, in time order, with the time of day: the start plus the run's own clock.
-fn error_log(story: &Story) -> Vec<String> {
-    let mut entries: Vec<(i64, String)> = Vec::new();
-    for (at_us, applied) in &story.applied {
-        match &applied.status {
-            Status::Failed(why) => {
-                entries.push((*at_us, format!("ERROR: {} {}: {why}", applied.event, applied.action)));
-            }
-            Status::Skipped(why) => {
-                entries
-                    .push((*at_us, format!("WARNING: {} {} skipped: {why}", applied.event, applied.action)));
-            }
-            Status::Applied => {}
-        }
-    }
-    for (at_us, life) in &story.lives {
-        if let Some((_, exit)) = &life.ended
-            && life.signalled.is_empty()
-        {
-            entries.push((*at_us, format!("ERROR: {} ended by itself: {exit}", life.node)));
-        }
-    }
-    for (at_us, _, judgements) in &story.looks {
-        for judgement in judgements.iter().filter(|judgement| judgement.verdict == Verdict::Fail) {
-            entries.push((*at_us, format!("ERROR: {}: {}", judgement.check, judgement.reason)));
-        }
-    }
-    for judgement in story.failed() {
-        entries.push((story.last_at_us, format!("ERROR: {}: {}", judgement.check, judgement.reason)));
-    }
-    if let Some(error) = story.finished.as_ref().and_then(|finished| finished.error.clone()) {
-        entries.push((story.last_at_us, format!("ERROR: {error}")));
-    }
-    entries.sort_by_key(|(at_us, _)| *at_us);
-    let zero = clock_zero(story);
-    entries.into_iter().map(|(at_us, text)| format!("[{}] {text}", time_of_day(zero, at_us))).collect()
-}
-
-/// Seconds of the day at which logical time was 0.
-fn clock_zero(story: &Story) -> i64 {
-    let Some(started) = &story.started else { return 0 };
-    let time = started.started_at.split('T').nth(1).unwrap_or("");
-    let part = |from: usize| time.get(from..from + 2).and_then(|text| text.parse::<i64>().ok()).unwrap_or(0);
-    part(0) * 3600 + part(3) * 60 + part(6) + story.boot_us / 1_000_000
-}
-
-fn time_of_day(zero: i64, at_us: i64) -> String {
-    let second = (zero + at_us.div_euclid(1_000_000)).rem_euclid(86_400);
-    format!("{:02}:{:02}:{:02}", second / 3600, second / 60 % 60, second % 60)
-}
-
 /// Hashes, the run folder, and the command that does it again, which is the last line.
-fn ending(out: &mut String, story: &Story) {
+fn ending(out: &mut String, story: &Story, brief: bool) {
     let Some(finished) = &story.finished else {
         title(out, "Reproduction Command:");
         line(out, "? the run did not get as far as to say it; `fuzz run` of timeline.yaml in the run folder");
         return;
     };
     title(out, "Reproducibility:");
-    line(out, &format!("- Timeline: {}", finished.timeline_hash));
-    line(out, &format!("- Schedule: {}", or_unknown(&finished.schedule_hash)));
-    line(out, &format!("- History: {}", or_unknown(&finished.history_hash)));
-    line(out, &format!("- Logical time: {}s", seconds(finished.virtual_ms, 3)));
-    line(out, &format!("- Run: {}", finished.run));
+    let hashes = [
+        ("Timeline", &finished.timeline_hash),
+        ("Schedule", &finished.schedule_hash),
+        ("History", &finished.history_hash),
+    ];
+    if brief {
+        // What tells two runs apart at a glance; the folder has all of it.
+        let short = |hash: &str| or_unknown(hash.get(..SHORT).unwrap_or(hash)).to_string();
+        let hashes: Vec<String> =
+            hashes.iter().map(|(name, hash)| format!("{name}: {}", short(hash))).collect();
+        line(out, &format!("- {}", hashes.join(", ")));
+        line(out, &format!("- Run: {}, which `fuzz explain --verbose` retells in full", finished.run));
+    } else {
+        for (name, hash) in hashes {
+            line(out, &format!("- {name}: {}", or_unknown(hash)));
+        }
+        line(out, &format!("- Logical time: {}s", seconds(finished.virtual_ms, 3)));
+        line(out, &format!("- Run: {}", finished.run));
+    }
     if let Some(repro) = &finished.repro {
         line(out, &format!("- Repro: {repro}"));
     }

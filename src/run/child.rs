@@ -23,6 +23,7 @@ use crate::time::Millis;
 use crate::timeline::Timeline;
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write as _};
+use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::rc::Rc;
 use std::time::Instant;
@@ -94,6 +95,8 @@ fn say(text: &str) {
 pub fn run(timeline: &Timeline, options: &RunOptions) -> i32 {
     // Before anything is opened: the cage returns in a new process.
     let caged = (timeline.environment == "processes").then(cage::enter);
+    // Before the first event is told: whoever hears of the run may ask it to stop.
+    let requests = cage::interrupts();
     #[expect(clippy::disallowed_methods, reason = "the border reads the clock: how long the run took")]
     let started = Instant::now();
     let mut recorder = match Recorder::open(&options.folder) {
@@ -108,7 +111,7 @@ pub fn run(timeline: &Timeline, options: &RunOptions) -> i32 {
     if let Some(cage::Cage::Subreaper(why)) = caged {
         recorder.event(&RunEvent::Note { at_us: 0, text: format!("no PID namespace of its own: {why}") });
     }
-    let (result, end_us) = match environment(timeline, options) {
+    let (result, end_us) = match environment(timeline, options, requests) {
         Ok((mut env, target)) => {
             let bounds = Bounds { boot: options.boot_timeout, run: options.run_timeout };
             let result = execute(timeline, env.as_mut(), target, bounds, Rc::new(Checks), &mut recorder);
@@ -232,8 +235,10 @@ fn begin(timeline: &Timeline, options: &RunOptions) -> RunEvent {
 fn environment(
     timeline: &Timeline,
     options: &RunOptions,
+    requests: io::Result<OwnedFd>,
 ) -> Result<(Box<dyn Env>, Rc<dyn Target>), RunError> {
     let unable = |why: String| RunError::Boot { within: options.boot_timeout, why };
+    let requests = requests.map_err(|error| unable(error.to_string()))?;
     match (timeline.target.as_str(), timeline.environment.as_str()) {
         ("valkey", "processes") => {
             let binary =
@@ -241,11 +246,10 @@ fn environment(
             let server = Server::from_version(&options.server_version).ok_or_else(|| {
                 unable(format!("`{}` is no version of a server that is known", options.server_version))
             })?;
-            let interrupt = cage::interrupts().map_err(|error| unable(error.to_string()))?;
             let env = ProcessesEnv::new(Options {
                 dir: options.folder.join("nodes"),
                 base_port: timeline.cluster.base_port,
-                interrupt: Some(interrupt),
+                interrupt: Some(requests),
                 server: Some(binary),
                 keep_data: options.keep_data,
             })
@@ -253,7 +257,6 @@ fn environment(
             Ok((Box::new(env), Rc::new(Valkey { kind: server.kind })))
         }
         (Embedded::NAME, "sim") => {
-            let requests = cage::interrupts().map_err(|error| unable(error.to_string()))?;
             Ok((Box::new(Stoppable::new(SimEnv::new(timeline), requests)), Rc::new(Embedded)))
         }
         (target, environment) => {
