@@ -82,6 +82,16 @@ pub struct Healthy {
     pub unknown: Vec<(u64, Vec<String>)>,
 }
 
+impl Healthy {
+    /// Takes in what came of the seeds that follow.
+    pub fn add(&mut self, more: Self) {
+        self.seeds += more.seeds;
+        self.passed += more.passed;
+        self.failed.extend(more.failed);
+        self.unknown.extend(more.unknown);
+    }
+}
+
 /// Runs seeds from `first` on, none with a bug. `each` sees every outcome.
 pub fn healthy(spec: &Spec, first: u64, seeds: u64, mut each: impl FnMut(u64, &Outcome)) -> Healthy {
     let mut healthy = Healthy { seeds, ..Healthy::default() };
@@ -117,12 +127,12 @@ pub struct Found {
     pub by: Vec<String>,
 }
 
-/// Runs seeds with a bug on until one of the checks that it is named for fails.
+/// Runs seeds with a bug on until the check that it is named for fails.
 pub fn find(bug: &Bug, spec: &Spec, first: u64, seeds: u64) -> Result<Option<Found>, String> {
     for seed in first..first + seeds {
         let outcome = run(&timeline(seed, spec, &[bug.name])?)?;
         let by: Vec<String> = outcome.failed().into_iter().map(Into::into).collect();
-        if by.iter().any(|check| bug.found_by.contains(&check.as_str())) {
+        if by.iter().any(|check| check == bug.found_by) {
             return Ok(Some(Found { seed, after: seed - first + 1, by }));
         }
     }

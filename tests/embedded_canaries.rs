@@ -3,6 +3,7 @@
 
 use seedfault::canary::{self, Outcome};
 use seedfault::target::embedded::bugs::BUGS;
+use seedfault::yaml::document::Problems;
 use std::process::Command;
 
 fn seeds(default: u64) -> u64 {
@@ -30,8 +31,8 @@ fn without_a_bug_no_seed_fails() {
 #[test]
 fn each_bug_is_found_by_the_check_that_is_named_for_it() {
     let mut missed = Vec::new();
-    // An unoptimized build looks for the first two: all of them take it many minutes. CI runs this on the release
-    // build too.
+    // An unoptimized build looks for the first two. `fuzz bench canary --light` on the release build looks for all,
+    // and CI runs it.
     let bugs = if cfg!(debug_assertions) { &BUGS[..2] } else { BUGS };
     for bug in bugs {
         match canary::find(bug, &canary::light(), 0, u64::from(bug.within_seeds)) {
@@ -41,6 +42,22 @@ fn each_bug_is_found_by_the_check_that_is_named_for_it() {
         }
     }
     assert!(missed.is_empty(), "{missed:#?}");
+}
+
+#[test]
+fn what_was_found_and_mended_stays_mended() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/repro");
+    let files =
+        std::fs::read_dir(folder).expect("the folder of repros").map(|entry| entry.expect("a file").path());
+    let mut repros: Vec<_> = files.filter(|path| path.extension().is_some_and(|end| end == "yaml")).collect();
+    repros.sort();
+    assert!(!repros.is_empty(), "the repository keeps some");
+    for path in repros {
+        let bytes = std::fs::read(&path).expect("a file that can be read");
+        let repro = seedfault::repro::read(&bytes, &mut Problems::default()).expect("a good repro");
+        let outcome = canary::run(&repro.timeline).expect("a run");
+        assert_eq!(outcome.failed(), Vec::<&str>::new(), "{}", path.display());
+    }
 }
 
 #[test]

@@ -81,8 +81,6 @@ fn checks() -> Vec<(String, String)> {
 
 fn bugs() -> Vec<(String, String)> {
     BUGS.iter()
-        .map(|bug| {
-            (bug.name.to_string(), format!("{} [found by {}]", bug.summary, bug.found_by.join(" or ")))
-        })
+        .map(|bug| (bug.name.to_string(), format!("{} [found by {}]", bug.summary, bug.found_by)))
         .collect()
 }

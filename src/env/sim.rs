@@ -24,9 +24,11 @@ use crate::time::Micros;
 use crate::timeline::Timeline;
 use links::Links;
 use queue::Queue;
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
+use std::sync::Once;
 
 /// The port of node 0 where the timeline wishes for none.
 const PORT_DEFAULT: u16 = 7000;
@@ -146,6 +148,7 @@ impl SimEnv {
     /// # Panics
     /// On a bug that has no such name: the timeline's reader refuses those.
     pub fn new(timeline: &Timeline) -> Self {
+        keep_crashes_quiet();
         let key = timeline.key().child("sim");
         let cluster = &timeline.cluster;
         let bugs = Bugs::from_names(timeline.bugs.iter().map(String::as_str)).expect("bugs were validated");
@@ -410,13 +413,20 @@ impl SimEnv {
         let shown = host.clock.at(self.now);
         let Some(process) = &mut host.process else { return };
         let mut outs = std::mem::take(&mut self.outs);
-        let panicked = catch_unwind(AssertUnwindSafe(|| {
-            work(process, shown);
-            process.take(&mut outs);
-        }))
-        .is_err();
+        let panicked = IN_A_NODE.with(|inside| {
+            inside.set(true);
+            let done = catch_unwind(AssertUnwindSafe(|| {
+                work(process, shown);
+                process.take(&mut outs);
+            }));
+            inside.set(false);
+            done.err()
+        });
         let incarnation = host.incarnation;
-        let mut aborted = panicked;
+        let mut aborted = panicked.map(|what| {
+            let text = what.downcast_ref::<&str>().map(ToString::to_string);
+            text.or_else(|| what.downcast_ref::<String>().cloned()).unwrap_or_else(|| "panicked".into())
+        });
         for out in outs.drain(..) {
             match out {
                 Out::Packet(to, packet) => {
@@ -449,16 +459,34 @@ impl SimEnv {
                     };
                     self.queue.push(self.now + after, Event::Synced { node, incarnation });
                 }
-                Out::Abort => aborted = true,
+                Out::Abort => aborted = Some("the process aborts".into()),
             }
         }
         self.outs = outs;
-        if aborted {
-            let line = "=== BUG REPORT START === the process aborts".into();
+        if let Some(why) = aborted {
+            let line = format!("=== BUG REPORT START === {why}");
             self.observe(Observed::Log { node: NodeId(node), line });
             self.end(node, Exit::Signal(6));
         }
     }
+}
+
+thread_local! {
+    /// Whether the code of a node is running, whose panic is the crash of that node and goes into its log.
+    static IN_A_NODE: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Keeps the panics of nodes off the standard error: they are the run's business, and a run tells of them.
+fn keep_crashes_quiet() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let before = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |info| {
+            if !IN_A_NODE.with(Cell::get) {
+                before(info);
+            }
+        }));
+    });
 }
 
 fn pid(node: u16, incarnation: u32) -> u32 {

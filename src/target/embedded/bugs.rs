@@ -8,9 +8,9 @@
 pub struct Bug {
     pub name: &'static str,
     pub summary: &'static str,
-    /// The checks, any of which must find it; the first is the one that it is named for.
-    pub found_by: &'static [&'static str],
-    /// Found within this many seeds of the default drawing.
+    /// The check that must find it, whatever others find besides.
+    pub found_by: &'static str,
+    /// Found within this many seeds of the canary's light scenario.
     pub within_seeds: u32,
 }
 
@@ -18,7 +18,7 @@ macro_rules! bugs {
     ($($flag:ident: $summary:literal, $found_by:expr, $within:literal;)*) => {
         /// Every bug, in the order of the flags.
         pub const BUGS: &[Bug] = &[$(Bug {
-            name: stringify!($flag), summary: $summary, found_by: &$found_by, within_seeds: $within,
+            name: stringify!($flag), summary: $summary, found_by: $found_by, within_seeds: $within,
         }),*];
 
         /// The bugs of one run.
@@ -43,35 +43,37 @@ macro_rules! bugs {
 
 bugs! {
     ack_before_decided: "a primary acknowledges a write when it has proposed it, before a majority has it",
-        ["acknowledged_loss", "linearizability"], 200;
+        "linearizability", 100;
     read_without_quorum: "a primary answers reads from memory without asking whether it still leads",
-        ["linearizability"], 200;
+        "linearizability", 200;
     forget_promise_on_restart: "a node that restarts has forgotten what it promised and accepted since its last snapshot",
-        ["acknowledged_loss", "data_consistency", "linearizability"], 600;
+        "acknowledged_loss", 600;
     lose_unsynced_log: "a node says that its log is synced half a second before it is",
-        ["acknowledged_loss", "data_consistency", "linearizability"], 300;
+        "acknowledged_loss", 300;
     apply_twice_on_retry: "a command that was proposed again is applied again",
-        ["linearizability", "data_consistency", "acknowledged_loss"], 100;
+        "linearizability", 100;
     two_owners_after_slot_move: "the giver of a slot goes on claiming it after the move",
-        ["slot_coverage", "view_agreement"], 100;
+        "slot_coverage", 100;
     snapshot_drops_keys: "a snapshot leaves out every eighth key",
-        ["data_consistency", "acknowledged_loss"], 100;
+        "data_consistency", 100;
     stale_slot_map_after_restart: "a node that restarts begins with the first slot map and takes no newer one",
-        ["view_agreement", "slot_coverage"], 100;
+        "view_agreement", 100;
     never_fails_over: "a replica that has won its shard's election does not tell the cluster",
-        ["slot_coverage", "convergence_time"], 100;
+        "slot_coverage", 100;
     leak_keys_after_slot_move: "the giver of a slot keeps the keys",
-        ["data_consistency"], 200;
+        "data_consistency", 400;
     replica_serves_stale_after_heal: "a replica stops applying its log once its link was broken and came back",
-        ["replica_sync", "data_consistency"], 100;
+        "replica_sync", 100;
     panic_on_duplicate_message: "a message that arrives twice ends the process",
-        ["crash"], 100;
+        "crash", 100;
     lost_session_reorder: "messages reach the consensus library as they arrive: out of order, twice, or not at all",
-        ["replica_sync", "data_consistency", "acknowledged_loss", "linearizability", "convergence_time"], 300;
+        "replica_sync", 300;
     minority_keeps_writing: "a primary that is cut off decides alone",
-        ["acknowledged_loss", "linearizability", "quorum"], 200;
+        "acknowledged_loss", 200;
     sleepy_election: "a replica waits five minutes before it takes over",
-        ["convergence_time", "slot_coverage"], 100;
+        "slot_coverage", 100;
+    usurping_replica: "a replica takes its shard over every three seconds, though the primary is well",
+        "convergence_time", 100;
 }
 
 /// The bug of this name.

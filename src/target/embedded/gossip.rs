@@ -10,6 +10,8 @@ use super::node::{ASK_AGAIN_US, Body, Node, Out};
 use super::session::Gossip;
 use std::sync::Arc;
 
+/// How often a replica takes the lead under the bug `usurping_replica`.
+const USURP_EVERY_US: u64 = 3_000_000;
 /// How long a replica waits under the bug `sleepy_election`.
 const SLEEPY_US: u64 = 300_000_000;
 
@@ -113,6 +115,10 @@ impl Node {
             }
         }
         let bugs = self.shape.bugs;
+        if bugs.usurping_replica && !self.is_primary() && self.now >= self.usurped_at + USURP_EVERY_US {
+            self.usurped_at = self.now;
+            self.groups[0].1.try_to_lead();
+        }
         let Some(since) = self.leads_since else { return };
         if !self.data().leads() || self.is_primary() || bugs.never_fails_over {
             return;

@@ -8,6 +8,7 @@ use super::command::{Command, Entry};
 use super::disk::Disk;
 use super::machine::{Applied, Machine};
 use omnipaxos::messages::Message;
+use omnipaxos::messages::sequence_paxos::{PaxosMessage, PaxosMsg};
 use omnipaxos::util::LogEntry;
 use omnipaxos::{ClusterConfig, OmniPaxos, ServerConfig};
 use std::sync::Arc;
@@ -123,8 +124,18 @@ impl Group {
     }
 
     pub fn handle(&mut self, message: GroupMessage) {
-        if let Some(paxos) = &mut self.paxos {
-            paxos.handle_incoming(message);
+        let Some(paxos) = &mut self.paxos else { return };
+        // A member that comes back with a promise above the leader's round takes nothing from the leader, and the
+        // leader ignores its request to be prepared: for ever, as the library leaves it. A leader that learns of
+        // a higher round goes above it, as one that sees a higher term does in Raft (section 5.1).
+        let overtaken = matches!(
+            &message,
+            Message::SequencePaxos(PaxosMessage { msg: PaxosMsg::PrepareReq(request), .. })
+                if request.n > paxos.get_promise()
+        );
+        paxos.handle_incoming(message);
+        if overtaken && self.leads() {
+            self.try_to_lead();
         }
     }
 

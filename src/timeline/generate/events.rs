@@ -281,12 +281,15 @@ fn observation(plan: &Plan<'_>, past: &Past<'_>, rng: &mut Rng) -> Option<(Obser
     if !past.causes.is_empty() && rng.ratio(3, 4) {
         // The latest cause twice as often as any other.
         let (cause, shard) = if rng.ratio(1, 2) { *past.causes.last()? } else { *rng.pick(&past.causes) };
-        if cause == Cause::Election && rng.ratio(1, 5) {
-            let seen = match rng.below(3) {
-                0 => Observation::NoPrimary { shard },
-                1 => Observation::Exit { node: NodeSelector::Primary(shard) },
-                _ => Observation::Role { node: first_node(plan.cluster, shard, 1), is: Role::Primary },
-            };
+        let seen = match cause {
+            Cause::Death if rng.ratio(1, 2) => Some(Observation::NoPrimary { shard }),
+            Cause::Death => Some(Observation::Exit { node: NodeSelector::Primary(shard) }),
+            Cause::Election if rng.ratio(1, 3) => {
+                Some(Observation::Role { node: first_node(plan.cluster, shard, 1), is: Role::Primary })
+            }
+            _ => None,
+        };
+        if let Some(seen) = seen {
             return Some((seen, Some(shard)));
         }
         let fits = |moment: &&super::Moment| moment.cause == cause && (moment.embedded || !embedded);
@@ -364,6 +367,11 @@ impl Past<'_> {
         }
         if matches!(event.action, Action::Kill(_) | Action::Restart(_) | Action::AddReplica(_)) {
             self.causes.push((Cause::Resync, shard));
+        }
+        if let Action::Kill(Kill { node, .. }) | Action::Restart(Restart { node, .. }) = &event.action
+            && primary(node)
+        {
+            self.causes.push((Cause::Death, shard));
         }
     }
 }
