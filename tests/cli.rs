@@ -186,6 +186,32 @@ fn mistakes_come_all_at_once_with_place_and_hint() {
 }
 
 #[test]
+fn unknown_keys_of_the_other_tool_are_refused_unless_they_are_allowed() {
+    let place = Place::new("keys");
+    place.write(
+        "theirs.yaml",
+        "scenario_id: a\ncluster: {num_shards: 3, replicas_per_shard: 1, colour: red}\n\
+         operations: [{type: failover, target_node: shard-0-primary, prio: 1}]\nowner: me\n",
+    );
+    let both = [["validate", "theirs.yaml"], ["generate", "--spec=theirs.yaml"]];
+    for command in both {
+        let refused = place.fuzz(&command);
+        refused.exits(2).complains("theirs.yaml:2:49: error: unknown key `colour` in cluster");
+        refused.complains("hint: --allow-unknown-keys takes keys of valkey-fuzzer");
+        let allowed = place.fuzz(&[&command[..], &["--allow-unknown-keys"]].concat());
+        allowed
+            .exits(0)
+            .complains("theirs.yaml:2:49: warning: unknown key `colour` in cluster, which is not read")
+            .complains("theirs.yaml:3:61: warning: unknown key `prio` in operations[0]")
+            .complains("theirs.yaml:4:1: warning: unknown key `owner`");
+    }
+    // In our own form it is a mistake whatever is allowed.
+    place.write("ours.yaml", &format!("{QUIET}colour: red\n"));
+    let refused = place.fuzz(&["validate", "ours.yaml", "--allow-unknown-keys"]);
+    refused.exits(2).complains("error: unknown key `colour`");
+}
+
+#[test]
 fn the_catalogue_is_printed_one_line_each() {
     let place = Place::new("list");
     for (what, name) in [

@@ -194,7 +194,8 @@ fn waves_start_together_with_a_look_in_between() {
     assert!(told[1].contains("port-23103") && told[1].contains("force"), "{told:#?}");
     assert!(matches!(&timeline.events[3].action, Action::Check(look) if look.blocking
         && (look.stabilize.0, look.within.0) == (1500, 19_000)
-        && look.checks == ["slot_coverage", "quorum", "view_agreement"]));
+        && look.checks == ["slot_coverage", "quorum", "view_agreement"]
+        && look.critical == ["slot_coverage", "quorum"]));
     assert_eq!(timeline.cluster.node_timeout().0, 1000);
     assert_eq!(timeline.cluster.base_port, Some(23_100));
 }

@@ -233,6 +233,26 @@ fn a_failure_is_saved_and_the_last_line_brings_it_back() {
 }
 
 #[test]
+fn a_look_that_does_not_hold_ends_the_run_where_that_is_critical() {
+    let place = Place::new("critical");
+    let run = |critical: &str| {
+        let timeline = format!(
+            "fuzz: 1\nseed: 11\ntarget: embedded\nlength: 20s\nload: {{clients: 2, rate: 50/s}}\ntimeline:\n\
+             - {{id: move, at: 1s, do: {{reshard: {{from: 0, to: 1, slots: 8}}}}}}\n\
+             - {{id: look, after: move, delay: 11s, do: {{check: {{checks: [view_agreement], critical: [{critical}]}}}}}}\n\
+             - {{id: later, after: look, do: {{burst: {{shard: 2, length: 100ms}}}}}}\n"
+        );
+        place.write("look.yaml", &timeline);
+        let run = place.fuzz(&["run", "look.yaml", "--bug", BUG]);
+        run.exits(1).prints("look Check failed: view_agreement: 1 difference(s)\n");
+        run
+    };
+    run("view_agreement").prints("later Burst skipped: the safety phase ended before it began\n");
+    let other = run("quorum");
+    other.prints("later  burst {shard: 2, length: 100ms}: applied");
+}
+
+#[test]
 fn a_seed_that_fails_is_brought_back_by_the_seed() {
     let place = Place::new("seed-fails");
     let run = place.fuzz(&["--seed", "67890", "--target", "embedded", "--bug", BUG, "--format", "json"]);

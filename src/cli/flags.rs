@@ -29,6 +29,9 @@ pub struct Shape {
     /// Switch a named bug on in the embedded target (`fuzz list bugs`); may be given several times
     #[arg(long = "bug", value_name = "NAME")]
     pub bugs: Vec<String>,
+    /// Warn of keys that are not known in a file of valkey-fuzzer's, instead of refusing it
+    #[arg(long)]
+    pub allow_unknown_keys: bool,
 }
 
 /// Where the outcome goes.
@@ -90,6 +93,9 @@ impl Shape {
         for bug in &self.bugs {
             text += " --bug ";
             text += &shell(bug);
+        }
+        if self.allow_unknown_keys {
+            text += " --allow-unknown-keys";
         }
         text
     }

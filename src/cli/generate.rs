@@ -31,7 +31,7 @@ enum Form {
 }
 
 pub fn main(args: &Args) -> super::Done {
-    let mut spec = seed::spec(args.spec.as_deref())?;
+    let mut spec = seed::spec(args.spec.as_deref(), &args.shape)?;
     choose::pin(&mut spec, &args.shape)?;
     let (seed, told) = seed::chosen(args.seed.as_deref(), &spec)?;
     let place = choose::target(&args.place, &spec)?;

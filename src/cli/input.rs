@@ -57,8 +57,8 @@ pub fn plain(error: &std::io::Error) -> String {
 }
 
 /// The scenario that a text holds; its problems, warnings too, are said on standard error.
-pub fn scenario(source: &Source) -> Result<Spec, Failure> {
-    let mut problems = Problems::default();
+pub fn scenario(source: &Source, unknown_keys_allowed: bool) -> Result<Spec, Failure> {
+    let mut problems = Problems { unknown_keys_allowed, ..Problems::default() };
     let spec = crate::spec::parse::parse(&source.bytes, &mut problems);
     talk(&render(source, &problems));
     spec.ok_or_else(|| refused(source, &problems))
@@ -68,7 +68,15 @@ pub fn scenario(source: &Source) -> Result<Spec, Failure> {
 pub fn refused(source: &Source, problems: &Problems) -> Failure {
     let errors = problems.list.iter().filter(|problem| problem.severity == Severity::Error).count();
     let noun = if errors == 1 { "problem" } else { "problems" };
-    Failure::bad_input(format!("{} has {errors} {noun}", source.name))
+    let unknown = |problem: &&Problem| problem.message.starts_with("unknown key");
+    let failure = Failure::bad_input(format!("{} has {errors} {noun}", source.name));
+    // The native form is our own: what it does not know is a mistake for certain.
+    let native = String::from_utf8_lossy(&source.bytes).lines().any(|line| line.starts_with("fuzz:"));
+    if !native && !problems.unknown_keys_allowed && problems.list.iter().any(|problem| unknown(&problem)) {
+        return failure
+            .hint("--allow-unknown-keys takes keys of valkey-fuzzer that are not known here for remarks");
+    }
+    failure
 }
 
 /// Every problem with its place, the text with a caret, and the hint.

@@ -151,7 +151,12 @@ fn remarks(repro: &Repro, place: &choose::Place) -> Vec<String> {
     }
     if let Some(pins) = &facts.drawn {
         let mut spec = seed::built_in();
-        let shape = Shape { shards: pins.shards, replicas: pins.replicas, bugs: timeline.bugs.clone() };
+        let shape = Shape {
+            shards: pins.shards,
+            replicas: pins.replicas,
+            bugs: timeline.bugs.clone(),
+            ..Shape::default()
+        };
         let now = choose::pin(&mut spec, &shape).and_then(|()| seed::draw(&spec, timeline.seed, place));
         match now {
             Ok(now) if now.hash() == timeline.hash() => {}

@@ -41,7 +41,7 @@ pub fn main(args: &Args) -> super::Done {
 /// Reads one scenario and applies the flags that pin its shape.
 fn scenario(path: &Path, shape: &Shape) -> Result<(PathBuf, Spec), Failure> {
     let source: Source = input::read(path)?;
-    let mut spec = input::scenario(&source)?;
+    let mut spec = input::scenario(&source, shape.allow_unknown_keys)?;
     choose::pin(&mut spec, shape)?;
     Ok((path.to_path_buf(), spec))
 }

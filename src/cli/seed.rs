@@ -30,7 +30,7 @@ pub struct Args {
 }
 
 pub fn main(args: &Args) -> super::Done {
-    let mut spec = spec(args.spec.as_deref())?;
+    let mut spec = spec(args.spec.as_deref(), &args.shape)?;
     choose::pin(&mut spec, &args.shape)?;
     let (seed, told) = chosen(args.seed.as_deref(), &spec)?;
     let place = choose::place(&args.place, &spec)?;
@@ -57,9 +57,9 @@ pub fn main(args: &Args) -> super::Done {
 }
 
 /// The built-in scenario, or that of a file.
-pub fn spec(file: Option<&Path>) -> Result<Spec, Failure> {
+pub fn spec(file: Option<&Path>, shape: &Shape) -> Result<Spec, Failure> {
     match file {
-        Some(file) => input::scenario(&input::read(file)?),
+        Some(file) => input::scenario(&input::read(file)?, shape.allow_unknown_keys),
         None => Ok(built_in()),
     }
 }

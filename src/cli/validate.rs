@@ -16,6 +16,9 @@ pub struct Args {
     /// Also list the events
     #[arg(long, short)]
     verbose: bool,
+    /// Warn of keys that are not known in a file of valkey-fuzzer's, instead of refusing it
+    #[arg(long)]
+    allow_unknown_keys: bool,
 }
 
 pub fn main(args: &Args) -> super::Done {
@@ -36,7 +39,8 @@ pub fn main(args: &Args) -> super::Done {
     }
     for path in &paths {
         let summary = input::read(path).and_then(|source| {
-            let mut problems = Problems::default();
+            let mut problems =
+                Problems { unknown_keys_allowed: args.allow_unknown_keys, ..Problems::default() };
             let spec = crate::spec::parse::parse(&source.bytes, &mut problems);
             // A repro is a scenario and more: the more is looked at too.
             if spec.is_some() && String::from_utf8_lossy(&source.bytes).lines().any(|line| line == "repro:") {

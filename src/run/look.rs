@@ -15,7 +15,7 @@ const LOOK_TIMEOUT: Millis = Millis(1000);
 const AGAIN: Millis = Millis(500);
 
 /// Looks until the checks hold or the time given is over. The last judgements are left in `looks` and told as
-/// the event's steps; with `blocking`, checks that do not hold end the run.
+/// the event's steps; with `blocking`, checks that do not hold end the run, and `critical` ones do so anyway.
 pub async fn look(
     check: &CheckNow,
     op: OpIo,
@@ -50,7 +50,7 @@ pub async fn look(
         return Status::Applied;
     }
     let why = failed.iter().map(|j| format!("{}: {}", j.check, j.reason)).collect::<Vec<_>>().join("; ");
-    if check.blocking {
+    if check.blocking || failed.iter().any(|judgement| check.critical.contains(&judgement.check)) {
         *blocked.borrow_mut() = Some(format!("the look {} did not hold: {why}", op.event));
     }
     Status::Failed(why)

@@ -383,9 +383,10 @@ fn parameters(act: &Act<'_>, room: &Room, problems: &mut Problems) {
             }
         }
         Action::Check(look) => {
-            let list = act.fields.and_then(|fields| get(fields, "checks")).map(|(_, node)| node);
-            for (position, name) in look.checks.iter().enumerate() {
-                if !CheckSpec::NAMES.contains(&name.as_str()) {
+            for (field, names) in [("checks", &look.checks), ("critical", &look.critical)] {
+                let list = act.fields.and_then(|fields| get(fields, field)).map(|(_, node)| node);
+                let unknown = |(_, name): &(usize, &String)| !CheckSpec::NAMES.contains(&name.as_str());
+                for (position, name) in names.iter().enumerate().filter(unknown) {
                     let span = match list.map(|list| &list.value) {
                         Some(Value::List(items)) => items.get(position).map_or(act.span, |item| item.span),
                         _ => list.map_or(act.span, |list| list.span),

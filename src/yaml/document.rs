@@ -63,6 +63,8 @@ pub struct Problem {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Problems {
     pub list: Vec<Problem>,
+    /// Keys that a foreign dialect does not know are remarks and no mistakes.
+    pub unknown_keys_allowed: bool,
 }
 
 impl Problems {

@@ -9,6 +9,10 @@ use crate::check::VIEW_CHECKS;
 use crate::time::Millis;
 use crate::yaml::document::{Key, Node, Problems, Span, Value};
 
+/// The checks whose failure between waves is *critical* there: a slot without an owner or with two, a quorum
+/// lost, a wrong number of primaries. Views that differ in less are not.
+const CRITICAL: [&str; 3] = ["slot_coverage", "quorum", "topology"];
+
 /// What a run is judged by.
 #[derive(Debug)]
 pub struct Judged {
@@ -77,8 +81,13 @@ impl Default for Wanted {
 pub fn read(top: &mut Section<'_>, dialect: Dialect, room: Room, problems: &mut Problems) -> Judged {
     let (state, old) = (top.given("state_validation"), top.given("validation"));
     let mut wanted = Wanted::default();
-    let mut look =
-        Look { checks: Vec::new(), stabilize: Millis::secs(5), within: Millis::secs(39), blocking: false };
+    let mut look = Look {
+        checks: Vec::new(),
+        stabilize: Millis::secs(5),
+        within: Millis::secs(39),
+        blocking: false,
+        critical: Vec::new(),
+    };
     match (&state, &old) {
         (Some(one), Some(other)) => {
             let name = if is_older(&other.node.value) { "older" } else { "interim" };
@@ -109,6 +118,7 @@ pub fn read(top: &mut Section<'_>, dialect: Dialect, room: Room, problems: &mut 
         .filter(|name| VIEW_CHECKS.contains(name))
         .map(str::to_owned)
         .collect();
+    look.critical = look.checks.iter().filter(|name| CRITICAL.contains(&name.as_str())).cloned().collect();
     let keys = wanted.data.then_some(wanted.keys as u32).filter(|keys| *keys > 0);
     Judged { checks, look, keys }
 }

@@ -165,7 +165,11 @@ impl<'a> Section<'a> {
                 continue;
             }
             let message = format!("{UNKNOWN_KEY} `{}`{place}", key.text);
-            let problem = problems.error(Some(key.span), &path, &key.text, message);
+            let problem = if problems.unknown_keys_allowed {
+                problems.warning(Some(key.span), &path, &key.text, format!("{message}, which is not read"))
+            } else {
+                problems.error(Some(key.span), &path, &key.text, message)
+            };
             match nearest(&key.text, known.iter().copied()) {
                 Some(word) => problem.hint(format!("did you mean `{word}`?")),
                 None => problem.hint(format!("known keys: {}", known.join(", "))),

@@ -90,6 +90,8 @@ pub struct Look {
     pub stabilize: Millis,
     pub within: Millis,
     pub blocking: bool,
+    /// The checks whose failure ends the run.
+    pub critical: Vec<String>,
 }
 
 /// The order in which operations start.
@@ -180,6 +182,7 @@ fn waves(operations: &[Operation], faults: &Faults, look: &Look, zero: Millis, p
                 stabilize: look.stabilize,
                 within: look.within,
                 blocking: look.blocking,
+                critical: look.critical.clone(),
             }),
             lasts: None,
             line: operations[members[0]].line,

@@ -14,6 +14,8 @@ crate::record! {
         pub within: Millis = Millis(0),
         /// end the run if they do not hold
         pub blocking: bool = false,
+        /// end the run if one of these does not hold
+        pub critical: Vec<String> = Vec::new(),
     }
 }
 
