@@ -27,6 +27,11 @@ pub enum Act {
     Write(Option<u32>),
     /// `None` found nothing.
     Read(Option<u32>),
+    /// A compare-and-set that found the first value and left the second. Our clients issue none; histories of
+    /// other tools hold them.
+    Swap(u32, u32),
+    /// One that found another value than this.
+    Differs(u32),
     /// The number that it was answered with, if it was answered.
     Increment(Option<i64>),
     ReadNumber(i64),

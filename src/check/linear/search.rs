@@ -20,7 +20,7 @@ enum State {
 /// The state of a key that was never written.
 fn nothing(act: &Act) -> State {
     match act {
-        Act::Write(_) | Act::Read(_) => State::Register(None),
+        Act::Write(_) | Act::Read(_) | Act::Swap(..) | Act::Differs(_) => State::Register(None),
         Act::Increment(_) | Act::ReadNumber(_) => State::Number(0),
         Act::Append(_) | Act::ReadList(_) => State::List(Vec::new()),
         Act::Add(_) | Act::ReadSet(_) => State::Set(BTreeSet::new()),
@@ -32,6 +32,10 @@ fn apply(state: &State, act: &Act) -> Option<State> {
     match (state, act) {
         (State::Register(_), Act::Write(value)) => Some(State::Register(*value)),
         (State::Register(held), Act::Read(value)) => (held == value).then(|| state.clone()),
+        (State::Register(held), Act::Swap(from, to)) => {
+            (*held == Some(*from)).then_some(State::Register(Some(*to)))
+        }
+        (State::Register(held), Act::Differs(value)) => (*held != Some(*value)).then(|| state.clone()),
         (State::Number(held), Act::Increment(answer)) => {
             answer.is_none_or(|answer| answer == held + 1).then_some(State::Number(held + 1))
         }
