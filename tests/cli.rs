@@ -226,6 +226,8 @@ fn the_catalogue_is_printed_one_line_each() {
         let line = list.exits(0).out.lines().find(|line| line.split_whitespace().next() == Some(name));
         assert!(line.is_some_and(|line| line.len() > name.len() + 10), "{}", list.out);
     }
+    // Harm that proves the checks is none of the faults that a seed may draw.
+    assert!(!place.fuzz(&["list", "faults"]).exits(0).out.contains("sabotage"));
     place.fuzz(&["schema"]).exits(0).prints("\"$schema\"");
 }
 

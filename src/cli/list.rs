@@ -14,11 +14,17 @@ pub struct Args {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 enum What {
+    /// The systems under test
     Targets,
+    /// What administrators do to a cluster
     Operations,
+    /// What goes wrong; not what a scenario may do to prove that a check finds it (`sabotage` in dsl/README.md)
     Faults,
+    /// What must hold, with the source of each claim
     Checks,
+    /// The named bugs of the embedded target, each with the check that finds it
     Bugs,
+    /// Where a target's nodes live
     Environments,
 }
 
@@ -26,7 +32,7 @@ pub fn main(args: &Args) -> super::Done {
     let rows: Vec<(String, String)> = match args.what {
         What::Targets => targets(),
         What::Operations => actions(|info| info.kind == ActionKind::Operation),
-        What::Faults => actions(|info| matches!(info.kind, ActionKind::Fault | ActionKind::Sabotage)),
+        What::Faults => actions(|info| info.kind == ActionKind::Fault),
         What::Checks => checks(),
         What::Bugs => bugs(),
         What::Environments => {
