@@ -4,7 +4,7 @@
 //! (names in any script, settings, ids and log texts full of YAML's own signs) is put into them by hand.
 
 use proptest::prelude::*;
-use seedfault::catalogue::{CheckSpec, NodeSelector};
+use seedfault::catalogue::{CheckSpec, EventId, NodeSelector};
 use seedfault::check::convergence_time::ConvergenceTime;
 use seedfault::check::slot_coverage::SlotCoverage;
 use seedfault::entropy::Seed;
@@ -123,10 +123,10 @@ fn loads() -> impl Strategy<Value = Load> {
 
 /// Gives an event another name, here and wherever something hangs on it.
 fn rename(timeline: &mut Timeline, position: usize, name: &str) {
-    let old = std::mem::replace(&mut timeline.events[position].id, name.into());
-    let mut visit = |id: &mut String| {
+    let old = std::mem::replace(&mut timeline.events[position].id, name.to_owned().into());
+    let mut visit = |id: &mut EventId| {
         if *id == old {
-            *id = name.into();
+            *id = name.to_owned().into();
         }
     };
     for event in &mut timeline.events {
@@ -168,7 +168,7 @@ proptest! {
     #[test]
     fn what_is_left_when_events_are_taken_out_reads_back(seed: u64, keep: u32, (target, profile) in places()) {
         let mut timeline = drawn(seed, "{shards: 3..5, replicas: 1..2}", target, profile);
-        let ids: Vec<String> = timeline.events.iter().map(|event| event.id.clone()).collect();
+        let ids: Vec<EventId> = timeline.events.iter().map(|event| event.id.clone()).collect();
         for (position, id) in ids.iter().enumerate() {
             if keep & (1 << (position % 32)) == 0 {
                 timeline = timeline.without(id);
@@ -205,7 +205,7 @@ proptest! {
         }
         for event in &mut timeline.events {
             if let Start::When(Observation::Log { has, .. }) = &mut event.start && !logged.is_empty() {
-                has.clone_from(&logged);
+                *has = logged.clone().into();
             }
             // The operation's client may be one that the load above does not have.
             if let Start::When(Observation::Operation { client, .. }) = &mut event.start {

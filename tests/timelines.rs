@@ -4,7 +4,7 @@ mod common;
 
 use common::{PAIRS, everything, timeline};
 use proptest::prelude::*;
-use seedfault::catalogue::{Action, NodeSelector};
+use seedfault::catalogue::{Action, EventId, NodeSelector};
 use seedfault::fault::pause::Pause;
 use seedfault::spec::Spread;
 use seedfault::time::Millis;
@@ -20,9 +20,9 @@ fn assert_valid(timeline: &Timeline, pair: usize) {
     for event in &timeline.events {
         // An anchor stands before what hangs on it, so that there is no circle.
         for anchor in event.anchors() {
-            assert!(seen.contains(anchor.as_str()), "{} hangs on {anchor}", event.id);
+            assert!(seen.contains(&**anchor), "{} hangs on {anchor}", event.id);
         }
-        assert!(seen.insert(event.id.as_str()), "{} is there twice", event.id);
+        assert!(seen.insert(&*event.id), "{} is there twice", event.id);
         let info = event.action.info();
         assert!(info.drawn && info.targets.contains(&target) && profile.offers(info.needs), "{}", info.name);
         assert!(event.lasts.is_none() || info.lasting, "{} cannot last", info.name);
@@ -67,12 +67,12 @@ proptest! {
     ) {
         let spec = everything(Spread::exactly(20), false);
         let whole = timeline(&spec, seed, pair);
-        let gone: Vec<String> = order.iter().map(|i| i.get(&whole.events).id.clone()).collect();
+        let gone: Vec<EventId> = order.iter().map(|i| i.get(&whole.events).id.clone()).collect();
         let forwards = gone.iter().fold(whole.clone(), |t, id| t.without(id));
         let backwards = gone.iter().rev().fold(whole.clone(), |t, id| t.without(id));
         prop_assert_eq!(forwards.hash(), backwards.hash());
         prop_assert_eq!(&forwards, &backwards);
-        let distinct: BTreeSet<&String> = gone.iter().collect();
+        let distinct: BTreeSet<&EventId> = gone.iter().collect();
         prop_assert_eq!(forwards.events.len() + distinct.len(), whole.events.len());
         for event in &forwards.events {
             let before = whole.event(&event.id).expect("nothing is added");
@@ -99,7 +99,7 @@ proptest! {
     ) {
         let mut whole = timeline(&everything(Spread::exactly(0), false), 1, 0);
         for (place, (kind, named, delay)) in shape.iter().enumerate() {
-            let id = |index: &prop::sample::Index| format!("e{}", index.index(place));
+            let id = |index: &prop::sample::Index| EventId::from(format!("e{}", index.index(place)));
             let start = match kind {
                 _ if place == 0 => Start::At(Millis(1)),
                 0 => Start::At(Millis(*delay * 10)),
@@ -113,7 +113,7 @@ proptest! {
                 NodeSelector::Node(place as u16)
             };
             whole.events.push(Event {
-                id: format!("e{place}"),
+                id: format!("e{place}").into(),
                 start,
                 delay: Millis(*delay),
                 within: (*delay > 50).then_some(Millis(*delay)),
@@ -121,7 +121,7 @@ proptest! {
                 lasts: None,
             });
         }
-        let gone: Vec<String> = order.iter().map(|i| i.get(&whole.events).id.clone()).collect();
+        let gone: Vec<EventId> = order.iter().map(|i| i.get(&whole.events).id.clone()).collect();
         let forwards = gone.iter().fold(whole.clone(), |t, id| t.without(id));
         let backwards = gone.iter().rev().fold(whole, |t, id| t.without(id));
         prop_assert_eq!(&forwards, &backwards);
@@ -245,7 +245,7 @@ fn a_timeline_that_keeps_the_quorum_never_has_too_many_down_at_an_instant() {
 fn resolve(timeline: &Timeline) -> Vec<u64> {
     let mut times: Vec<(u64, u64)> = Vec::new();
     for event in &timeline.events {
-        let of = |id: &String| times[timeline.events.iter().position(|e| e.id == *id).expect("an anchor")];
+        let of = |id: &EventId| times[timeline.events.iter().position(|e| e.id == *id).expect("an anchor")];
         let start = match &event.start {
             Start::At(at) => at.0,
             Start::Forming(_) => 0,

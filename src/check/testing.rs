@@ -288,7 +288,8 @@ impl Scene {
             slots_left_open: Vec::new(),
         });
         let start = Start::At(Millis(started));
-        let event = Event { id: id.into(), start, delay: Millis(0), within: None, action, lasts: None };
+        let event =
+            Event { id: id.to_owned().into(), start, delay: Millis(0), within: None, action, lasts: None };
         self.record.timeline.events.push(event);
     }
     pub fn admin(&mut self, id: &str, at: u64) {

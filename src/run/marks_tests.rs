@@ -70,7 +70,7 @@ impl Record {
             slots_left_open: Vec::new(),
         });
         self.timeline.events.push(Event {
-            id: id.into(),
+            id: id.to_owned().into(),
             start,
             delay: Millis(0),
             within: None,

@@ -111,7 +111,7 @@ pub fn log_matches(
     world: &World,
     entropy: &Entropy,
 ) -> bool {
-    matches!(observation, Observation::Log { node: selector, has } if line.contains(has.as_str()) && speaks_of(selector, node, world, entropy))
+    matches!(observation, Observation::Log { node: selector, has } if line.contains(&**has) && speaks_of(selector, node, world, entropy))
 }
 
 /// A process went.

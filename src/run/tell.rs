@@ -34,7 +34,7 @@ fn planned(event: &Event) -> PlannedEvent {
     let fields: Vec<String> =
         event.action.write_fields().into_iter().map(|(name, text)| format!("{name}: {text}")).collect();
     PlannedEvent {
-        id: event.id.clone(),
+        id: event.id.to_string(),
         start: start_text(event),
         action: event.action.name().into(),
         kind: match event.action.info().kind {

@@ -57,7 +57,7 @@ impl Background {
             let choice = rng.pick(&self.one_of);
             let lasts = choice.lasts.map(|lasts| Spread::exactly(lasts.draw(&mut rng)));
             events.push(EventSpec {
-                id: format!("{}-{}", self.id, events.len() + 1),
+                id: format!("{}-{}", self.id, events.len() + 1).into(),
                 start: start.clone(),
                 delay: Spread::exactly(delay.saturating_add(elapsed)),
                 within: self.within,

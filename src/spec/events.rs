@@ -127,7 +127,7 @@ impl<'a> Events<'a> {
             while given.contains(&id.as_str()) {
                 id.push('x');
             }
-            all.item(item, &format!("timeline[{position}]"), id, None, problems);
+            all.item(item, &format!("timeline[{position}]"), id.into(), None, problems);
         }
         if all.too_many {
             let message = format!("timeline: more than {EVENTS_MAX} events");
@@ -144,7 +144,7 @@ impl<'a> Events<'a> {
             .is_some_and(|named| !named.background && named.members.as_ref().is_none_or(|m| m.first == id))
     }
     pub fn names(&self) -> Vec<&str> {
-        self.ids.keys().map(String::as_str).collect()
+        self.ids.keys().map(|id| &**id).collect()
     }
 
     /// One event, or one member of a group when `under` says where it begins.
@@ -160,7 +160,7 @@ impl<'a> Events<'a> {
         only_known(node, path, &known, problems)?;
         let id = match get(node, "id") {
             None => automatic,
-            Some((_, value)) => match read_at::<String>(value, &format!("{path}.id"), problems) {
+            Some((_, value)) => match read_at::<EventId>(value, &format!("{path}.id"), problems) {
                 Some(id) if id.is_empty() || id.len() > 100 || id.chars().any(char::is_control) => {
                     let message = format!("{path}.id: expected a name of 1 to 100 characters");
                     problems.error(Some(value.span), &format!("{path}.id"), &value.as_written(), message);
@@ -309,7 +309,10 @@ impl<'a> Events<'a> {
         };
         let from = self.events.len();
         let inner = base.inside();
-        let name = |position: usize| (format!("{path}[{position}]"), format!("{}-{}", base.id, position + 1));
+        let name = |position: usize| {
+            let id = EventId::from(format!("{}-{}", base.id, position + 1));
+            (format!("{path}[{position}]"), id)
+        };
         let (at, id) = name(leader);
         let first = self.member(&items[leader], &at, id, &inner, problems);
         let mut last = first.as_ref().map(|members| members.last.clone()).unwrap_or_default();
@@ -339,7 +342,7 @@ impl<'a> Events<'a> {
         let mut inner = base.inside();
         let (mut first, mut last) = (None, Vec::new());
         for (position, item) in items.iter().enumerate() {
-            let id = format!("{}-{}", base.id, position + 1);
+            let id = EventId::from(format!("{}-{}", base.id, position + 1));
             let members = self.member(item, &format!("{path}[{position}]"), id, &inner, problems)?;
             first.get_or_insert(members.first);
             inner = Base { start: StartSpec::After(members.last.clone()), delay: ZERO, ..inner };
@@ -454,7 +457,7 @@ impl<'a> Events<'a> {
                 .hint(format!("the other is on line {}", before.span.line));
             return;
         }
-        self.ids.insert(id.into(), Named { span, members: None, background: false });
+        self.ids.insert(id.to_owned().into(), Named { span, members: None, background: false });
     }
 
     /// Puts the members of a group in its place wherever something hangs on it, and reports unknown names.
@@ -526,7 +529,7 @@ fn members_of<'i>(
         }
         Some(named) => named.members.as_ref(),
         None => {
-            let known: Vec<&str> = ids.keys().map(String::as_str).collect();
+            let known: Vec<&str> = ids.keys().map(|id| &**id).collect();
             problems
                 .error(Some(span), path, id, format!("{path}: no event is called `{id}`"))
                 .hint(suggest(id, &known));

@@ -2,13 +2,13 @@
 
 use super::events::Events;
 use super::{EventSpec, Spec, StartSpec};
-use crate::catalogue::{Action, NodeSelector};
+use crate::catalogue::{Action, EventId, NodeSelector};
 use crate::time::Millis;
 use crate::yaml::document::Problems;
 use std::collections::BTreeMap;
 
 /// The events that one event waits for.
-fn anchors(event: &EventSpec) -> &[String] {
+fn anchors(event: &EventSpec) -> &[EventId] {
     match &event.start {
         StartSpec::After(anchors) => anchors,
         StartSpec::With(anchor) => std::slice::from_ref(anchor),
@@ -22,11 +22,11 @@ const CIRCLE_SHOWN: usize = 8;
 /// No event may wait for itself, by whatever way round. Each circle is reported once, at its first event.
 pub(super) fn circles(events: &Events<'_>, problems: &mut Problems) {
     let positions: BTreeMap<&str, usize> =
-        events.events.iter().enumerate().map(|(position, event)| (event.id.as_str(), position)).collect();
+        events.events.iter().enumerate().map(|(position, event)| (&*event.id, position)).collect();
     let next: Vec<Vec<usize>> = events
         .events
         .iter()
-        .map(|event| anchors(event).iter().filter_map(|id| positions.get(id.as_str()).copied()).collect())
+        .map(|event| anchors(event).iter().filter_map(|id| positions.get(&**id).copied()).collect())
         .collect();
     let (mut done, mut on_path) = (vec![false; next.len()], vec![false; next.len()]);
     for start in 0..next.len() {
@@ -61,7 +61,7 @@ fn report_circle(circle: &[usize], events: &Events<'_>, problems: &mut Problems)
     let Some(&first) = circle.iter().min() else { return };
     let turn = circle.iter().position(|on| *on == first).unwrap_or(0);
     let mut names: Vec<&str> =
-        circle[turn..].iter().chain(&circle[..turn]).map(|on| events.events[*on].id.as_str()).collect();
+        circle[turn..].iter().chain(&circle[..turn]).map(|on| &*events.events[*on].id).collect();
     if names.len() > CIRCLE_SHOWN {
         names.truncate(CIRCLE_SHOWN);
         names.push("...");

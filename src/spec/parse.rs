@@ -62,7 +62,7 @@ checks: default
         );
         assert_eq!(spec.cluster.shards, Spread::exactly(3));
         assert_eq!(spec.checks, None);
-        let ids: Vec<&str> = spec.events.iter().map(|event| event.id.as_str()).collect();
+        let ids: Vec<&str> = spec.events.iter().map(|event| &*event.id).collect();
         assert_eq!(ids, ["takeover", "e2", "e3", "e4", "e5"]);
         assert_eq!(spec.events[1].start, StartSpec::With("takeover".into()));
         assert_eq!(spec.events[1].lasts, Some(Spread { low: Millis(3000), high: Millis(6000) }));
@@ -96,10 +96,10 @@ timeline:
         let told: Vec<(String, StartSpec, u64, Option<u64>)> = spec
             .events
             .iter()
-            .map(|e| (e.id.clone(), e.start.clone(), e.delay.low.0, e.lasts.map(|l| l.low.0)))
+            .map(|e| (e.id.to_string(), e.start.clone(), e.delay.low.0, e.lasts.map(|l| l.low.0)))
             .collect();
-        let with = |id: &str| StartSpec::With(id.into());
-        let after = |ids: &[&str]| StartSpec::After(ids.iter().map(|id| (*id).into()).collect());
+        let with = |id: &str| StartSpec::With(id.to_owned().into());
+        let after = |ids: &[&str]| StartSpec::After(ids.iter().map(|id| (*id).to_owned().into()).collect());
         let expected = [
             ("both-2", StartSpec::At(Spread::exactly(Millis(2000))), 0, Some(4000)),
             ("both-1", with("both-2"), 50, Some(1000)),

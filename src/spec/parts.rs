@@ -70,7 +70,7 @@ fn observation(node: &Node, path: &str, problems: &mut Problems) -> Option<Obser
     let seen =
         match name {
             "log" => LogSeen::read_fields(&mut reader)
-                .map(|seen| Observation::Log { node: seen.node, has: seen.has }),
+                .map(|seen| Observation::Log { node: seen.node, has: seen.has.into() }),
             "role" => RoleSeen::read_fields(&mut reader)
                 .map(|seen| Observation::Role { node: seen.node, is: seen.is }),
             "no_primary" => NoPrimarySeen::read_fields(&mut reader)

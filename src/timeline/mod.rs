@@ -22,6 +22,7 @@ pub use limits::{Limits, nodes_peak, too_large};
 pub use load::{Load, Mix, Pattern, Rate, Skew};
 use serde::{Deserialize, Serialize};
 pub use settings::Settings;
+use std::borrow::Cow;
 pub use write::HASH_COMMENT;
 
 crate::word! {
@@ -79,7 +80,7 @@ impl Cluster {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Observation {
     /// A line in a node's log holds this text.
-    Log { node: crate::catalogue::NodeSelector, has: String },
+    Log { node: crate::catalogue::NodeSelector, has: Cow<'static, str> },
     /// A node, by its own word, is a primary or a replica.
     Role { node: crate::catalogue::NodeSelector, is: Role },
     /// A shard has no live primary.

@@ -83,7 +83,7 @@ impl Timeline {
             .into_iter()
             .map(|position| {
                 let event = &self.events[position];
-                [start_text(event), event.id.clone(), action_text(&event.action), lasts_text(event)]
+                [start_text(event), event.id.to_string(), action_text(&event.action), lasts_text(event)]
             })
             .collect();
         let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
@@ -102,7 +102,7 @@ struct Starts<'a> {
 
 impl<'a> Starts<'a> {
     fn of(events: &'a [Event]) -> Self {
-        Self { by_id: events.iter().map(|event| (event.id.as_str(), event)).collect() }
+        Self { by_id: events.iter().map(|event| (&*event.id, event)).collect() }
     }
     /// (phase, time, links from the clock): forming, then by the clock, then by observation.
     fn of_event(&self, event: &Event) -> (u8, Millis, usize) {
@@ -199,7 +199,14 @@ mod tests {
     use crate::timeline::{Cluster, Event, Formation, Load, Observation, Settings, Start, Timeline};
 
     fn event(id: &str, start: Start, delay: u64, action: Action, lasts: Option<u64>) -> Event {
-        Event { id: id.into(), start, delay: Millis(delay), within: None, action, lasts: lasts.map(Millis) }
+        Event {
+            id: id.to_owned().into(),
+            start,
+            delay: Millis(delay),
+            within: None,
+            action,
+            lasts: lasts.map(Millis),
+        }
     }
 
     #[test]

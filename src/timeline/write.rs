@@ -134,7 +134,7 @@ mod tests {
         };
         let seen = Observation::Log { node: NodeSelector::Any, has: "Failover election won: \"x\"".into() };
         let event = |id: &str, start, delay, action, lasts| Event {
-            id: id.into(),
+            id: id.to_owned().into(),
             start,
             delay: Millis(delay),
             within: None,

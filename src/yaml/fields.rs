@@ -6,6 +6,7 @@
 
 use super::document::{Node, Problems, Span, Value, nearest};
 use crate::time::Millis;
+use std::borrow::Cow;
 
 /// A type that may stand as the value of a key.
 pub trait Field: Sized {
@@ -230,6 +231,21 @@ impl Field for String {
     }
     fn read(node: &Node) -> Result<Self, String> {
         scalar(node, Self::expected).map(Into::into)
+    }
+    fn write(&self) -> String {
+        quote(self)
+    }
+}
+
+impl Field for Cow<'static, str> {
+    fn expected() -> String {
+        String::expected()
+    }
+    fn schema() -> serde_json::Value {
+        String::schema()
+    }
+    fn read(node: &Node) -> Result<Self, String> {
+        String::read(node).map(Self::Owned)
     }
     fn write(&self) -> String {
         quote(self)

@@ -52,7 +52,7 @@ impl Executor<'_> {
         planned.ended = Some(now);
         planned.skipped = true;
         let applied = Applied {
-            event: planned.event.id.clone(),
+            event: planned.event.id.to_string(),
             action: planned.event.action.name().into(),
             resolved: Vec::new(),
             detail: String::new(),
@@ -74,7 +74,7 @@ impl Executor<'_> {
         planned.started = Some(now);
         let (report, status) = (planned.report.clone(), planned.status.clone());
         let applied = Applied {
-            event: event.id.clone(),
+            event: event.id.to_string(),
             action: event.action.name().into(),
             resolved: Vec::new(),
             detail: String::new(),
@@ -98,7 +98,7 @@ impl Executor<'_> {
         let looks: Rc<RefCell<Vec<Judgement>>> = Rc::default();
         let actor = self.spawn(move |io| async move {
             let after = world.clone();
-            let op = OpIo { io, world, event: event.id.clone(), entropy, report };
+            let op = OpIo { io, world, event: event.id.to_string(), entropy, report };
             let outcome = match &event.action {
                 Action::Check(check) => look::look(check, op, &*oracle, &blocked, &looks).await,
                 action if action.info().kind == ActionKind::Fault || matches!(action, Action::Aim(_)) => {

@@ -93,14 +93,9 @@ impl Executor<'_> {
 
     /// Whether what an event hangs on is under way or due.
     pub(super) fn anchor_moves(&self, place: usize) -> bool {
-        let anchors: Vec<&String> = match &self.plan[place].event.start {
-            Start::After(ids) => ids.iter().collect(),
-            Start::With(id) => vec![id],
-            _ => return false,
-        };
-        anchors.iter().any(|id| {
+        self.plan[place].event.anchors().iter().any(|id| {
             self.plan.iter().enumerate().any(|(other, planned)| {
-                planned.event.id == **id
+                planned.event.id == *id
                     && other != place
                     && !planned.over()
                     && match planned.started {

@@ -138,7 +138,7 @@ pub fn plan(operations: &[Operation], faults: &Faults, order: &Order, zero: Mill
 }
 
 fn failover_id(number: usize) -> EventId {
-    format!("failover-{number}")
+    format!("failover-{number}").into()
 }
 
 fn waves(operations: &[Operation], faults: &Faults, look: &Look, zero: Millis, plan: &mut Plan) {
@@ -171,7 +171,7 @@ fn waves(operations: &[Operation], faults: &Faults, look: &Look, zero: Millis, p
             (start, begins) = (StartSpec::After(ended), tail);
             continue;
         }
-        let id = format!("check-{}", wave + 1);
+        let id = EventId::from(format!("check-{}", wave + 1));
         plan.events.push(EventSpec {
             id: id.clone(),
             start: StartSpec::After(ended),
@@ -206,7 +206,7 @@ fn side_by_side(operations: &[Operation], faults: &Faults, zero: Millis, plan: &
             }
             Some((previous, wait)) => {
                 // No earlier than its time *and* after the one before: a harmless event marks the time.
-                let mark = format!("due-{number}");
+                let mark = EventId::from(format!("due-{number}"));
                 let node = match &operation.target {
                     OperationTarget::Shard(shard) => NodeSelector::Primary(*shard),
                     OperationTarget::Node(node) => node.clone(),
@@ -278,7 +278,7 @@ fn goes_with(position: usize, strike: &Strike, operations: &[Operation]) -> usiz
 }
 
 impl Slot {
-    fn event(&self, id: String, delay: Millis, action: Action) -> EventSpec {
+    fn event(&self, id: EventId, delay: Millis, action: Action) -> EventSpec {
         EventSpec {
             id,
             start: self.start.clone(),
@@ -303,7 +303,7 @@ impl Slot {
     }
 
     fn strike(&self, position: usize, strike: &Strike) -> EventSpec {
-        let id = format!("kill-{}", position + 1);
+        let id = format!("kill-{}", position + 1).into();
         let kill =
             Kill { node: strike.node.clone(), signal: strike.signal, spare_shard: false, spare_dead: false };
         let mut event = self.event(id, strike.delay, Action::Kill(kill));
@@ -327,7 +327,7 @@ impl Slot {
         let number = self.number;
         let several = u8::from(chaos.before) + u8::from(chaos.during) + u8::from(chaos.after) > 1;
         let id = |moment: &str| {
-            if several { format!("kill-{number}-{moment}") } else { format!("kill-{number}") }
+            EventId::from(if several { format!("kill-{number}-{moment}") } else { format!("kill-{number}") })
         };
         let kill = |node: NodeSelector, first: bool| {
             Action::Kill(Kill {
@@ -342,8 +342,9 @@ impl Slot {
         let at_once = if chaos.before { chaos.delay_before.0 == 0 } else { chaos.during };
         if (chaos.before || chaos.after) && !at_once {
             let aim = Aim { node: chaos.victim.clone(), spare_shard: !chaos.named, spare_dead: true };
-            events.push(self.event(format!("aim-{number}"), Millis(0), Action::Aim(aim)));
-            chosen = Some(NodeSelector::SameAs(format!("aim-{number}")));
+            let id = EventId::from(format!("aim-{number}"));
+            events.push(self.event(id.clone(), Millis(0), Action::Aim(aim)));
+            chosen = Some(NodeSelector::SameAs(id));
         }
         let mut strike = |moment: &str| {
             let first = chosen.is_none();

@@ -146,22 +146,35 @@ pub(super) fn draw(plan: &Plan<'_>, entropy: &Entropy, rng: &mut Rng, count: usi
 }
 
 /// The next of `e01`, `e02`, ... that no written event has.
-fn free_id(number: &mut u32, written: &[Event]) -> EventId {
+fn free_id(number: &mut usize, written: &[Event]) -> EventId {
     loop {
         *number += 1;
-        let id = if *number < 100 {
-            // Faster than formatting, which a tenth of the time went to.
-            let mut id = String::with_capacity(3);
-            id.push('e');
-            id.push(char::from(b'0' + (*number / 10) as u8));
-            id.push(char::from(b'0' + (*number % 10) as u8));
-            id
-        } else {
-            format!("e{number}")
-        };
+        let id = drawn_id(*number);
         if written.iter().all(|event| event.id != id) {
             return id;
         }
+    }
+}
+
+/// Without allocating for the first hundred, so that a drawn timeline holds hardly a heap string.
+fn drawn_id(number: usize) -> EventId {
+    const DIGITS: [u8; 300] = {
+        let mut text = [b'e'; 300];
+        let mut number = 0;
+        while number < 100 {
+            text[3 * number + 1] = b'0' + (number / 10) as u8;
+            text[3 * number + 2] = b'0' + (number % 10) as u8;
+            number += 1;
+        }
+        text
+    };
+    const IDS: &str = match str::from_utf8(&DIGITS) {
+        Ok(text) => text,
+        Err(_) => panic!("letters and digits"),
+    };
+    match IDS.get(3 * number..3 * number + 3) {
+        Some(id) => id.into(),
+        None => format!("e{number}").into(),
     }
 }
 
@@ -233,7 +246,7 @@ fn one(
     }
     let lasts = lasts(plan, &action, rng);
     let within = (!matches!(start, Start::At(_))).then_some(plan.length);
-    Some(Event { id: EventId::new(), start, delay, within, action, lasts })
+    Some(Event { id: EventId::default(), start, delay, within, action, lasts })
 }
 
 /// Over the whole time in order, so that a timeline reads from top to bottom, or in a burst with the last.
@@ -303,7 +316,7 @@ fn observation(plan: &Plan<'_>, past: &Past<'_>, rng: &mut Rng) -> Option<(Obser
             }
             _ => NodeSelector::Any,
         };
-        return Some((Observation::Log { node, has: moment.has.to_owned() }, Some(shard)));
+        return Some((Observation::Log { node, has: moment.has.into() }, Some(shard)));
     }
     // The load never rests, so a client comes to its n-th operation, unless the cluster keeps it waiting.
     let number = rng.range(1, (plan.operations * 3 / 4).max(1));
@@ -337,7 +350,7 @@ fn strike_formation(plan: &Plan<'_>, past: &Past<'_>, rng: &mut Rng) -> Option<E
         ),
     };
     Some(Event {
-        id: EventId::new(),
+        id: EventId::default(),
         start: Start::Forming(at),
         delay: Millis(0),
         within: None,

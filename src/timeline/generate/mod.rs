@@ -130,7 +130,7 @@ fn offers(written: &EventSpec, target: &str, profile: &Profile) -> Result<(), Ge
         let offered: Vec<&str> =
             ACTIONS.iter().filter(|info| info.targets.contains(&target)).map(|info| info.name).collect();
         return Err(GenerateError::NotOffered {
-            event: written.id.clone(),
+            event: written.id.to_string(),
             action: info.name,
             target: target.to_owned(),
             offered: offered.join(", "),
@@ -138,7 +138,7 @@ fn offers(written: &EventSpec, target: &str, profile: &Profile) -> Result<(), Ge
     }
     if !profile.offers(info.needs) {
         return Err(GenerateError::Unable {
-            event: written.id.clone(),
+            event: written.id.to_string(),
             action: info.name,
             needs: info.needs.as_str(),
             profile: profile.name,
