@@ -87,12 +87,14 @@ impl Entropy {
     }
 
     /// The sub-stream of this name.
+    #[inline]
     #[must_use]
     pub fn child(&self, label: &str) -> Self {
         Self { key: *blake3::keyed_hash(&self.key, label.as_bytes()).as_bytes() }
     }
 
     /// The sub-stream of this number, for instance of the *n*-th event.
+    #[inline]
     #[must_use]
     pub fn nth(&self, number: u64) -> Self {
         Self { key: *blake3::keyed_hash(&self.key, &number.to_le_bytes()).as_bytes() }
@@ -106,8 +108,27 @@ impl Entropy {
     }
 
     /// A generator that starts at this point.
+    #[inline]
     pub fn rng(&self) -> Rng {
         Rng { words: ChaCha8Rng::from_seed(self.key) }
+    }
+}
+
+/// Weights, each with the sum of those before it.
+#[derive(Clone, Debug)]
+pub struct Weights<const N: usize> {
+    sums: [u64; N],
+}
+
+impl<const N: usize> Weights<N> {
+    pub fn new(weights: &[u64; N]) -> Self {
+        let mut sum = 0;
+        Self {
+            sums: weights.map(|weight| {
+                sum += weight;
+                sum
+            }),
+        }
     }
 }
 
@@ -118,11 +139,13 @@ pub struct Rng {
 }
 
 impl Rng {
+    #[inline]
     pub fn next_u64(&mut self) -> u64 {
         self.words.next_u64()
     }
 
     /// An integer below `bound`, each equally likely (Lemire 2019, "Fast random integer generation").
+    #[inline]
     pub fn below(&mut self, bound: u64) -> u64 {
         assert!(bound > 0, "nothing to choose from");
         loop {
@@ -135,6 +158,7 @@ impl Rng {
     }
 
     /// An integer from `low` to `high`, both included.
+    #[inline]
     pub fn range(&mut self, low: u64, high: u64) -> u64 {
         assert!(low <= high, "an empty range");
         match (high - low).checked_add(1) {
@@ -144,10 +168,12 @@ impl Rng {
     }
 
     /// True `numerator` times out of `denominator`.
+    #[inline]
     pub fn ratio(&mut self, numerator: u64, denominator: u64) -> bool {
         self.below(denominator) < numerator
     }
 
+    #[inline]
     pub fn pick<'a, T>(&mut self, items: &'a [T]) -> &'a T {
         &items[self.below(items.len() as u64) as usize]
     }
@@ -166,6 +192,18 @@ impl Rng {
             left -= weight;
         }
         unreachable!("the draw is below the sum of the weights")
+    }
+
+    /// As [`Rng::weighted`], from weights that are drawn from many times.
+    #[inline]
+    pub fn weighed<const N: usize>(&mut self, weights: &Weights<N>) -> Option<usize> {
+        let total = weights.sums[N - 1];
+        if total == 0 {
+            return None;
+        }
+        let drawn = self.below(total);
+        // All of them are counted, without a branch that would be guessed wrong as often as not.
+        Some(weights.sums.iter().filter(|sum| **sum <= drawn).count())
     }
 
     /// Fisher and Yates, from the end.
@@ -208,6 +246,17 @@ mod tests {
         let root = Entropy::root(Seed(1));
         assert_ne!(root.child("a").rng().next_u64(), root.child("b").rng().next_u64());
         assert_ne!(root.nth(1).word("x", 0, 0), root.nth(1).word("x", 0, 1));
+    }
+
+    #[test]
+    fn weights_in_sums_draw_as_weights() {
+        for weights in [[0, 3, 0, 1, 7, 0], [5, 0, 0, 0, 0, 1], [0, 0, 0, 0, 0, 0]] {
+            let (mut one, sums) = (Entropy::root(Seed(4)).rng(), Weights::new(&weights));
+            let mut other = one.clone();
+            for _ in 0..100 {
+                assert_eq!(one.weighted(&weights), other.weighed(&sums));
+            }
+        }
     }
 
     #[test]

@@ -5,13 +5,13 @@
 //! same millisecond, an operation is followed by a fault in its middle, an administrative command by a restart
 //! with stale state.
 
-use super::harm::{Ledger, may_harm};
+use super::harm::{Ledger, MAY_HARM};
 use super::moments::{Cause, MOMENTS, Speaker};
 use super::shape::first_node;
 use super::shard_of;
 use super::swarm::Swarm;
 use crate::catalogue::{ACTIONS, Action, ActionKind, DrawContext, EventId, NodeSelector};
-use crate::entropy::{Entropy, Rng};
+use crate::entropy::{Entropy, Rng, Weights};
 use crate::fault::kill::Kill;
 use crate::fault::pause::Pause;
 use crate::fault::restart::{Restart, RestartData};
@@ -42,9 +42,11 @@ pub(super) struct Plan<'a> {
     pub length: Millis,
     pub target: &'a str,
     /// The weights of this seed, of its faults alone, and of what takes nobody down.
-    weights: [u64; ACTIONS.len()],
-    faults: [u64; ACTIONS.len()],
-    harmless: [u64; ACTIONS.len()],
+    weights: Weights<{ ACTIONS.len() }>,
+    faults: Weights<{ ACTIONS.len() }>,
+    harmless: Weights<{ ACTIONS.len() }>,
+    /// Which of those by which a cluster can be struck while it forms are on: kill, pause, restart.
+    forming: [bool; 3],
     node_timeout: u64,
     keep_quorum: bool,
     /// Operations that one client issues in the time over which the events are spread.
@@ -61,10 +63,8 @@ impl<'a> Plan<'a> {
         target: &'a str,
     ) -> Self {
         let mut harmless = swarm.weights;
-        for (weight, info) in harmless.iter_mut().zip(ACTIONS) {
-            if may_harm(info.name) {
-                *weight = 0;
-            }
+        for (weight, harms) in harmless.iter_mut().zip(*MAY_HARM) {
+            *weight *= u64::from(!harms);
         }
         // Without replicas every node is the last of its shard.
         let keep_quorum = draw.keep_quorum || (swarm.keep_quorum && cluster.replicas > 0);
@@ -79,6 +79,12 @@ impl<'a> Plan<'a> {
         if faults.iter().all(|weight| *weight == 0) {
             faults = weights;
         }
+        let on = |name: &str| ACTIONS.iter().zip(weights).any(|(info, w)| info.name == name && w > 0);
+        let forming = if cluster.formation == Formation::Meet {
+            [Kill::NAME, Pause::NAME, Restart::NAME].map(on)
+        } else {
+            [false; 3]
+        };
         let node_timeout = cluster.node_timeout().0.max(1);
         let operations = u64::from(load.rate.0) * over.0 / 1000 / u64::from(load.clients.max(1));
         Self {
@@ -87,9 +93,10 @@ impl<'a> Plan<'a> {
             over,
             length,
             target,
-            weights,
-            faults,
-            harmless,
+            weights: Weights::new(&weights),
+            faults: Weights::new(&faults),
+            harmless: Weights::new(&harmless),
+            forming,
             node_timeout,
             keep_quorum,
             operations,
@@ -129,18 +136,19 @@ pub(super) fn draw(plan: &Plan<'_>, entropy: &Entropy, rng: &mut Rng, count: usi
     let mut number = 0;
     for index in 0..count {
         let mut rng = entropy.nth(index as u64).rng();
-        let event = TRIES.into_iter().find_map(|tried| {
-            let event = if forming && index < 2 {
-                strike_formation(plan, &past, &mut rng)?
+        for tried in TRIES {
+            let drawn = if forming && index < 2 {
+                strike_formation(plan, &past, &mut rng).map(|event| events.push(event))
             } else {
-                one(plan, &past, &mut rng, (index, count), tried, events)?
+                one(plan, &past, &mut rng, (index, count), tried, events)
             };
-            past.ledger.admit(&event, events).then_some(event)
-        });
-        if let Some(mut event) = event {
-            event.id = free_id(&mut number, &events[..written]);
-            past.remember(plan, &event, &mut rng);
-            events.push(event);
+            let (Some(()), Some((event, earlier))) = (drawn, events.split_last_mut()) else { continue };
+            if past.ledger.admit(event, earlier) {
+                event.id = free_id(&mut number, &earlier[..written]);
+                past.remember(plan, event, &mut rng);
+                break;
+            }
+            events.pop();
         }
     }
 }
@@ -178,15 +186,16 @@ fn drawn_id(number: usize) -> EventId {
     }
 }
 
-/// An event by the clock, by another event, or by an observation. Its name is given later.
+/// Appends an event by the clock, by another event, or by an observation. Its name is given later.
 fn one(
     plan: &Plan<'_>,
     past: &Past<'_>,
     rng: &mut Rng,
     (index, count): (usize, usize),
     tried: Try,
-    earlier: &[Event],
-) -> Option<Event> {
+    events: &mut Vec<Event>,
+) -> Option<()> {
+    let earlier = events.as_slice();
     let follow = past.follow && !earlier.is_empty() && tried == Try::AsItComes;
     let (start, delay, shard) = if tried == Try::BehindTheLast {
         let (last, clear) = past.ledger.last_harm()?;
@@ -235,7 +244,7 @@ fn one(
         _ if follow => &plan.faults,
         _ => &plan.weights,
     };
-    let mut action = Action::draw_at(context.rng.weighted(weights)?, &mut context)?;
+    let mut action = Action::draw_at(context.rng.weighed(weights)?, &mut context)?;
     if stale
         && !context.embedded
         && let Action::Restart(restart) = &mut action
@@ -246,7 +255,8 @@ fn one(
     }
     let lasts = lasts(plan, &action, rng);
     let within = (!matches!(start, Start::At(_))).then_some(plan.length);
-    Some(Event { id: EventId::default(), start, delay, within, action, lasts })
+    events.push(Event { id: EventId::default(), start, delay, within, action, lasts });
+    Some(())
 }
 
 /// Over the whole time in order, so that a timeline reads from top to bottom, or in a burst with the last.
@@ -331,12 +341,10 @@ fn strike_formation(plan: &Plan<'_>, past: &Past<'_>, rng: &mut Rng) -> Option<E
         *rng.pick(&past.focus),
         rng.below(1 + u64::from(plan.cluster.replicas)) as u16,
     );
-    let on = |name: &str| ACTIONS.iter().zip(plan.weights).any(|(info, w)| info.name == name && w > 0);
     let lasts = Millis(rng.range(50, 1500));
     let at = Millis(rng.below(2000));
-    let choices = [on(Kill::NAME), on(Pause::NAME), on(Restart::NAME)].map(u64::from);
     let kill = crate::fault::kill::Signal::Kill;
-    let (action, lasts) = match rng.weighted(&choices)? {
+    let (action, lasts) = match rng.weighted(&plan.forming.map(u64::from))? {
         0 => (Action::Kill(Kill { node, signal: kill, spare_shard: false, spare_dead: false }), Some(lasts)),
         1 => (Action::Pause(Pause { node }), Some(lasts)),
         _ => (

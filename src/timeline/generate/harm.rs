@@ -8,7 +8,7 @@
 
 use super::super::anchors::node_of;
 use super::shard_of;
-use crate::catalogue::{Action, ActionKind, NodeSelector};
+use crate::catalogue::{ACTIONS, Action, ActionKind, NodeSelector};
 use crate::fault::cut::Cut;
 use crate::fault::kill::Kill;
 use crate::fault::pause::Pause;
@@ -18,6 +18,7 @@ use crate::target::operation::{
 };
 use crate::time::Millis;
 use crate::timeline::{Cluster, Event, Start};
+use std::sync::LazyLock;
 
 /// What a node takes from being started again to being counted on: its boot, its link, its FAIL flag cleared.
 const RECOVERY_MS: u64 = 1500;
@@ -222,14 +223,14 @@ impl<'a> Ledger<'a> {
             return false;
         }
         let waits =
-            matches!(&event.start, Start::After(anchors) if anchors.contains(&earlier[other.event].id));
-        !(other.ends_with_event && waits)
+            || matches!(&event.start, Start::After(anchors) if anchors.contains(&earlier[other.event].id));
+        !(other.ends_with_event && waits())
     }
 }
 
-/// Whether an action by this name may take a node or a vote away.
-pub(super) fn may_harm(name: &str) -> bool {
-    [
+/// Which entries of the catalogue may take a node or a vote away.
+pub(super) static MAY_HARM: LazyLock<[bool; ACTIONS.len()]> = LazyLock::new(|| {
+    let harmful = [
         Kill::NAME,
         Pause::NAME,
         Restart::NAME,
@@ -240,9 +241,9 @@ pub(super) fn may_harm(name: &str) -> bool {
         Drain::NAME,
         ScaleIn::NAME,
         Admin::NAME,
-    ]
-    .contains(&name)
-}
+    ];
+    std::array::from_fn(|index| harmful.contains(&ACTIONS[index].name))
+});
 
 /// A shard without slots has no vote (valkey `src/cluster_legacy.c`, `clusterSendFailoverAuthIfNeeded`).
 fn takes_vote(action: &Action) -> u16 {
