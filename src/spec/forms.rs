@@ -118,7 +118,7 @@ crate::record! {
         pub replicas: Spread<u16> = Spread::exactly(1),
         /// written beforehand, or formed by MEET; drawn when absent beside `draw:`
         pub formation: Option<Formation> = None,
-        /// server settings beside the defaults, the same on every node
+        /// server settings beside the defaults, the same on every node; not those of the run itself (`port`, `dir`, ...)
         pub settings: Settings = Settings::default(),
         /// clients and nodes authenticate by a password
         pub password: bool = false,
