@@ -6,7 +6,7 @@
 //! for Valkey: no page promises that the old primary knows at once.
 
 use super::facts::{Facts, disruptive, skipped};
-use super::linear::{Act, Answer, Op, register, search};
+use super::linear::{Act, Answer, Op, growing, register, search};
 use super::{Check, Judgement, Verdict};
 use crate::history::{Key, KeyKind, OpKind, Operation, Outcome, Value};
 use crate::run::record::Record;
@@ -127,7 +127,16 @@ fn judge_key(key: Key, operations: &[&Operation]) -> Found {
         ops.iter().filter(|(op, _)| op.ret.is_some() || seen(&op.act, &ops)).cloned().collect();
     let plain: Vec<Op> = kept.iter().map(|(op, _)| op.clone()).collect();
     let simple = plain.iter().all(|op| matches!(op.act, Act::Read(_) | Act::Write(Some(_))));
-    let answer = if simple { register::decide(&plain) } else { search::decide(&plain, BUDGET) };
+    let grows = plain
+        .iter()
+        .all(|op| matches!(op.act, Act::Append(_) | Act::ReadList(_) | Act::Add(_) | Act::ReadSet(_)));
+    let answer = if simple {
+        register::decide(&plain)
+    } else if grows {
+        growing::decide(&plain)
+    } else {
+        search::decide(&plain, BUDGET)
+    };
     match answer {
         Answer::Linearizable => Found::Fine,
         Answer::Exceeded => Found::Unknown(format!("{key}: no answer within {BUDGET} steps")),

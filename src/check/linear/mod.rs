@@ -1,11 +1,13 @@
 //! Whether the operations on one key can be put in an order that respects real time and explains every answer.
 //!
-//! Two deciders. `register` takes registers whose values are unique and never deleted, in O(n log n); `search`
-//! takes everything else, within a budget. Both take closed intervals: an operation comes before another only
+//! Three deciders. `register` takes registers whose values are unique and never deleted, `growing` lists and sets
+//! whose elements are added once, each in O(n log n) steps (a step of `growing` compares two reads); `search`
+//! takes everything, within a budget. All take closed intervals: an operation comes before another only
 //! if it returned strictly before the other was called, and equal order is concurrent. An operation without a
 //! return may take effect at any time after its call, or never. Each is tested against the other and against
 //! trying every order.
 
+pub mod growing;
 pub mod register;
 pub mod search;
 

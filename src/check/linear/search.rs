@@ -3,6 +3,7 @@
 //!
 //! A configuration is a state and the operations that took effect but have not returned. At each return every
 //! configuration is carried on until that operation has taken effect; none left means no order explains it.
+//! Reads are taken as soon as they fit.
 //! Operations of unknown outcome stay open for ever; of two configurations that differ only in them, the one
 //! that used fewer can do all that the other can, so only that one is kept.
 
@@ -56,6 +57,11 @@ fn apply(state: &State, act: &Act) -> Option<State> {
     }
 }
 
+/// Whether it leaves the state as it is.
+fn is_read(act: &Act) -> bool {
+    matches!(act, Act::Read(_) | Act::Differs(_) | Act::ReadNumber(_) | Act::ReadList(_) | Act::ReadSet(_))
+}
+
 /// States by the known operations that took effect early, each with the least sets of unknown ones used.
 #[derive(Default)]
 struct Configurations(BTreeMap<(State, BTreeSet<usize>), Vec<BTreeSet<usize>>>);
@@ -101,6 +107,12 @@ pub fn decide(ops: &[Op], budget: u64) -> Answer {
             }
         }
         while let Some((state, mut known, unknown)) = work.pop() {
+            // A read that fits may as well come now: it changes nothing, so whatever could come before it still can.
+            let fits = |other: &&usize| {
+                let op = &ops[**other];
+                op.ret.is_some() && is_read(&op.act) && apply(&state, &op.act).is_some()
+            };
+            known.extend(open.iter().filter(fits));
             if known.remove(&place) {
                 next.insert(state, known, unknown);
                 continue;
@@ -111,6 +123,9 @@ pub fn decide(ops: &[Op], budget: u64) -> Answer {
                     continue;
                 }
                 let op = &ops[other];
+                if is_read(&op.act) {
+                    continue;
+                }
                 // Unknown operations that do the same are interchangeable: the first will do.
                 let same = op.ret.is_none() && matches!(op.act, Act::Increment(_) | Act::Write(None));
                 if same && !alike.insert(true) {

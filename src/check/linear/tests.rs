@@ -1,6 +1,6 @@
-//! The two deciders against each other, against every order, and on histories known by heart.
+//! The deciders against each other, against every order, and on histories known by heart.
 
-use super::{Act, Answer, Op, register, search};
+use super::{Act, Answer, Op, growing, register, search};
 use proptest::prelude::*;
 
 const BUDGET: u64 = 1_000_000;
@@ -57,6 +57,34 @@ fn history(deletes: bool) -> impl Strategy<Value = Vec<Op>> {
     })
 }
 
+/// Additions of one element each and reads of some of the elements, in some order where it is a list.
+fn growth(list: bool) -> impl Strategy<Value = Vec<Op>> {
+    let read = prop::sample::subsequence((0u32..5).collect::<Vec<_>>(), 0..=4);
+    let one = (any::<bool>(), read.prop_shuffle(), 0u64..12, 0u64..6, 0u8..4);
+    prop::collection::vec(one, 1..8).prop_map(move |drawn| {
+        let place =
+            |(number, (reads, mut items, call, length, known)): (usize, (bool, Vec<u32>, u64, u64, u8))| {
+                let act = match (reads, list) {
+                    (false, true) => Act::Append(number as u32),
+                    (false, false) => Act::Add(number as u32),
+                    (true, true) => {
+                        // Mostly in the order of the numbers, or hardly any history would be good.
+                        if known > 0 {
+                            items.sort_unstable();
+                        }
+                        Act::ReadList(items)
+                    }
+                    (true, false) => {
+                        items.sort_unstable();
+                        Act::ReadSet(items)
+                    }
+                };
+                Op { call, ret: (reads || known > 0).then_some(call + length), act }
+            };
+        drawn.into_iter().enumerate().map(place).collect()
+    })
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(4000))]
 
@@ -69,6 +97,35 @@ proptest! {
     fn the_search_agrees_with_every_order(ops in history(true)) {
         prop_assert_eq!(search::decide(&ops, BUDGET) == Answer::Linearizable, by_every_order(&ops));
     }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(8000))]
+
+    #[test]
+    fn growing_lists_agree_with_the_search(ops in growth(true)) {
+        let good = search::decide(&ops, BUDGET) == Answer::Linearizable;
+        prop_assert_eq!(growing::decide(&ops) == Answer::Linearizable, good);
+    }
+
+    #[test]
+    fn growing_sets_agree_with_the_search(ops in growth(false)) {
+        let good = search::decide(&ops, BUDGET) == Answer::Linearizable;
+        prop_assert_eq!(growing::decide(&ops) == Answer::Linearizable, good);
+    }
+}
+
+#[test]
+fn a_list_of_many_appends_at_once_is_decided_by_what_was_read() {
+    let mut ops: Vec<Op> = (0..200).map(|value| open(0, Act::Append(value))).collect();
+    ops.push(op(10, 12, Act::ReadList((0..100).rev().collect())));
+    ops.push(op(11, 13, Act::ReadList((0..100).rev().chain(100..150).collect())));
+    assert_eq!(growing::decide(&ops), Answer::Linearizable);
+    ops.push(op(14, 15, Act::ReadList((0..100).rev().chain(100..149).collect())));
+    assert!(matches!(growing::decide(&ops), Answer::Broken(_)), "it forgot the last");
+    ops.pop();
+    ops.push(op(14, 15, Act::ReadList((0..100).rev().chain(100..150).chain([99]).collect())));
+    assert!(matches!(growing::decide(&ops), Answer::Broken(_)), "it holds one twice");
 }
 
 #[test]
