@@ -22,7 +22,7 @@ impl Linearizability {
 }
 
 /// Steps of the search for one key; more than a run's history needs unless hundreds of operations hang.
-const BUDGET: u64 = 300_000;
+const BUDGET: u64 = 3_000_000;
 
 /// The texts of one key as numbers, and who wrote them.
 #[derive(Default)]
