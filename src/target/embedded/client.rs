@@ -8,7 +8,8 @@
 
 use super::command::{Bytes, Command, Op};
 use super::machine::{Applied, slot_of};
-use super::node::{ADDRESS, Node, Out};
+use super::node::{Node, Out};
+use super::placement::ADDRESS;
 use super::resp::{self, Decoded};
 use std::collections::VecDeque;
 use std::sync::Arc;

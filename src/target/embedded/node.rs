@@ -8,15 +8,13 @@
 //! The parts: `client` reads and answers commands, `gossip` watches the others and the cluster's state,
 //! `moving` carries slots from shard to shard, `report` says what the node sees in the words of Redis Cluster.
 
-use super::bugs::Bugs;
 use super::client::Client;
 use super::command::{Bytes, Command};
 use super::disk::Disk;
 use super::group::{Group, GroupMessage, Step};
 use super::machine::{Machine, Map, Shard, Value};
-use super::placement;
+use super::placement::Shape;
 use super::session::{Arrived, Gossip, Packet, Session};
-use crate::timeline::Cluster;
 use omnipaxos::messages::sequence_paxos::PaxosMsg;
 use omnipaxos::storage::SnapshotType;
 use std::collections::{BTreeMap, VecDeque};
@@ -31,50 +29,6 @@ const SIGN_OF_LIFE_US: u64 = 250_000;
 pub(super) const ASK_AGAIN_US: u64 = 250_000;
 /// A client's command that is not decided by then is proposed once more.
 const PROPOSE_AGAIN_US: u64 = 300_000;
-
-/// What all nodes of a run have in common.
-#[derive(Debug)]
-pub struct Shape {
-    pub cluster: Cluster,
-    pub bugs: Bugs,
-    /// Cluster node ids, 40 hex digits each.
-    pub ids: Vec<String>,
-    /// Client ports; the address is the same for all.
-    pub ports: Vec<u16>,
-    pub password: Option<String>,
-    pub node_timeout_us: u64,
-    /// Voters of each shard's log, and last those of the map's.
-    pub logs: Vec<Arc<[u16]>>,
-}
-
-/// The address that all nodes are said to have.
-pub const ADDRESS: &str = "127.0.0.1";
-
-impl Shape {
-    pub fn new(
-        cluster: &Cluster,
-        bugs: Bugs,
-        ids: Vec<String>,
-        ports: Vec<u16>,
-        password: Option<String>,
-    ) -> Self {
-        let mut logs: Vec<Arc<[u16]>> =
-            (0..cluster.shards).map(|shard| placement::voters(cluster, shard).into()).collect();
-        logs.push(placement::map_voters(cluster).into());
-        let node_timeout_us = cluster.node_timeout().0 * 1000;
-        Self { cluster: cluster.clone(), bugs, ids, ports, password, node_timeout_us, logs }
-    }
-    pub fn map_log(&self) -> u16 {
-        self.cluster.shards
-    }
-    pub fn shard_of(&self, node: u16) -> u16 {
-        placement::shard_of(&self.cluster, node)
-    }
-    /// The nodes of a shard.
-    pub fn nodes_of(&self, shard: u16) -> std::ops::Range<u16> {
-        self.cluster.node(shard, 0)..self.cluster.node(shard, 0) + 1 + self.cluster.replicas
-    }
-}
 
 /// What a node keeps over its death.
 #[derive(Debug)]

@@ -1,4 +1,5 @@
-//! Who votes on what: which nodes keep which log. A pure function of the cluster's first shape.
+//! What all nodes of a run have in common, above all who votes on what: which nodes keep which log. Pure functions of
+//! the cluster's first shape.
 //!
 //! A shard's log is kept by its own nodes. Where their number is even, a witness joins them: the first primary
 //! of the next shard keeps the log without serving from it, so that one primary and one replica can lose one of
@@ -6,7 +7,9 @@
 //! primaries and then the first replicas, at most five. Membership never changes. What has no majority of its
 //! voters alive cannot be served: the eligibility model asks [`voters`].
 
+use super::bugs::Bugs;
 use crate::timeline::Cluster;
+use std::sync::Arc;
 
 /// The most nodes that vote on the slot map.
 pub const MAP_VOTERS_MAX: usize = 5;
@@ -52,6 +55,50 @@ pub fn first_needed(cluster: &Cluster, lives: impl Fn(u16) -> bool) -> Option<u1
 /// The shard that a node belongs to, for good.
 pub fn shard_of(cluster: &Cluster, node: u16) -> u16 {
     node / (1 + cluster.replicas)
+}
+
+/// The address that all nodes are said to have.
+pub const ADDRESS: &str = "127.0.0.1";
+
+/// What all nodes of a run have in common.
+#[derive(Debug)]
+pub struct Shape {
+    pub cluster: Cluster,
+    pub bugs: Bugs,
+    /// Cluster node ids, 40 hex digits each.
+    pub ids: Vec<String>,
+    /// Client ports; the address is the same for all.
+    pub ports: Vec<u16>,
+    pub password: Option<String>,
+    pub node_timeout_us: u64,
+    /// Voters of each shard's log, and last those of the map's.
+    pub logs: Vec<Arc<[u16]>>,
+}
+
+impl Shape {
+    pub fn new(
+        cluster: &Cluster,
+        bugs: Bugs,
+        ids: Vec<String>,
+        ports: Vec<u16>,
+        password: Option<String>,
+    ) -> Self {
+        let mut logs: Vec<Arc<[u16]>> =
+            (0..cluster.shards).map(|shard| voters(cluster, shard).into()).collect();
+        logs.push(map_voters(cluster).into());
+        let node_timeout_us = cluster.node_timeout().0 * 1000;
+        Self { cluster: cluster.clone(), bugs, ids, ports, password, node_timeout_us, logs }
+    }
+    pub fn map_log(&self) -> u16 {
+        self.cluster.shards
+    }
+    pub fn shard_of(&self, node: u16) -> u16 {
+        shard_of(&self.cluster, node)
+    }
+    /// The nodes of a shard.
+    pub fn nodes_of(&self, shard: u16) -> std::ops::Range<u16> {
+        self.cluster.node(shard, 0)..self.cluster.node(shard, 0) + 1 + self.cluster.replicas
+    }
 }
 
 #[cfg(test)]

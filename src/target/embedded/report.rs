@@ -4,7 +4,8 @@
 use super::client::text;
 use super::command::Command;
 use super::machine::{SLOTS, slot_of};
-use super::node::{ADDRESS, Node};
+use super::node::Node;
+use super::placement::ADDRESS;
 use super::resp;
 use crate::target::operation::StopAfter;
 use std::collections::BTreeSet;
