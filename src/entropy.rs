@@ -5,10 +5,12 @@
 //! `rand` crate changed between versions and a seed must mean the same for ever. [`GENERATOR`] names the
 //! whole construction and is written into every repro.
 
+use blake3::hazmat::{ContextKey, HasherExt as _, hash_derive_key_context};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng as _, SeedableRng as _};
 use serde::{Deserialize, Serialize};
 use std::fmt;
+use std::sync::LazyLock;
 
 /// The construction below, by name and version.
 pub const GENERATOR: &str = "chacha8-blake3/1";
@@ -83,7 +85,11 @@ impl fmt::Debug for Entropy {
 impl Entropy {
     /// The root of everything that a seed decides.
     pub fn root(seed: Seed) -> Self {
-        Self { key: blake3::derive_key("seedfault 2026 root", &seed.0.to_le_bytes()) }
+        // `blake3::derive_key`, whose first half is the same for every seed.
+        static CONTEXT: LazyLock<ContextKey> =
+            LazyLock::new(|| hash_derive_key_context("seedfault 2026 root"));
+        let mut hasher = blake3::Hasher::new_from_context_key(&CONTEXT);
+        Self { key: *hasher.update(&seed.0.to_le_bytes()).finalize().as_bytes() }
     }
 
     /// The sub-stream of this name.
@@ -240,6 +246,14 @@ mod tests {
         assert_eq!(drawn, GOLDEN);
     }
     const GOLDEN: [u64; 4] = [559_003, 509_258, 431_466, 208_459];
+
+    #[test]
+    fn a_root_is_the_derived_key() {
+        for seed in [0, 1, u64::MAX] {
+            let derived = blake3::derive_key("seedfault 2026 root", &u64::to_le_bytes(seed));
+            assert!(Entropy::root(Seed(seed)).key == derived);
+        }
+    }
 
     #[test]
     fn siblings_are_independent() {

@@ -1,4 +1,5 @@
-//! The events of a drawn timeline. Each has its own sub-stream, and looks back at the events before it alone.
+//! The events of a drawn timeline. They come one after the other from one sub-stream, and each looks back at the
+//! events before it alone.
 //!
 //! The shapes are those in which clustered systems break, whatever the bug: most events fall on one or two shards,
 //! half hang on another event or on something seen rather than on the clock, some come within a second or in the
@@ -11,7 +12,7 @@ use super::shape::first_node;
 use super::shard_of;
 use super::swarm::Swarm;
 use crate::catalogue::{ACTIONS, Action, ActionKind, DrawContext, EventId, NodeSelector};
-use crate::entropy::{Entropy, Rng, Weights};
+use crate::entropy::{Rng, Weights};
 use crate::fault::kill::Kill;
 use crate::fault::pause::Pause;
 use crate::fault::restart::{Restart, RestartData};
@@ -104,6 +105,9 @@ impl<'a> Plan<'a> {
     }
 }
 
+/// The position of the event that a drawn one hangs on, if it hangs on an event.
+struct Anchor(Option<usize>);
+
 /// What the next event may lean on.
 struct Past<'a> {
     ledger: Ledger<'a>,
@@ -118,7 +122,7 @@ struct Past<'a> {
 }
 
 /// Appends up to `count` events to those that were written.
-pub(super) fn draw(plan: &Plan<'_>, entropy: &Entropy, rng: &mut Rng, count: usize, events: &mut Vec<Event>) {
+pub(super) fn draw(plan: &Plan<'_>, rng: &mut Rng, count: usize, events: &mut Vec<Event>) {
     let shards = u64::from(plan.cluster.shards);
     let mut past = Past {
         ledger: Ledger::new(plan.cluster, plan.keep_quorum, events.len() + count),
@@ -135,17 +139,21 @@ pub(super) fn draw(plan: &Plan<'_>, entropy: &Entropy, rng: &mut Rng, count: usi
     }
     let mut number = 0;
     for index in 0..count {
-        let mut rng = entropy.nth(index as u64).rng();
         for tried in TRIES {
             let drawn = if forming && index < 2 {
-                strike_formation(plan, &past, &mut rng).map(|event| events.push(event))
+                strike_formation(plan, &past, rng).map(|event| {
+                    events.push(event);
+                    Anchor(None)
+                })
             } else {
-                one(plan, &past, &mut rng, (index, count), tried, events)
+                one(plan, &past, rng, (index, count), tried, events)
             };
-            let (Some(()), Some((event, earlier))) = (drawn, events.split_last_mut()) else { continue };
-            if past.ledger.admit(event, earlier) {
+            let (Some(Anchor(anchor)), Some((event, earlier))) = (drawn, events.split_last_mut()) else {
+                continue;
+            };
+            if past.ledger.admit(event, anchor, earlier) {
                 event.id = free_id(&mut number, &earlier[..written]);
-                past.remember(plan, event, &mut rng);
+                past.remember(plan, event, rng);
                 break;
             }
             events.pop();
@@ -186,7 +194,7 @@ fn drawn_id(number: usize) -> EventId {
     }
 }
 
-/// Appends an event by the clock, by another event, or by an observation. Its name is given later.
+/// Appends an event by the clock, by another event, or by an observation; its name is given later.
 fn one(
     plan: &Plan<'_>,
     past: &Past<'_>,
@@ -194,14 +202,17 @@ fn one(
     (index, count): (usize, usize),
     tried: Try,
     events: &mut Vec<Event>,
-) -> Option<()> {
+) -> Option<Anchor> {
     let earlier = events.as_slice();
     let follow = past.follow && !earlier.is_empty() && tried == Try::AsItComes;
+    let mut position = None;
     let (start, delay, shard) = if tried == Try::BehindTheLast {
         let (last, clear) = past.ledger.last_harm()?;
+        position = Some(last);
         let start = Start::After(vec![earlier[last].id.clone()]);
         (start, clear.saturating_add(short(rng)), past.last_shard)
     } else if follow {
+        position = Some(earlier.len() - 1);
         (Start::With(earlier.last()?.id.clone()), short(rng), past.last_shard)
     } else if !earlier.is_empty() && rng.ratio(plan.swarm.anchored, 10) {
         if rng.ratio(plan.swarm.observing, 10) {
@@ -209,7 +220,10 @@ fn one(
             (Start::When(seen), if rng.ratio(1, 2) { Millis(0) } else { short(rng) }, shard)
         } else {
             // Mostly the last event, sometimes any of those before.
-            let anchor = if rng.ratio(2, 3) { earlier.last()? } else { rng.pick(earlier) };
+            let number = earlier.len();
+            let chosen = if rng.ratio(2, 3) { number - 1 } else { rng.below(number as u64) as usize };
+            position = Some(chosen);
+            let anchor = &earlier[chosen];
             let shard = shard_of(&anchor.action, plan.cluster);
             // What holds to the end has no end to wait for.
             let endless = anchor.action.info().lasting && anchor.lasts.is_none();
@@ -256,7 +270,7 @@ fn one(
     let lasts = lasts(plan, &action, rng);
     let within = (!matches!(start, Start::At(_))).then_some(plan.length);
     events.push(Event { id: EventId::default(), start, delay, within, action, lasts });
-    Some(())
+    Some(Anchor(position))
 }
 
 /// Over the whole time in order, so that a timeline reads from top to bottom, or in a burst with the last.

@@ -86,7 +86,7 @@ impl<'a> Ledger<'a> {
         if !self.keep_quorum {
             return;
         }
-        let placed = self.place(event, earlier);
+        let placed = self.place(event, None, earlier);
         if let Some(harm) = self.harm(event, placed) {
             self.harms.push(harm);
             self.primaries_peak = self.primaries_peak.max(harm.primaries);
@@ -95,18 +95,19 @@ impl<'a> Ledger<'a> {
         self.placed.push(placed);
     }
 
-    /// Enters a drawn event if the quorum is kept, or need not be; `false` means that it must not happen.
-    pub fn admit(&mut self, event: &Event, earlier: &[Event]) -> bool {
+    /// Enters a drawn event if the quorum is kept, or need not be; `false` means that it must not happen. What it
+    /// hangs on, if on an event, is the one at the position `anchor`.
+    pub fn admit(&mut self, event: &Event, anchor: Option<usize>, earlier: &[Event]) -> bool {
         if !self.keep_quorum {
             return true;
         }
         let voteless = self.voteless + takes_vote(&event.action);
-        let placed = self.place(event, earlier);
+        let placed = self.place(event, anchor, earlier);
         let harm = self.harm(event, placed);
         let mut primaries = self.primaries_peak;
         if let Some(harm) = &harm {
             let (mut met_primaries, mut met_members) = (harm.primaries, 1);
-            for other in self.harms.iter().filter(|other| Self::may_meet(harm, other, event, earlier)) {
+            for other in self.harms.iter().filter(|other| Self::may_meet(harm, other, event, anchor)) {
                 met_primaries += other.primaries;
                 let same = other.shard.is_none() || harm.shard.is_none() || other.shard == harm.shard;
                 met_members += u16::from(same);
@@ -134,10 +135,12 @@ impl<'a> Ledger<'a> {
         Some((last.event, Millis(if last.ends_with_event { 0 } else { clear })))
     }
 
-    fn place(&self, event: &Event, earlier: &[Event]) -> Placed {
+    /// Looks for what the event hangs on by its name, unless its position is known.
+    fn place(&self, event: &Event, known: Option<usize>, earlier: &[Event]) -> Placed {
         let position = earlier.len();
         let of = |anchor: &str| {
-            earlier.iter().rposition(|other| other.id == anchor).map(|index| self.placed[index])
+            let index = known.or_else(|| earlier.iter().rposition(|other| other.id == anchor));
+            index.map(|index| self.placed[index])
         };
         let delay = event.delay.0;
         let (root, start) = match &event.start {
@@ -217,14 +220,13 @@ impl<'a> Ledger<'a> {
         })
     }
 
-    /// Whether the two may hold at the same time. `event` is the one that `harm` belongs to.
-    fn may_meet(harm: &Harm, other: &Harm, event: &Event, earlier: &[Event]) -> bool {
+    /// Whether the two may hold at the same time. `event` is the one that `harm` belongs to, and hangs on `anchor`.
+    fn may_meet(harm: &Harm, other: &Harm, event: &Event, anchor: Option<usize>) -> bool {
         if harm.root == other.root && (harm.from >= other.to || other.from >= harm.to) {
             return false;
         }
-        let waits =
-            || matches!(&event.start, Start::After(anchors) if anchors.contains(&earlier[other.event].id));
-        !(other.ends_with_event && waits())
+        let waits = anchor == Some(other.event) && matches!(event.start, Start::After(_));
+        !(other.ends_with_event && waits)
     }
 }
 
