@@ -362,6 +362,23 @@ mod tests {
     }
 
     #[test]
+    fn a_primary_that_goes_on_while_its_replica_is_being_elected_may_accept_until_it_hears_of_it() {
+        // The write comes after the pause and before the first view that shows the new owner.
+        for (back, excuse) in [(13_500, true), (8_000, false)] {
+            let mut scene = Scene::new(3, 1).healthy();
+            scene.pause("p1", 0, back - 1500, back);
+            scene.run_until(14_000);
+            scene.promote(1, 0);
+            scene.run_until(25_000);
+            scene.settle();
+            scene.set(0, "r:9", "a", 5000);
+            scene.set(0, "r:9", "b", 13_900);
+            scene.holds("r:9", 9, text("a"));
+            if excuse { excused(&scene, "deposed-primary-window") } else { fails(&scene, "no rule") }
+        }
+    }
+
+    #[test]
     fn what_wait_counted_on_every_replica_may_not_be_lost() {
         let mut scene = killed(1);
         scene.record.history.iter_mut().filter(|one| one.argument.as_deref() == Some("b")).for_each(|one| {

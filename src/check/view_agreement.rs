@@ -23,18 +23,39 @@ impl ViewAgreement {
     pub const NAME: &'static str = "view_agreement";
 }
 
-/// What one node says about one member, as far as it is compared.
-fn story(member: &Member, live: bool) -> String {
+/// What one node says about one member, as far as it is compared. Of a slot that the timeline left open nothing
+/// is: who imports it changes its owner on `SETSLOT` alone, whatever the others gossip (valkey 8.0.1,
+/// `clusterUpdateSlotsConfigWith` in `cluster_legacy.c`).
+fn story(member: &Member, live: bool, open: &BTreeSet<u16>) -> String {
     let fail = if member.fail { ", FAIL" } else { "" };
+    let slots = ranges(&without(&member.slots, open));
     if !live {
-        return format!("slots {}{fail}", ranges(&member.slots));
+        return format!("slots {slots}{fail}");
     }
     let role = match (member.role, &member.primary) {
         (Role::Primary, _) => format!("primary of epoch {}", member.config_epoch),
         (Role::Replica, Some(primary)) => format!("replica of {primary}"),
         (Role::Replica, None) => "replica of nobody".into(),
     };
-    format!("{role}, slots {}{fail}", ranges(&member.slots))
+    format!("{role}, slots {slots}{fail}")
+}
+
+/// These ranges of slots but for some.
+fn without(slots: &[(u16, u16)], open: &BTreeSet<u16>) -> Vec<(u16, u16)> {
+    let mut left = Vec::new();
+    for &(first, last) in slots {
+        let mut from = first;
+        for &slot in open.range(first..=last) {
+            if from < slot {
+                left.push((from, slot - 1));
+            }
+            from = slot + 1;
+        }
+        if from <= last {
+            left.push((from, last));
+        }
+    }
+    left
 }
 
 /// The nodes that the timeline threw out of the cluster. After `CLUSTER RESET` a node knows nobody, and nobody
@@ -56,7 +77,7 @@ fn outcasts(record: &Record) -> BTreeSet<NodeId> {
 }
 
 /// Everything on which the answers of the last view differ, and how many dead nodes were not listed by all.
-fn differences(record: &Record) -> (Vec<String>, u64) {
+fn differences(record: &Record, open: &BTreeSet<u16>) -> (Vec<String>, u64) {
     let Some(last) = &record.last else { return (Vec::new(), 0) };
     let outcasts = outcasts(record);
     let ids: BTreeMap<&str, NodeId> =
@@ -82,7 +103,7 @@ fn differences(record: &Record) -> (Vec<String>, u64) {
             if member.noaddr {
                 found.push(format!("{teller} has no address of {name}"));
             }
-            let told = story(member, about.is_some());
+            let told = story(member, about.is_some(), open);
             stories.entry(&member.id).or_default().entry(told).or_default().push(teller);
         }
         for (id, node) in ids.iter().filter(|(_, node)| !outcasts.contains(node)) {
@@ -159,7 +180,8 @@ impl ViewAgreement {
             .filter(|view| facts.awake(view.node, last.view.at))
             .filter_map(|view| Some(format!("{}: {}", view.node, view.report.as_ref().err()?)))
             .collect();
-        let (mut found, unlisted) = differences(record);
+        let open = facts.slots_left_open();
+        let (mut found, unlisted) = differences(record, &open);
         found.extend(slotless(&facts));
         let mut judgement = if !found.is_empty() {
             Judgement::new(Self::NAME, Verdict::Fail, format!("{} difference(s)", found.len()))
@@ -279,6 +301,32 @@ mod tests {
         assert_eq!((judgement.verdict, judgement.classes["dead-node-unlisted"]), (Verdict::Pass, 1));
         scene.last_member(3, 1).fail = false;
         assert_eq!(judge(&scene).verdict, Verdict::Fail);
+    }
+
+    #[test]
+    fn of_a_slot_that_the_timeline_left_open_views_may_differ() {
+        let mut scene = Scene::new(3, 1).healthy();
+        let (first, last) = scene.last_member(2, 0).slots[0];
+        scene.last_member(2, 0).slots = vec![(first + 1, last)];
+        assert_eq!(judge(&scene).verdict, Verdict::Fail);
+        scene.apply(
+            "r1",
+            "reshard: {from: 0, to: 1, slots: 1, stop_after: all-keys}",
+            11_000,
+            Some(12_000),
+            &[0, 2],
+        );
+        scene.record.applied[0].slots_left_open = vec![first];
+        assert_eq!(judge(&scene).verdict, Verdict::Pass);
+        scene.last_member(2, 0).slots = vec![(first + 2, last)];
+        assert_eq!(judge(&scene).verdict, Verdict::Fail, "of the next slot they may not");
+    }
+
+    #[test]
+    fn ranges_lose_single_slots() {
+        let open = BTreeSet::from([0, 3, 4, 9]);
+        assert_eq!(without(&[(0, 5), (7, 9), (10, 11)], &open), [(1, 2), (5, 5), (7, 8), (10, 11)]);
+        assert_eq!(without(&[(3, 4)], &open), []);
     }
 
     #[test]

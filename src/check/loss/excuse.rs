@@ -4,7 +4,7 @@
 //! failure, and so is one that a rule of promise forbids: a write that every replica had confirmed, a hole in
 //! one primary's stream.
 
-use super::super::facts::{Facts, SLOTS, disruptive, skipped};
+use super::super::facts::{Facts, Owners, SLOTS, disruptive, skipped};
 use super::super::owed::{detect, last_report};
 use crate::env::NodeId;
 use crate::history::Operation;
@@ -134,17 +134,23 @@ impl<'a, 'b> Excuses<'a, 'b> {
         if let Some(node) = write.node {
             // A new owner acknowledges before the next view shows it, so the views just after count as well.
             let around = facts.owners_between(from, write.complete.logical.plus(LOOKS_APART));
-            if around.iter().all(|snapshot| snapshot.owner(slot).is_some_and(|owner| owner != node)) {
-                let grace = detect(facts.node_timeout());
-                let just_back = lives().filter(|life| life.node == node).any(|life| {
-                    let back = life.paused.iter().filter_map(|(_, until)| *until);
-                    back.clone().any(|at| at <= write.complete.logical && from <= at.plus(grace))
-                        || (life.started <= write.complete.logical && from <= life.started.plus(grace))
-                });
+            let elsewhere = |snapshot: &Owners| snapshot.owner(slot).is_some_and(|owner| owner != node);
+            let grace = detect(facts.node_timeout());
+            let just_back = lives().filter(|life| life.node == node).any(|life| {
+                let back = life.paused.iter().filter_map(|(_, until)| *until);
+                back.clone().any(|at| at <= write.complete.logical && from <= at.plus(grace))
+                    || (life.started <= write.complete.logical && from <= life.started.plus(grace))
+            });
+            // The election that its absence began may end after it is back: then views just before the write still
+            // show it as the owner.
+            if just_back && around.iter().any(elsewhere) {
+                return Some("deposed-primary-window");
+            }
+            if around.iter().all(elsewhere) {
                 let stopped = facts.life_at(node, from).is_some_and(|life| {
                     life.paused.iter().any(|(_, until)| until.is_none_or(|until| until >= from))
                 });
-                return (just_back || stopped).then_some("deposed-primary-window");
+                return stopped.then_some("deposed-primary-window");
             }
         }
         for life in lives() {
