@@ -255,9 +255,16 @@ fn a_look_that_does_not_hold_ends_the_run_where_that_is_critical() {
 #[test]
 fn a_seed_that_fails_is_brought_back_by_the_seed() {
     let place = Place::new("seed-fails");
-    let run = place.fuzz(&["--seed", "67890", "--target", "embedded", "--bug", BUG, "--format", "json"]);
-    let last = finished(run.exits(1));
-    assert_eq!(last["reproduce"], format!("fuzz --seed 67890 --target embedded --env sim --bug {BUG}"));
+    // Which seed draws what shows the bug is the generator's matter, and changes with it.
+    let (seed, last) = (1..=20)
+        .find_map(|seed: u64| {
+            let number = seed.to_string();
+            let run =
+                place.fuzz(&["--seed", &number, "--target", "embedded", "--bug", BUG, "--format", "json"]);
+            (run.code == 1).then(|| (seed, finished(&run)))
+        })
+        .expect("a bug that one seed in two shows is found within 20");
+    assert_eq!(last["reproduce"], format!("fuzz --seed {seed} --target embedded --env sim --bug {BUG}"));
     let finding = last["findings"][0].as_str().expect("a finding is told");
     assert!(finding.starts_with("slot_coverage: "), "{finding}");
     let repro = last["repro"].as_str().expect("it is saved too");

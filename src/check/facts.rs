@@ -370,12 +370,28 @@ fn claims_over(before: &[Span], view: &ClusterView) -> Vec<Span> {
     spans
 }
 
-/// `3`, or `3-7`; several joined by commas.
+/// How many ranges a sentence names before it counts the rest.
+const RANGES_MAX: usize = 12;
+
+/// `3`, or `3-7`; several joined by commas, in order, those that touch or overlap as one.
 pub fn ranges(slots: &[(u16, u16)]) -> String {
+    let mut sorted = slots.to_vec();
+    sorted.sort_unstable();
+    let mut merged: Vec<(u16, u16)> = Vec::new();
+    for (first, last) in sorted {
+        match merged.last_mut() {
+            Some(open) if first <= open.1.saturating_add(1) => open.1 = open.1.max(last),
+            _ => merged.push((first, last)),
+        }
+    }
     let one = |(first, last): &(u16, u16)| {
         if first == last { first.to_string() } else { format!("{first}-{last}") }
     };
-    slots.iter().map(one).collect::<Vec<_>>().join(",")
+    let named = merged.iter().take(RANGES_MAX).map(one).collect::<Vec<_>>().join(",");
+    match merged.len().saturating_sub(RANGES_MAX) {
+        0 => named,
+        more => format!("{named} and {more} more ranges"),
+    }
 }
 
 /// `node-1, node-4`.

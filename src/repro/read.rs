@@ -9,11 +9,6 @@ use crate::timeline::{GenerateError, generate};
 use crate::yaml::document::{Node, Problems, Value};
 use crate::yaml::fields::{Fields, read_at};
 
-/// How many lines of schedule or findings are read.
-const LINES_MAX: usize = 1000;
-/// How long each of them may be, in bytes.
-const LINE_MAX: usize = 2000;
-
 const KEYS: &[&str] = &[
     "format",
     "verdict",
@@ -137,16 +132,6 @@ fn facts(tree: &Node, problems: &mut Problems) -> Option<Facts> {
     }
     for name in checks.iter().flatten().filter(|name| !CheckSpec::NAMES.contains(&name.as_str())) {
         fields.problems.error(Some(node.span), "repro.checks", name, format!("there is no check `{name}`"));
-    }
-    for (name, lines) in [("findings", &findings), ("schedule", &schedule)] {
-        if lines.len() > LINES_MAX || lines.iter().any(|line| line.len() > LINE_MAX) {
-            fields.problems.error(
-                Some(node.span),
-                &format!("repro.{name}"),
-                name,
-                format!("at most {LINES_MAX} lines of at most {LINE_MAX} bytes are read"),
-            );
-        }
     }
     fields.finish(KEYS);
     format?;

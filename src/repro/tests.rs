@@ -56,6 +56,19 @@ fn a_repro_reads_back_and_a_scenario_too() {
 }
 
 #[test]
+fn what_is_written_is_short_enough_to_be_read() {
+    let mut repro = repro();
+    repro.facts.findings = (0..5000).map(|n| format!("slot_coverage: {n} {}", "é, ".repeat(9000))).collect();
+    repro.facts.schedule = (0..2000).map(|n| format!("e{n} applied node-1 node-2")).collect();
+    let text = repro.to_yaml();
+    let mut problems = Problems::default();
+    let found = read(text.as_bytes(), &mut problems).unwrap_or_else(|error| panic!("{error}\n{problems:#?}"));
+    assert_eq!(found.facts.schedule, repro.facts.schedule);
+    assert_eq!(found.to_yaml(), text);
+    assert!(text.contains("slot_coverage: 0 é") && text.contains(" ...\""), "{}", &text[..300]);
+}
+
+#[test]
 fn a_changed_timeline_is_noticed() {
     let text = repro().to_yaml().replace("at: 2s", "at: 3s");
     assert!(matches!(refused(&text).0, ReadError::Changed { .. }));

@@ -4,10 +4,17 @@ use super::{FORMAT, Repro};
 use crate::yaml::fields::{Field, quote};
 use std::fmt::Write as _;
 
+/// How many findings the file tells, and how much of each, in letters: the whole must stay below what is read of
+/// a file, and the run folder has them in full.
+const FINDINGS_MAX: usize = 100;
+const FINDING_MAX: usize = 2000;
+
 impl Repro {
     /// What broke and how to bring it back for people, then the timeline and the facts for `fuzz replay`.
     pub fn to_yaml(&self) -> String {
         let (timeline, facts) = (&self.timeline, &self.facts);
+        let findings: Vec<String> =
+            facts.findings.iter().take(FINDINGS_MAX).map(|finding| printable(&clipped(finding))).collect();
         let mut out = String::new();
         let mut comment = |text: &str| {
             for line in text.lines() {
@@ -15,7 +22,7 @@ impl Repro {
             }
         };
         comment(&format!("{}: {}", facts.verdict, facts.checks.join(", ")));
-        facts.findings.iter().for_each(|finding| comment(&format!("  {finding}")));
+        findings.iter().for_each(|finding| comment(&format!("  {finding}")));
         comment(&format!(
             "Seed {} on {} in {}{}.",
             timeline.seed,
@@ -35,7 +42,7 @@ impl Repro {
         line("format", FORMAT.to_string());
         line("verdict", facts.verdict.write());
         line("checks", facts.checks.write());
-        line("findings", facts.findings.iter().map(|f| printable(f)).collect::<Vec<_>>().write());
+        line("findings", findings.write());
         line("timeline_hash", quoted(&facts.timeline_hash));
         line("schedule_hash", quoted(&facts.schedule_hash));
         line("history_hash", quoted(&facts.history_hash));
@@ -62,6 +69,13 @@ impl Repro {
 /// Always in quotes: a hash of digits alone would read as a number.
 fn quoted(text: &str) -> String {
     serde_json::Value::from(text).to_string()
+}
+
+fn clipped(text: &str) -> String {
+    match text.char_indices().nth(FINDING_MAX) {
+        Some((end, _)) => format!("{} ...", &text[..end]),
+        None => text.into(),
+    }
 }
 
 /// Without control characters, which a comment cannot hold.
