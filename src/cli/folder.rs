@@ -99,6 +99,21 @@ pub fn write_whole(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     fs::rename(&beside, path)
 }
 
+/// Writes where a person said, as a whole where that can be: a link stays and what it points to is replaced; a
+/// device, a pipe, and an open file under its name in `/dev` or `/proc` are written to and stay what they are.
+pub fn write_where_told(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    const OPEN_FILES: &[&str] = &["/dev/stdout", "/dev/stderr", "/dev/fd", "/proc"];
+    let written_to = || fs::OpenOptions::new().append(true).open(path)?.write_all(bytes);
+    let is_open = OPEN_FILES.iter().any(|place| path.starts_with(place));
+    match fs::metadata(path) {
+        Ok(there) if is_open || !there.is_file() => written_to(),
+        Ok(_) => write_whole(&fs::canonicalize(path)?, bytes),
+        // A link to what is not there yet.
+        Err(_) if path.is_symlink() => fs::write(path, bytes),
+        Err(_) => write_whole(path, bytes),
+    }
+}
+
 /// Seals the run folder.
 pub fn write_verdict(folder: &Path, finished: &Finished) -> std::io::Result<()> {
     let mut text = serde_json::to_vec_pretty(&RunEvent::Finished(Box::new(finished.clone())))?;

@@ -5,7 +5,7 @@ use super::choose::{self, Place};
 use super::console::{Console, talk};
 use super::exit::{Code, Failure};
 use super::flags::{Output, shell};
-use super::folder::{Folder, TIMELINE, keep_room, write_verdict, write_whole};
+use super::folder::{Folder, TIMELINE, keep_room, write_verdict, write_where_told, write_whole};
 use super::input::plain;
 use super::supervise::{self, Ended, Heard};
 use crate::check::{Verdict, check_of, default_spec};
@@ -227,7 +227,7 @@ pub fn tell(console: &mut Console, done: &Done) {
 /// The files that other tools read.
 pub fn files(output: &Output, stories: &[&Story]) -> Result<(), Failure> {
     let write = |path: &Path, text: &str| {
-        write_whole(path, text.as_bytes()).map_err(|error| {
+        write_where_told(path, text.as_bytes()).map_err(|error| {
             Failure::new(Code::Environment, format!("failed to write {}: {}", path.display(), plain(&error)))
         })
     };
