@@ -4,12 +4,17 @@
 use super::cage;
 use super::heals::{self, Swept};
 use super::ports::{BLOCK, Ports};
+use nix::errno::Errno;
 use nix::sys::resource::{Resource, getrlimit};
+use nix::sys::signal::{Signal, killpg};
 use nix::sys::statvfs::statvfs;
+use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
+use nix::unistd::Pid;
 use serde::{Deserialize, Serialize};
 use std::ffi::OsStr;
 use std::fs;
 use std::io::{self, Read};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -106,21 +111,18 @@ pub fn find(path: &OsStr, name: &str) -> Option<PathBuf> {
 pub fn version(binary: &Path) -> Result<String, String> {
     let mut command = Command::new(binary);
     command.arg("--version").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+    // A group of its own, so that what a wrapper script starts can be ended with it.
+    command.process_group(0);
+    cage::die_with_us(&mut command);
     let mut child = command.spawn().map_err(|error| error.to_string())?;
-    let mut waited = Duration::ZERO;
-    let status = loop {
-        match child.try_wait().map_err(|error| error.to_string())? {
-            Some(status) => break status,
-            None if waited >= VERSION_MAX => {
-                // It is ours and has not been waited for, so both calls find it.
-                let _ = child.kill();
-                let _ = child.wait();
-                return Err(format!("no answer to --version within {} s", VERSION_MAX.as_secs()));
-            }
-            None => std::thread::sleep(Duration::from_millis(5)),
-        }
-        waited += Duration::from_millis(5);
-    };
+    let leader = Pid::from_raw(child.id().cast_signed());
+    let answered = answered(leader);
+    // The leader has not been waited for, so the group's number is still its own. No such group: all have gone.
+    let _ = killpg(leader, Signal::SIGKILL);
+    let status = child.wait().map_err(|error| error.to_string())?;
+    if !answered? {
+        return Err(format!("no answer to --version within {} s", VERSION_MAX.as_secs()));
+    }
     let mut text = String::new();
     if let Some(out) = child.stdout.take() {
         out.take(4096).read_to_string(&mut text).map_err(|error| error.to_string())?;
@@ -129,6 +131,22 @@ pub fn version(binary: &Path) -> Result<String, String> {
         Some(line) if status.success() => Ok(line.split(" sha=").next().unwrap_or(line).trim().to_string()),
         _ => Err(format!("--version ended with {status}")),
     }
+}
+
+/// Whether a child ends by itself in time. It is left to be waited for.
+fn answered(child: Pid) -> Result<bool, String> {
+    const LOOK: Duration = Duration::from_millis(5);
+    let look = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
+    let mut waited = Duration::ZERO;
+    while waited < VERSION_MAX {
+        match waitid(Id::Pid(child), look) {
+            Ok(WaitStatus::StillAlive) | Err(Errno::EINTR) => std::thread::sleep(LOOK),
+            Ok(_) => return Ok(true),
+            Err(error) => return Err(error.to_string()),
+        }
+        waited += LOOK;
+    }
+    Ok(false)
 }
 
 fn servers(path: &OsStr) -> Vec<Finding> {
@@ -364,6 +382,31 @@ mod tests {
         let standings: Vec<_> = servers(path.as_os_str()).into_iter().map(|f| f.standing).collect();
         assert_eq!(standings, [Standing::Limited, Standing::Good]);
         fs::remove_dir_all(path).expect("writable");
+    }
+
+    #[test]
+    fn nothing_that_a_version_script_started_outlives_the_question() {
+        let place = bin(
+            "hang",
+            &[
+                ("hangs", "sleep 1001 & echo $! > ${0%/*}/pid; sleep 1002"),
+                ("answers", "sleep 1003 & echo $! > ${0%/*}/pid; echo 'Redis server v=7.0.15'"),
+            ],
+        );
+        for (script, says) in [("hangs", "no answer to --version"), ("answers", "Redis server v=7.0.15")] {
+            let answer = version(&place.join(script));
+            let text = answer.clone().unwrap_or_else(|why| why);
+            assert!(text.starts_with(says) && answer.is_ok() == (script == "answers"), "{answer:?}");
+            let pid = fs::read_to_string(place.join("pid")).expect("the script wrote it");
+            // Killed is not yet gone, and whoever inherits it has still to wait for it.
+            let gone = || {
+                let stat = fs::read_to_string(format!("/proc/{}/stat", pid.trim())).unwrap_or_default();
+                stat.is_empty() || stat.contains(") Z ")
+            };
+            let mut tries = (0..200).map(|_| std::thread::sleep(Duration::from_millis(10)));
+            assert!(gone() || tries.any(|()| gone()), "{script} left {pid} behind");
+        }
+        fs::remove_dir_all(place).expect("writable");
     }
 
     #[test]
