@@ -41,7 +41,7 @@ pub enum SeedError {
     Empty,
     #[error("`{0}` is more than 18446744073709551615, the largest seed; drop some digits")]
     TooLarge(String),
-    #[error("`{0}` has a colon, which no seed has; a token such as `67890:1f3a` goes to `fuzz replay`")]
+    #[error("`{0}` has a colon, which no seed may have; give a number, or a word without one")]
     Colon(String),
 }
 
