@@ -129,6 +129,25 @@ fn a_passing_run_tells_every_section_and_ends_with_the_command() {
     verbose.prints("Chaos Events:\n  [PASS] process_kill on node-0").prints("    claim: ");
 }
 
+/// Where no copy of a folder was kept (the simulated cluster keeps none), a node that was ended for one could not
+/// be started again, and would stay dead for the rest of the run.
+#[test]
+fn a_restart_that_wants_an_older_copy_is_skipped_before_anything_dies_where_there_is_none() {
+    let place = Place::new("older");
+    let scenario =
+        KILL.replace("kill: {node: shard-0-primary}", "restart: {node: shard-0-primary, data: older}");
+    place.write("older.yaml", &scenario.replace("for: 4s, ", ""));
+    let run = place.fuzz(&["run", "older.yaml", "--format", "json"]);
+    let events: Vec<Value> =
+        run.out.lines().map(|line| serde_json::from_str(line).expect("a line of JSON")).collect();
+    let applied: Vec<&Value> = events.iter().filter(|event| event["event"] == "applied").collect();
+    assert_eq!(applied.len(), 1, "{applied:?}");
+    let status = applied[0]["applied"]["status"]["skipped"].as_str().unwrap_or_default();
+    assert_eq!(status, "no older copy of the folder was kept of node-0");
+    let ended = events.iter().filter(|event| event["event"] == "life" && !event["life"]["ended"].is_null());
+    assert_eq!(ended.count(), 0, "{}", run.out);
+}
+
 /// The only entry of a folder.
 #[track_caller]
 fn only(folder: &Path) -> std::path::PathBuf {

@@ -5,6 +5,7 @@
 use super::operation::{OpIo, Target};
 use super::record::Status;
 use super::resolve;
+use super::world::World;
 use crate::catalogue::{Action, NodeSelector};
 use crate::env::{LinkRule, NodeAction, NodeId};
 use crate::fault::cut::Cut;
@@ -204,6 +205,11 @@ async fn strike_pause(selector: &NodeSelector, op: &OpIo, ending: &Ending) -> Re
 async fn strike_restart(restart: &Restart, op: &OpIo, target: Rc<dyn Target>) -> Result<(), Status> {
     let nodes = op.select(&restart.node).map_err(skipped)?;
     nodes.iter().for_each(|node| op.resolved(*node));
+    if restart.data == RestartData::Older
+        && let Some(why) = without_copy(&op.world.borrow(), &nodes)
+    {
+        return Err(skipped(why));
+    }
     for node in nodes {
         if up(op, node) {
             op.signal(node, restart.signal).await.map_err(failed)?;
@@ -227,6 +233,13 @@ async fn strike_restart(restart: &Restart, op: &OpIo, target: Rc<dyn Target>) ->
         }
     }
     Ok(())
+}
+
+/// Why these nodes cannot come back with older data: known before any of them is ended, because one that could
+/// not be started again would stay dead. Copies are made once, early; a node that was added later has none.
+fn without_copy(world: &World, nodes: &[NodeId]) -> Option<String> {
+    let without: Vec<NodeId> = nodes.iter().copied().filter(|node| !world.copied.contains(node)).collect();
+    (!without.is_empty()).then(|| format!("no older copy of the folder was kept of {}", names(&without)))
 }
 
 async fn strike_cut(cut: &Cut, op: &OpIo, ending: &Ending) -> Result<(), Status> {

@@ -69,6 +69,8 @@ pub struct World {
     pub links: BTreeMap<(NodeId, NodeId), BTreeMap<String, LinkRule>>,
     /// Events that hold a node paused.
     pub paused_by: BTreeMap<NodeId, BTreeSet<String>>,
+    /// Nodes of whose folder a copy was kept, for an `older` restart.
+    pub copied: BTreeSet<NodeId>,
     /// Which event moves a slot; void once the event has ended.
     moving: BTreeMap<u16, String>,
     /// Lines for people, passed on as notes.
@@ -112,6 +114,7 @@ impl World {
             stretches: Vec::new(),
             links: BTreeMap::new(),
             paused_by: BTreeMap::new(),
+            copied: BTreeSet::new(),
             moving: BTreeMap::new(),
             notes: Vec::new(),
             bursts: Vec::new(),

@@ -120,8 +120,13 @@ impl Executor<'_> {
             io.sleep_until(zero.plus(Millis(500))).await;
             let nodes: Vec<NodeId> = world.borrow().nodes.keys().copied().collect();
             for node in nodes {
-                if let Err(error) = io.node(node, NodeAction::KeepCopy).await {
-                    world.borrow_mut().notes.push(format!("no copy of {node} was kept: {error}"));
+                let kept = io.node(node, NodeAction::KeepCopy).await;
+                let mut world = world.borrow_mut();
+                match kept {
+                    Ok(_) => {
+                        world.copied.insert(node);
+                    }
+                    Err(error) => world.notes.push(format!("no copy of {node} was kept: {error}")),
                 }
             }
         });
