@@ -4,6 +4,8 @@
 //! name their next deadline, and never block, read a clock or touch a socket. They cannot tell which
 //! environment they run in. `sim` is the simulation of the embedded target, `processes` starts real servers.
 
+#[cfg(exact)]
+pub mod exact;
 #[cfg(all(feature = "cli", target_os = "linux"))]
 pub mod processes;
 pub mod sim;
@@ -81,6 +83,16 @@ pub const PROCESSES: Profile = Profile {
     targets: &["valkey"],
     nodes_max: 16,
     summary: "real servers as processes on the loopback interface, in real time",
+};
+
+/// Real servers in virtual time.
+pub const EXACT: Profile = Profile {
+    name: "exact",
+    version: 1,
+    abilities: &[Ability::Signal, Ability::StaleData],
+    targets: &["valkey"],
+    nodes_max: 16,
+    summary: "real servers in virtual time, exact to the bit",
 };
 
 pub const PROFILES: &[&Profile] = &[&SIM, &PROCESSES];

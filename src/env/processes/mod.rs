@@ -12,12 +12,12 @@ pub mod cage;
 pub mod clock;
 mod connection;
 pub mod doctor;
-mod folder;
+pub(in crate::env) mod folder;
 pub mod heals;
 mod node;
 mod ports;
 pub mod proc;
-mod tail;
+pub(in crate::env) mod tail;
 
 #[cfg(test)]
 mod tests;
@@ -442,7 +442,7 @@ impl Env for ProcessesEnv {
     }
 }
 
-fn is_about(input: &Input, connection: ConnId) -> bool {
+pub(in crate::env) fn is_about(input: &Input, connection: ConnId) -> bool {
     match input {
         Input::Opened(id) | Input::Bytes(id, _) | Input::Closed(id, _) => *id == connection,
         _ => false,

@@ -1,0 +1,418 @@
+//! Real, unmodified servers as one deterministic simulation in virtual time.
+//!
+//! Every server process is loaded with a shim (`shim/`) that lets it see no clock, no randomness and no network
+//! but ours, and that stops it wherever it would wait. One process runs at a time. Which one is next, how long a
+//! turn takes and how long a chunk of bytes is on its way are keyed hashes of (timeline key, purpose, place,
+//! count); when no process can run, the clock jumps to the next deadline. See ADR 0005.
+//!
+//! The pieces: [`area`] hands the turn over, [`process`] starts servers, [`network`] is what lies between them,
+//! [`scheduler`] gives the turns, [`trace`] writes down what happened. Here the whole is an [`Env`].
+
+pub mod area;
+mod network;
+mod node;
+mod process;
+mod scheduler;
+pub mod trace;
+
+#[cfg(test)]
+mod tests;
+
+use super::processes::folder::{Folder, LOG, Place, fill};
+use super::processes::heals::{Heal, Heals};
+use super::processes::tail::Tail;
+use super::{
+    ActorId, EXACT, Effect, Env, EnvError, Exit, Input, NodeAction, NodeId, NodeSpec, Observed, Profile, Step,
+    Why,
+};
+use crate::entropy::Entropy;
+use crate::fault::kill::Signal;
+use crate::fault::restart::RestartData;
+use crate::time::Micros;
+use area::Area;
+use network::{LOOPBACK, Network, News};
+use node::{Clock, Node};
+use process::{Launch, Process};
+use scheduler::Turn;
+use std::collections::{BTreeMap, VecDeque};
+use std::fs;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+use std::sync::atomic::Ordering::Relaxed;
+use trace::Trace;
+
+/// The port of node 0 where the timeline wishes for none. Ports are the simulation's own: none is ever taken.
+const PORT_DEFAULT: u16 = 7000;
+/// From a client port to its bus port, where the servers put it by themselves.
+const BUS: u16 = 10_000;
+/// What a command line names where the run decides which binary it is.
+const SERVER: &str = "{server}";
+/// Slots are numbered from here.
+const FIRST_SLOT: usize = 1;
+
+/// How a run wants it.
+#[derive(Debug)]
+pub struct Options {
+    /// The folder `nodes` of the run folder.
+    pub dir: PathBuf,
+    pub server: PathBuf,
+    pub base_port: Option<u16>,
+    /// The timeline's key: the one source of all choices.
+    pub key: Entropy,
+    pub keep_data: bool,
+    /// Where to keep the trace; its hash is kept in any case.
+    pub trace: Option<PathBuf>,
+    /// Keep to one processor: handing the turn over is several times faster there.
+    pub pin: bool,
+}
+
+/// See the module's page.
+#[derive(Debug)]
+pub struct ExactEnv {
+    dir: PathBuf,
+    server: PathBuf,
+    base_port: u16,
+    keep_data: bool,
+    key: Entropy,
+    area: Area,
+    shim: OwnedFd,
+    heals: Heals,
+    network: Network,
+    nodes: BTreeMap<NodeId, Node>,
+    processes: BTreeMap<usize, Process>,
+    now: u64,
+    arrived: VecDeque<(ActorId, Input)>,
+    trace: Trace,
+    turns: u64,
+    closed: bool,
+}
+
+impl ExactEnv {
+    pub fn new(options: Options) -> Result<Self, EnvError> {
+        let failed = |what: &str, error: io::Error| EnvError::Failed { what: what.into(), why: error.to_string() };
+        let dir = std::path::absolute(&options.dir)
+            .and_then(|dir| fs::create_dir_all(&dir).map(|()| dir))
+            .map_err(|error| failed("making the nodes' folder", error))?;
+        let run = dir.parent().unwrap_or(&dir);
+        let heals = Heals::open(run).map_err(|error| failed("opening heals.jsonl", error))?;
+        let token = scheduler::token().map_err(|error| failed("reading /dev/urandom", error))?;
+        let digits = token.as_bytes().try_into().expect("sixteen digits");
+        let area = Area::new(digits).map_err(|error| failed("sharing memory", error))?;
+        let shim = process::shim().map_err(|error| failed("making the shim", error))?;
+        let trace =
+            Trace::new(options.trace.as_deref()).map_err(|error| failed("opening the trace", error))?;
+        if options.pin {
+            scheduler::keep_to_one_processor();
+        }
+        let key = options.key.child("exact");
+        Ok(Self {
+            dir,
+            server: options.server,
+            base_port: options.base_port.unwrap_or(PORT_DEFAULT),
+            keep_data: options.keep_data,
+            network: Network::new(key.child("network"), token),
+            key,
+            area,
+            shim,
+            heals,
+            nodes: BTreeMap::new(),
+            processes: BTreeMap::new(),
+            now: 0,
+            arrived: VecDeque::new(),
+            trace,
+            turns: 0,
+            closed: false,
+        })
+    }
+
+    /// The hash over every turn so far: what ran, when, on what it waits, every byte that was carried, every line
+    /// that was logged.
+    pub fn trace_hash(&self) -> blake3::Hash {
+        self.trace.hash()
+    }
+
+    /// Turns so far, for the benchmark.
+    pub fn turns(&self) -> u64 {
+        self.turns
+    }
+
+    fn tell(&mut self, actor: ActorId, input: Input) {
+        self.arrived.push_back((actor, input));
+    }
+
+    fn observe(&mut self, observed: Observed) {
+        if let Observed::Log { node, line } = &observed {
+            self.trace.line(format_args!("{} {node} log {line}", self.now));
+        }
+        self.tell(ActorId::EXECUTOR, Input::Observed(observed));
+    }
+
+    fn place(&self, node: NodeId) -> Option<Place> {
+        let port = self.base_port.checked_add(node.0)?;
+        let bus_port = port.checked_add(BUS)?;
+        // The folder that a run lies in has a name of its own: a server is to know nothing of it.
+        Some(Place { dir: PathBuf::from("."), address: "127.0.0.1".into(), port, bus_port })
+    }
+
+    fn create(&mut self, id: NodeId, spec: &NodeSpec) -> Result<String, EnvError> {
+        let failed = |why: String| EnvError::Failed { what: format!("creating {id}"), why };
+        if self.nodes.contains_key(&id) {
+            return Err(failed("it is there already".into()));
+        }
+        let own = self.place(id).ok_or_else(|| failed("there is no port left".into()))?;
+        let filled = |text: &String| fill(text, id, &|node| self.place(node)).map_err(failed);
+        let mut argv = spec.argv.iter().map(filled).collect::<Result<Vec<_>, _>>()?;
+        if let Some(first) = argv.first_mut().filter(|first| *first == SERVER) {
+            *first = self.server.to_string_lossy().into_owned();
+        }
+        let file = |(name, text)| Ok((String::clone(name), filled(text)?));
+        let files = spec.files.iter().map(file).collect::<Result<_, _>>()?;
+        let spec = NodeSpec { argv, files, ..spec.clone() };
+        let folder = Folder::create(&self.dir, id, &spec)?;
+        let tail = Tail::new(folder.path.join(LOG));
+        let node = Node {
+            spec,
+            folder,
+            tail,
+            port: own.port,
+            bus_port: own.bus_port,
+            incarnations: 0,
+            processes: 0,
+            server: None,
+            paused: false,
+            doomed: false,
+            clock: Clock::default(),
+            waiting: VecDeque::new(),
+        };
+        self.nodes.insert(id, node);
+        Ok(format!("127.0.0.1:{}", own.port))
+    }
+
+    /// Carries an action out; `None` if it waits for the end of a process.
+    fn act(&mut self, who: ActorId, id: NodeId, action: NodeAction) -> Option<Result<String, EnvError>> {
+        if let NodeAction::Create(spec) = &action {
+            return Some(self.create(id, spec));
+        }
+        let Some(node) = self.nodes.get_mut(&id) else {
+            return Some(Err(EnvError::NotRunning { node: id }));
+        };
+        if node.server.is_some() && node.doomed && matches!(action, NodeAction::Start(_)) {
+            node.waiting.push_back((who, action));
+            return None;
+        }
+        let running = node.server.is_some();
+        let needs_it = matches!(action, NodeAction::Signal(_) | NodeAction::Pause | NodeAction::Resume);
+        if needs_it && !running {
+            return Some(Err(EnvError::NotRunning { node: id }));
+        }
+        Some(match action {
+            NodeAction::Create(_) => unreachable!("handled above"),
+            NodeAction::Start(_) if running => Err(EnvError::AlreadyRunning { node: id }),
+            NodeAction::Start(data) => self.start(id, data),
+            NodeAction::Signal(signal) => Ok(self.signal(id, signal)),
+            NodeAction::Pause => {
+                node.paused = true;
+                Ok("gets no turns".into())
+            }
+            NodeAction::Resume => {
+                node.paused = false;
+                Ok("gets turns again".into())
+            }
+            NodeAction::KeepCopy => match node.folder.keep_copy() {
+                Ok((files, bytes)) => Ok(format!("{files} files, {bytes} bytes")),
+                Err(error) => {
+                    Err(EnvError::Failed { what: format!("copying the folder of {id}"), why: error.to_string() })
+                }
+            },
+            NodeAction::Clock { ahead, rate } => {
+                node.clock.change(self.now, ahead.micros().0, rate);
+                Ok(format!("{ahead} ahead, {rate} per cent"))
+            }
+        })
+    }
+
+    fn start(&mut self, id: NodeId, data: RestartData) -> Result<String, EnvError> {
+        let failed = |why: String| EnvError::Failed { what: format!("starting {id}"), why };
+        let slot = self.free_slot().ok_or_else(|| failed("there are too many processes".into()))?;
+        let node = self.nodes.get_mut(&id).expect("looked up by the caller");
+        node.folder
+            .prepare(data, &node.spec)
+            .map_err(|error| failed(format!("preparing its folder: {error}")))?;
+        node.incarnations += 1;
+        node.processes += 1;
+        (node.paused, node.doomed) = (false, false);
+        let incarnation = node.incarnations;
+        let pid = scheduler::pid(id, node.processes);
+        self.heals
+            .write(&Heal::Starting { node: id.to_string() })
+            .map_err(|error| failed(error.to_string()))?;
+        node.clock.show(self.now, self.area.slot(slot));
+        let launch = Launch {
+            node: id,
+            incarnation,
+            pid,
+            slot,
+            argv: &node.spec.argv,
+            folder: &node.folder.path,
+            log: &node.folder.path.join(LOG),
+            key: self.key,
+        };
+        let process = Process::launch(&launch, &self.area, &self.shim)
+            .map_err(|error| failed(format!("{}: {error}", self.server.display())))?;
+        node.server = Some(slot);
+        self.processes.insert(slot, process);
+        self.observe(Observed::Started { node: id, incarnation, pid: pid as u32 });
+        let turn = self.finish_turn(slot);
+        self.after_turn(slot, turn);
+        Ok(format!("pid {pid}, incarnation {incarnation}"))
+    }
+
+    fn signal(&mut self, id: NodeId, signal: Signal) -> String {
+        let node = self.nodes.get_mut(&id).expect("looked up by the caller");
+        let slot = node.server.expect("looked up by the caller");
+        node.doomed = true;
+        let number = match signal {
+            Signal::Kill => {
+                self.kill_family(id);
+                return "ended by SIGKILL".into();
+            }
+            Signal::Term => 15,
+            Signal::Int => 2,
+            Signal::Abrt => 6,
+            Signal::Segv => 11,
+            Signal::Hup => 1,
+        };
+        self.area.slot(slot).signal.store(number, Relaxed);
+        if let Some(process) = self.processes.get_mut(&slot) {
+            process.forced = true;
+        }
+        format!("signal {number} is taken at its next turn")
+    }
+
+    fn carry_news(&mut self) {
+        let mut news = Vec::new();
+        self.network.deliver(self.now, &mut news);
+        for (actor, id, what) in news {
+            let input = match what {
+                News::Opened => Input::Opened(id),
+                News::Bytes(bytes) => Input::Bytes(id, bytes),
+                News::Closed => Input::Closed(id, Why::Reset("connection reset by peer".into())),
+                News::Refused => Input::Closed(id, Why::Refused),
+            };
+            self.tell(actor, input);
+        }
+    }
+}
+
+impl Env for ExactEnv {
+    fn profile(&self) -> &'static Profile {
+        &EXACT
+    }
+    fn now(&self) -> Micros {
+        Micros(self.now)
+    }
+    fn wall(&self) -> Micros {
+        Micros(self.now)
+    }
+    fn endpoint(&self, node: NodeId) -> Option<(String, u16)> {
+        self.nodes.get(&node).map(|node| ("127.0.0.1".to_string(), node.port))
+    }
+
+    fn submit(&mut self, who: ActorId, effect: Effect) {
+        match effect {
+            Effect::Open(id, node) => match self.nodes.get(&node).map(|node| node.port) {
+                Some(port) => self.network.open(self.now, who, id, node, (LOOPBACK, port)),
+                None => self.tell(who, Input::Closed(id, Why::Refused)),
+            },
+            Effect::Send(id, bytes) => self.network.send(self.now, id, bytes),
+            Effect::Close(id) => {
+                self.network.close(self.now, id);
+                self.arrived.retain(|(_, input)| !super::processes::is_about(input, id));
+            }
+            Effect::Node(node, action) => {
+                if let Some(done) = self.act(who, node, action) {
+                    self.tell(who, Input::Applied(done));
+                }
+            }
+            Effect::Link(from, to, rule) => {
+                let known = from != to && [from, to].iter().all(|node| self.nodes.contains_key(node));
+                let done = if known {
+                    self.network.set_rule(self.now, from, to, rule);
+                    Ok(format!("{from} to {to}: {rule:?}"))
+                } else {
+                    Err(EnvError::Unable { what: format!("change the link from {from} to {to}") })
+                };
+                self.tell(who, Input::Applied(done));
+            }
+        }
+    }
+
+    fn step(&mut self, until: Micros, out: &mut Vec<(Micros, ActorId, Input)>) -> Step {
+        loop {
+            self.carry_news();
+            if !self.arrived.is_empty() || self.now >= until.0 {
+                break;
+            }
+            if let Some(slot) = self.next_runnable() {
+                let turn = self.turn(slot);
+                self.after_turn(slot, turn);
+                continue;
+            }
+            let next = [self.network.next_due(), self.next_deadline()].into_iter().flatten().min();
+            let next = next.unwrap_or(u64::MAX).min(until.0);
+            if next == u64::MAX {
+                // Nothing will ever happen by itself.
+                break;
+            }
+            self.now = self.now.max(next);
+        }
+        let now = Micros(self.now);
+        out.extend(self.arrived.drain(..).map(|(who, input)| (now, who, input)));
+        Step::Going
+    }
+
+    fn close(&mut self) {
+        if std::mem::replace(&mut self.closed, true) {
+            return;
+        }
+        let nodes: Vec<NodeId> = self.nodes.keys().copied().collect();
+        for id in nodes {
+            if self.nodes[&id].server.is_some() {
+                self.kill_family(id);
+            }
+        }
+        self.trace.flush();
+        // Without the mark, the next start looks once more and finds nothing.
+        let _ = self.heals.write(&Heal::Complete);
+        for node in self.nodes.values().filter(|_| !self.keep_data) {
+            // What cannot be removed is left in the run folder, where it can be seen.
+            let _ = node.folder.drop_data(&node.spec);
+        }
+    }
+}
+
+impl Drop for ExactEnv {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+/// How a server ended, as the kernel says it.
+fn exit_of(status: Option<std::process::ExitStatus>) -> Exit {
+    use std::os::unix::process::ExitStatusExt;
+    match status {
+        Some(status) => match (status.code(), status.signal()) {
+            (Some(code), _) => Exit::Code(code),
+            (None, Some(signal)) => Exit::Signal(signal),
+            (None, None) => Exit::Code(-1),
+        },
+        None => Exit::Code(-1),
+    }
+}
+
+impl Turn {
+    const fn is_over(self) -> bool {
+        matches!(self, Self::Gone)
+    }
+}

@@ -1,0 +1,499 @@
+//! The network between the nodes, and between them and the tool's own clients.
+//!
+//! Every connection ends here twice: each side is a Unix socket whose other end a server holds, or an actor of
+//! the tool. What one side wrote in a turn is a chunk; it arrives at the other after a delay that is a keyed hash
+//! of (link, connection, chunk), in order. A TCP link loses no messages: a cut holds them, a lossy link makes
+//! them late, as retransmission does, and the end of a connection queues behind what was written before it.
+
+use crate::entropy::Entropy;
+use crate::env::{ActorId, ConnId, LinkRule, NodeId};
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::socket::{
+    AddressFamily, Backlog, MsgFlags, SockFlag, SockType, UnixAddr, accept4, bind, connect, listen, recv, send,
+    socket,
+};
+use std::collections::{BTreeMap, VecDeque};
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
+
+/// A chunk takes its link's own base, and up to this much more by itself.
+const BASE_US: u64 = 40;
+const BASE_US_MORE: u64 = 200;
+const JITTER_US: u64 = 150;
+/// What a lost segment costs: Linux's least retransmission timeout (`TCP_RTO_MIN`).
+const RETRANSMIT_US: u64 = 200_000;
+/// A segment that comes out of order waits for the one before it.
+const OVERTAKEN_US: u64 = 3_000;
+/// Bytes on the way in one direction before the sender is no longer read from: what buffers would hold.
+const WINDOW: usize = 1 << 20;
+/// Bytes read at once.
+const CHUNK: usize = 64 * 1024;
+/// The first port of connections that nobody gave a port.
+const EPHEMERAL: u32 = 32_768;
+/// What stands for the tool's clients as the end of a link.
+const OUTSIDE: u16 = u16::MAX;
+
+/// One side of a connection.
+#[derive(Debug)]
+enum End {
+    /// Our half of a pair whose other half belongs to this node.
+    Socket(NodeId, OwnedFd),
+    Actor(ActorId, ConnId),
+    /// Not connected yet.
+    Coming(NodeId),
+    Closed,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Cargo {
+    /// The connection itself arrives at the other side.
+    Connect,
+    /// The other side has it.
+    Opened,
+    Bytes(Vec<u8>),
+    End,
+    Refused,
+}
+
+#[derive(Debug)]
+struct Chunk {
+    due: u64,
+    cargo: Cargo,
+}
+
+/// One way of a connection.
+#[derive(Debug, Default)]
+struct Way {
+    queue: VecDeque<Chunk>,
+    in_flight: usize,
+    chunks: u64,
+    last_due: u64,
+    /// Its end was read.
+    ended: bool,
+    /// The receiver's buffer is full.
+    blocked: bool,
+}
+
+#[derive(Debug)]
+struct Connection {
+    /// The key of its choices: its count among those of its link.
+    count: u64,
+    /// Way 0 leads from end 0 to end 1.
+    ends: [End; 2],
+    ways: [Way; 2],
+    /// Where it leads: the port of end 1.
+    to: (u32, u16),
+    from_port: u16,
+}
+
+/// What the network has for an actor.
+#[derive(Debug, PartialEq, Eq)]
+pub enum News {
+    Opened,
+    Bytes(Vec<u8>),
+    Closed,
+    Refused,
+}
+
+#[derive(Debug)]
+pub struct Network {
+    key: Entropy,
+    token: String,
+    connections: BTreeMap<u64, Connection>,
+    by_actor: BTreeMap<ConnId, u64>,
+    next: u64,
+    /// Connections that each link has had, by its two ends.
+    counts: BTreeMap<(u16, u16), u64>,
+    ports: BTreeMap<u16, u32>,
+    rules: BTreeMap<(u16, u16), LinkRule>,
+    /// When something of a connection is due.
+    due: BTreeMap<(u64, u64, usize), ()>,
+    /// What was carried since it was last asked, for the trace.
+    pub hasher: blake3::Hasher,
+}
+
+fn end_node(end: &End) -> u16 {
+    match end {
+        End::Socket(node, _) | End::Coming(node) => node.0,
+        End::Actor(..) | End::Closed => OUTSIDE,
+    }
+}
+
+fn name(token: &str, address: u32, port: u16, unique: &str) -> nix::Result<UnixAddr> {
+    UnixAddr::new_abstract(format!("sf{token}{address:08x}{port:04x}{unique}").as_bytes())
+}
+
+fn stream() -> nix::Result<OwnedFd> {
+    let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+    socket(AddressFamily::Unix, SockType::Stream, flags, None)
+}
+
+impl Network {
+    pub fn new(key: Entropy, token: String) -> Self {
+        Self {
+            key,
+            token,
+            connections: BTreeMap::new(),
+            by_actor: BTreeMap::new(),
+            next: 0,
+            counts: BTreeMap::new(),
+            ports: BTreeMap::new(),
+            rules: BTreeMap::new(),
+            due: BTreeMap::new(),
+            hasher: blake3::Hasher::new(),
+        }
+    }
+
+    fn port(&mut self, node: u16) -> u16 {
+        let count = self.ports.entry(node).or_default();
+        *count += 1;
+        (EPHEMERAL + (*count - 1) % 28_000) as u16
+    }
+
+    fn add(&mut self, ends: [End; 2], to: (u32, u16), from_port: u16) -> u64 {
+        let link = (end_node(&ends[0]), end_node(&ends[1]));
+        let count = self.counts.entry(link).or_default();
+        *count += 1;
+        let connection = Connection {
+            count: *count,
+            ends,
+            ways: Default::default(),
+            to,
+            from_port,
+        };
+        self.next += 1;
+        self.connections.insert(self.next, connection);
+        self.next
+    }
+
+    /// An actor connects to a node's port.
+    pub fn open(&mut self, now: u64, actor: ActorId, id: ConnId, node: NodeId, to: (u32, u16)) {
+        let from_port = self.port(OUTSIDE);
+        let number = self.add([End::Actor(actor, id), End::Coming(node)], to, from_port);
+        self.by_actor.insert(id, number);
+        self.push(now, number, 0, Cargo::Connect);
+    }
+
+    pub fn send(&mut self, now: u64, id: ConnId, bytes: Vec<u8>) {
+        if let Some(number) = self.by_actor.get(&id) {
+            self.push(now, *number, 0, Cargo::Bytes(bytes));
+        }
+    }
+
+    pub fn close(&mut self, now: u64, id: ConnId) {
+        let Some(number) = self.by_actor.remove(&id) else { return };
+        if let Some(connection) = self.connections.get_mut(&number) {
+            connection.ends[0] = End::Closed;
+            self.push(now, number, 0, Cargo::End);
+        }
+    }
+
+    /// A node connects this socket of its own to a port. The errno is the server's to see.
+    pub fn connect(&mut self, now: u64, node: NodeId, fd: &OwnedFd, to: (u32, u16), there: Option<NodeId>) -> Result<(), Errno> {
+        let Some(there) = there else { return Err(Errno::ECONNREFUSED) };
+        let cut = self.is_cut(node.0, there.0) || self.is_cut(there.0, node.0);
+        let from_port = self.port(node.0);
+        let far = if cut { None } else { Some(self.reach(to, from_port)?) };
+        // A listener that lives for one connection: its name is what the server takes for its peer's.
+        let unique = format!(".{}", self.next + 1);
+        let listener = stream()?;
+        bind(listener.as_raw_fd(), &name(&self.token, to.0, to.1, &unique)?)?;
+        listen(&listener, Backlog::new(1).map_err(|_| Errno::EINVAL)?)?;
+        // Where the server has bound it already it keeps that name.
+        let _ = bind(fd.as_raw_fd(), &name(&self.token, LOOPBACK, from_port, &unique)?);
+        connect(fd.as_raw_fd(), &name(&self.token, to.0, to.1, &unique)?)?;
+        let near = accept4(listener.as_raw_fd(), SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK)?;
+        #[expect(unsafe_code, reason = "the kernel has just made this descriptor for us")]
+        let near = unsafe { OwnedFd::from_raw_fd(near) };
+        let held = far.is_none();
+        let far = far.map_or(End::Coming(there), |far| End::Socket(there, far));
+        let number = self.add([End::Socket(node, near), far], to, from_port);
+        if held {
+            self.push(now, number, 0, Cargo::Connect);
+        }
+        Ok(())
+    }
+
+    /// A socket in the queue of whoever listens at this port.
+    fn reach(&self, to: (u32, u16), from_port: u16) -> Result<OwnedFd, Errno> {
+        let far = stream()?;
+        let unique = format!(".{}f", self.next + 1);
+        bind(far.as_raw_fd(), &name(&self.token, LOOPBACK, from_port, &unique)?)?;
+        connect(far.as_raw_fd(), &name(&self.token, to.0, to.1, "")?)?;
+        Ok(far)
+    }
+
+    pub fn set_rule(&mut self, now: u64, from: NodeId, to: NodeId, rule: LinkRule) {
+        self.rules.insert((from.0, to.0), rule);
+        let numbers: Vec<u64> = self.connections.keys().copied().collect();
+        for number in numbers {
+            for way in 0..2 {
+                if self.link(number, way) == (from.0, to.0) {
+                    self.schedule(now, number, way);
+                }
+            }
+        }
+    }
+
+    fn is_cut(&self, from: u16, to: u16) -> bool {
+        self.rules.get(&(from, to)).is_some_and(|rule| rule.cut)
+    }
+
+    fn link(&self, number: u64, way: usize) -> (u16, u16) {
+        let ends = &self.connections[&number].ends;
+        (end_node(&ends[way]), end_node(&ends[1 - way]))
+    }
+
+    fn delay(&self, link: (u16, u16), connection: u64, chunk: u64) -> u64 {
+        let place = u64::from(link.0) << 16 | u64::from(link.1);
+        let base = BASE_US + self.key.word("link base", place, 0) % BASE_US_MORE;
+        let word = self.key.word("chunk", place << 32 | connection, chunk);
+        let mut delay = base + (word & 0xffff) * JITTER_US / 65_536;
+        if let Some(rule) = self.rules.get(&link) {
+            let share = |shift: u64| (word >> shift & 0xffff) * 1000 / 65_536;
+            delay += rule.delay.micros().0 + (word >> 48) * rule.jitter.micros().0 / 65_536;
+            if share(16) < u64::from(rule.lose) {
+                delay += RETRANSMIT_US;
+            }
+            if share(32) < u64::from(rule.reorder) {
+                delay += OVERTAKEN_US;
+            }
+        }
+        delay
+    }
+
+    fn push(&mut self, now: u64, number: u64, way: usize, cargo: Cargo) {
+        let link = self.link(number, way);
+        let Some(connection) = self.connections.get(&number) else { return };
+        let delay = self.delay(link, connection.count, connection.ways[way].chunks);
+        let Some(connection) = self.connections.get_mut(&number) else { return };
+        let lane = &mut connection.ways[way];
+        lane.chunks += 1;
+        if let Cargo::Bytes(bytes) = &cargo {
+            lane.in_flight += bytes.len();
+        }
+        let due = (now + delay).max(lane.last_due);
+        lane.last_due = due;
+        lane.queue.push_back(Chunk { due, cargo });
+        if lane.queue.len() == 1 {
+            self.due.insert((due, number, way), ());
+        }
+    }
+
+    fn schedule(&mut self, now: u64, number: u64, way: usize) {
+        let Some(connection) = self.connections.get(&number) else { return };
+        if let Some(head) = connection.ways[way].queue.front() {
+            self.due.insert((head.due.max(now), number, way), ());
+        }
+    }
+
+    /// When the next chunk arrives.
+    pub fn next_due(&self) -> Option<u64> {
+        self.due.keys().next().map(|(at, _, _)| *at)
+    }
+
+    /// Delivers what is due now, and appends what actors get.
+    pub fn deliver(&mut self, now: u64, news: &mut Vec<(ActorId, ConnId, News)>) {
+        while let Some((at, number, way)) = self.due.keys().next().copied().filter(|(at, _, _)| *at <= now) {
+            self.due.remove(&(at, number, way));
+            self.carry(now, number, way, news);
+        }
+    }
+
+    fn carry(&mut self, now: u64, number: u64, way: usize, news: &mut Vec<(ActorId, ConnId, News)>) {
+        loop {
+            if !self.connections.contains_key(&number) {
+                return;
+            }
+            let link = self.link(number, way);
+            if self.is_cut(link.0, link.1) {
+                return;
+            }
+            let Some(connection) = self.connections.get_mut(&number) else { return };
+            let Some(head) = connection.ways[way].queue.front() else { return };
+            if head.due > now {
+                let due = head.due;
+                self.due.insert((due, number, way), ());
+                return;
+            }
+            let Some(chunk) = connection.ways[way].queue.pop_front() else { return };
+            if !self.hand(now, number, way, chunk, news) {
+                return;
+            }
+        }
+    }
+
+    /// Gives one chunk to the receiver. Answers whether the next may follow.
+    fn hand(
+        &mut self,
+        now: u64,
+        number: u64,
+        way: usize,
+        chunk: Chunk,
+        news: &mut Vec<(ActorId, ConnId, News)>,
+    ) -> bool {
+        let Some(connection) = self.connections.get_mut(&number) else { return false };
+        let (to, from_port) = (connection.to, connection.from_port);
+        match (chunk.cargo, &connection.ends[1 - way]) {
+            (Cargo::Connect, End::Coming(there)) => {
+                let there = *there;
+                match self.reach(to, from_port) {
+                    Ok(far) => {
+                        let Some(connection) = self.connections.get_mut(&number) else { return false };
+                        connection.ends[1 - way] = End::Socket(there, far);
+                        if matches!(connection.ends[way], End::Actor(..)) {
+                            self.push(now, number, 1 - way, Cargo::Opened);
+                        }
+                        true
+                    }
+                    Err(_) => {
+                        let Some(connection) = self.connections.get_mut(&number) else { return false };
+                        connection.ways[way].queue.clear();
+                        let refused = if matches!(connection.ends[way], End::Actor(..)) {
+                            Cargo::Refused
+                        } else {
+                            Cargo::End
+                        };
+                        self.push(now, number, 1 - way, refused);
+                        false
+                    }
+                }
+            }
+            (Cargo::Opened, End::Actor(actor, id)) => {
+                news.push((*actor, *id, News::Opened));
+                true
+            }
+            (Cargo::Refused, End::Actor(actor, id)) => {
+                let (actor, id) = (*actor, *id);
+                news.push((actor, id, News::Refused));
+                self.drop_connection(number);
+                false
+            }
+            (Cargo::Bytes(bytes), End::Actor(actor, id)) => {
+                news.push((*actor, *id, News::Bytes(bytes.clone())));
+                connection.ways[way].in_flight -= bytes.len();
+                true
+            }
+            (Cargo::End, End::Actor(actor, id)) => {
+                let (actor, id) = (*actor, *id);
+                news.push((actor, id, News::Closed));
+                self.drop_connection(number);
+                false
+            }
+            (Cargo::Bytes(mut bytes), End::Socket(_, fd)) => {
+                self.hasher.update(&number.to_le_bytes()).update(&bytes);
+                let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL;
+                match send(fd.as_raw_fd(), &bytes, flags) {
+                    Ok(count) if count == bytes.len() => {
+                        connection.ways[way].in_flight -= count;
+                        true
+                    }
+                    partly @ (Ok(_) | Err(Errno::EAGAIN)) => {
+                        let count = partly.unwrap_or(0);
+                        let lane = &mut connection.ways[way];
+                        lane.in_flight -= count;
+                        bytes.drain(..count);
+                        lane.queue.push_front(Chunk { due: chunk.due, cargo: Cargo::Bytes(bytes) });
+                        lane.blocked = true;
+                        false
+                    }
+                    // Nobody reads there any more: the sender learns it by a reset.
+                    Err(_) => {
+                        connection.ways[way].in_flight -= bytes.len();
+                        connection.ways[way].queue.clear();
+                        if !connection.ways[1 - way].ended {
+                            connection.ways[1 - way].ended = true;
+                            self.push(now, number, 1 - way, Cargo::End);
+                        }
+                        false
+                    }
+                }
+            }
+            // A side whose peer has closed has nothing more to say that anyone would read.
+            (Cargo::End, _) => {
+                self.drop_connection(number);
+                false
+            }
+            _ => true,
+        }
+    }
+
+    fn drop_connection(&mut self, number: u64) {
+        if let Some(connection) = self.connections.remove(&number) {
+            for end in &connection.ends {
+                if let End::Actor(_, id) = end {
+                    self.by_actor.remove(id);
+                }
+            }
+        }
+    }
+
+    /// Reads what a node wrote in its turn, and tries again what it had no room for.
+    pub fn pump(&mut self, now: u64, node: NodeId) {
+        let of_node = |end: &End| matches!(end, End::Socket(owner, _) if *owner == node);
+        let sides: Vec<(u64, usize)> = self
+            .connections
+            .iter()
+            .flat_map(|(number, connection)| {
+                (0..2).filter(|side| of_node(&connection.ends[*side])).map(|side| (*number, side))
+            })
+            .collect();
+        let ready: Vec<bool> = {
+            let mut fds = Vec::with_capacity(sides.len());
+            for (number, side) in &sides {
+                if let End::Socket(_, fd) = &self.connections[number].ends[*side] {
+                    fds.push(PollFd::new(fd.as_fd(), PollFlags::POLLIN));
+                }
+            }
+            let _ = poll(&mut fds, PollTimeout::ZERO);
+            fds.iter().map(|fd| fd.any().unwrap_or(false)).collect()
+        };
+        for ((number, side), ready) in sides.into_iter().zip(ready) {
+            if ready {
+                self.read(now, number, side);
+            }
+            if let Some(connection) = self.connections.get_mut(&number)
+                && std::mem::take(&mut connection.ways[1 - side].blocked)
+            {
+                self.schedule(now, number, 1 - side);
+            }
+        }
+    }
+
+    fn read(&mut self, now: u64, number: u64, side: usize) {
+        let mut bytes = Vec::new();
+        let mut ended = false;
+        let Some(connection) = self.connections.get(&number) else { return };
+        let End::Socket(_, fd) = &connection.ends[side] else { return };
+        let lane = &connection.ways[side];
+        if lane.ended {
+            return;
+        }
+        let mut buffer = [0; CHUNK];
+        while lane.in_flight + bytes.len() < WINDOW {
+            match recv(fd.as_raw_fd(), &mut buffer, MsgFlags::MSG_DONTWAIT) {
+                Ok(0) => ended = true,
+                Ok(count) => {
+                    bytes.extend_from_slice(&buffer[..count]);
+                    continue;
+                }
+                Err(Errno::EAGAIN) => {}
+                Err(_) => ended = true,
+            }
+            break;
+        }
+        if !bytes.is_empty() {
+            self.hasher.update(&number.to_le_bytes()).update(&bytes);
+            self.push(now, number, side, Cargo::Bytes(bytes));
+        }
+        if ended {
+            if let Some(connection) = self.connections.get_mut(&number) {
+                connection.ways[side].ended = true;
+            }
+            self.push(now, number, side, Cargo::End);
+        }
+    }
+}
+
+/// Where all nodes are.
+pub const LOOPBACK: u32 = 0x7f00_0001;

@@ -1,0 +1,136 @@
+//! Helper threads (the server's background jobs). A job handed to one is finished before its submitter goes on:
+//! after a signal to a parked helper, the next unlock of the same mutex waits until the helper is parked again.
+//! So what a helper does (close a file, and with it the number of a descriptor) always falls into the same place.
+
+use crate::sys::*;
+use crate::{IS_CHILD, real, slot, sys};
+use core::ffi::c_void;
+use core::sync::atomic::{AtomicU32, AtomicUsize, Ordering::*};
+
+/// Condition variables that helpers wait on.
+struct Helper {
+    condition: AtomicUsize,
+    mutex: AtomicUsize,
+    /// How many wait there.
+    parked: AtomicU32,
+}
+
+const NONE: Helper = Helper { condition: AtomicUsize::new(0), mutex: AtomicUsize::new(0), parked: AtomicU32::new(0) };
+static HELPERS: [Helper; 32] = [NONE; 32];
+/// How often any helper has parked.
+static PARKS: AtomicU32 = AtomicU32::new(0);
+/// The mutex whose unlock is to wait for the helper of this index plus one.
+static PENDING_MUTEX: AtomicUsize = AtomicUsize::new(0);
+static PENDING_HELPER: AtomicUsize = AtomicUsize::new(0);
+/// Looks, with the processor given away in between, before a helper counts as stuck: some seconds.
+const LOOKS_MAX: u32 = 3_000_000;
+
+fn helper(condition: usize, claim: bool) -> Option<usize> {
+    for (index, helper) in HELPERS.iter().enumerate() {
+        let known = helper.condition.load(Acquire);
+        if known == condition {
+            return Some(index);
+        }
+        if known == 0 {
+            if !claim {
+                return None;
+            }
+            if helper.condition.compare_exchange(0, condition, AcqRel, Acquire).is_ok() {
+                return Some(index);
+            }
+        }
+    }
+    None
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn pthread_cond_wait(condition: *mut c_void, mutex: *mut c_void) -> i32 {
+    unsafe {
+        let real = real!(c"pthread_cond_wait" as fn(*mut c_void, *mut c_void) -> i32, c"GLIBC_2.3.2");
+        let Some(index) = slot().and_then(|_| helper(condition as usize, true)) else {
+            return real(condition, mutex);
+        };
+        let helper = &HELPERS[index];
+        helper.mutex.store(mutex as usize, Relaxed);
+        helper.parked.store(1, Release);
+        PARKS.fetch_add(1, AcqRel);
+        let done = real(condition, mutex);
+        helper.parked.store(0, Release);
+        done
+    }
+}
+
+unsafe fn signalled(condition: *mut c_void) {
+    if slot().is_none() || IS_CHILD.load(Relaxed) != 0 {
+        return;
+    }
+    if let Some(index) = helper(condition as usize, false)
+        && HELPERS[index].parked.swap(0, AcqRel) == 1
+    {
+        PENDING_HELPER.store(index + 1, Relaxed);
+        PENDING_MUTEX.store(HELPERS[index].mutex.load(Relaxed), Release);
+    }
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn pthread_cond_signal(condition: *mut c_void) -> i32 {
+    unsafe {
+        signalled(condition);
+        real!(c"pthread_cond_signal" as fn(*mut c_void) -> i32, c"GLIBC_2.3.2")(condition)
+    }
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn pthread_cond_broadcast(condition: *mut c_void) -> i32 {
+    unsafe {
+        signalled(condition);
+        real!(c"pthread_cond_broadcast" as fn(*mut c_void) -> i32, c"GLIBC_2.3.2")(condition)
+    }
+}
+
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn pthread_mutex_unlock(mutex: *mut c_void) -> i32 {
+    unsafe {
+        let done = real!(c"pthread_mutex_unlock" as fn(*mut c_void) -> i32)(mutex);
+        if PENDING_MUTEX.load(Acquire) == mutex as usize
+            && PENDING_MUTEX.compare_exchange(mutex as usize, 0, AcqRel, Relaxed).is_ok()
+        {
+            let helper = &HELPERS[PENDING_HELPER.load(Relaxed) - 1];
+            let mut looks = 0;
+            while helper.parked.load(Acquire) == 0 {
+                sys!(SYS_SCHED_YIELD);
+                looks += 1;
+                if looks > LOOKS_MAX {
+                    give_up("seedfault: a background thread does not finish its job\n");
+                }
+            }
+        }
+        done
+    }
+}
+
+/// Returns when the new thread waits for its first job.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn pthread_create(
+    thread: *mut c_void,
+    attributes: *const c_void,
+    start: *const c_void,
+    argument: *mut c_void,
+) -> i32 {
+    unsafe {
+        let before = PARKS.load(Acquire);
+        let real = real!(c"pthread_create" as fn(*mut c_void, *const c_void, *const c_void, *mut c_void) -> i32);
+        let done = real(thread, attributes, start, argument);
+        if done == 0 && slot().is_some() {
+            let mut looks = 0;
+            while PARKS.load(Acquire) == before {
+                sys!(SYS_SCHED_YIELD);
+                looks += 1;
+                if looks > LOOKS_MAX {
+                    give_up("seedfault: a thread of the server never waits for a job\n");
+                }
+            }
+        }
+        done
+    }
+}

@@ -1,0 +1,147 @@
+//! The environment with real servers. The first test is the tutorial.
+
+use super::*;
+use crate::entropy::Seed;
+use crate::env::{ConnId, PROCESSES};
+use crate::spec::{Dialect, Spec};
+use crate::target::valkey::provision;
+use crate::time::Millis;
+use crate::timeline::{Timeline, generate};
+use std::path::Path;
+
+const ME: ActorId = ActorId(7);
+const SERVERS: [&str; 2] = ["/usr/bin/redis-server", "/usr/bin/valkey-server"];
+
+struct Bench {
+    env: ExactEnv,
+    run: PathBuf,
+    nodes: u16,
+    connections: u64,
+    logs: Vec<(NodeId, String)>,
+    seen: Vec<(u64, ActorId, Input)>,
+}
+
+fn timeline(seed: u64) -> Timeline {
+    generate(&Spec::quiet(Dialect::Native), Seed(seed), "valkey", &PROCESSES).expect("nothing is drawn")
+}
+
+impl Bench {
+    fn boot(name: &str, server: &str, seed: u64) -> Self {
+        let run = std::env::temp_dir().join(format!("seedfault-exact-{name}-{}", std::process::id()));
+        let timeline = timeline(seed);
+        let env = ExactEnv::new(Options {
+            dir: run.join("nodes"),
+            server: server.into(),
+            base_port: None,
+            key: timeline.key(),
+            keep_data: false,
+            trace: Some(std::env::temp_dir().join(format!("trace-{name}"))),
+            pin: false,
+        });
+        let env = env.expect("memory and a folder can be had");
+        let mut bench =
+            Self { env, run, nodes: 0, connections: 0, logs: Vec::new(), seen: Vec::new() };
+        for spec in provision::cluster(&timeline) {
+            bench.act(bench.nodes, NodeAction::Create(spec)).expect("the folder is writable");
+            bench.nodes += 1;
+        }
+        for node in 0..bench.nodes {
+            bench.act(node, NodeAction::Start(RestartData::Kept)).expect("the server starts");
+        }
+        bench
+    }
+
+    fn act(&mut self, node: u16, action: NodeAction) -> Result<String, EnvError> {
+        self.env.submit(ME, Effect::Node(NodeId(node), action));
+        self.until(|input| if let Input::Applied(result) = input { Some(result.clone()) } else { None })
+    }
+
+    fn step(&mut self, until: Micros) {
+        let mut out = Vec::new();
+        self.env.step(until, &mut out);
+        for (at, who, input) in out {
+            match input {
+                Input::Observed(Observed::Log { node, line }) => self.logs.push((node, line)),
+                input => self.seen.push((at.0, who, input)),
+            }
+        }
+    }
+
+    fn until<T>(&mut self, pick: impl Fn(&Input) -> Option<T>) -> T {
+        let limit = self.env.now().plus(Millis(10_000));
+        loop {
+            if let Some(position) = self.seen.iter().position(|(_, _, input)| pick(input).is_some()) {
+                let (_, _, input) = self.seen.remove(position);
+                return pick(&input).expect("picked above");
+            }
+            assert!(self.env.now() < limit, "waited too long; seen: {:?} {:?}", self.seen, self.logs);
+            let until = self.env.now().plus(Millis(50));
+            self.step(until);
+        }
+    }
+
+    /// Lets virtual time pass.
+    fn pass(&mut self, time: Millis) {
+        let until = self.env.now().plus(time);
+        while self.env.now() < until {
+            self.step(until);
+        }
+    }
+
+    /// A command to a node, by a connection of its own, and what has come after this time.
+    fn ask(&mut self, node: u16, command: &str) -> String {
+        self.connections += 1;
+        let id = ConnId(self.connections);
+        self.env.submit(ME, Effect::Open(id, NodeId(node)));
+        self.env.submit(ME, Effect::Send(id, format!("{command}\r\n").into_bytes()));
+        self.pass(Millis(20));
+        self.env.submit(ME, Effect::Close(id));
+        let mut text = String::new();
+        self.seen.retain(|(_, _, input)| match input {
+            Input::Bytes(from, bytes) if *from == id => {
+                text.push_str(&String::from_utf8_lossy(bytes));
+                false
+            }
+            _ => true,
+        });
+        text
+    }
+
+    /// All that may not differ between two runs.
+    fn sum(&self) -> (String, Vec<(NodeId, String)>, u64, u64) {
+        (self.env.trace_hash().to_hex().to_string(), self.logs.clone(), self.env.turns(), self.env.now)
+    }
+}
+
+impl Drop for Bench {
+    fn drop(&mut self) {
+        self.env.close();
+        // What is still there is seen in the temporary folder.
+        let _ = fs::remove_dir_all(&self.run);
+    }
+}
+
+fn servers() -> impl Iterator<Item = &'static str> {
+    SERVERS.into_iter().filter(|server| Path::new(server).exists())
+}
+
+#[test]
+fn a_cluster_boots_twice_with_the_same_trace_and_the_same_log() {
+    for server in servers() {
+        let mut sums = Vec::new();
+        for round in 0..2 {
+            let began = std::time::Instant::now();
+            let mut bench = Bench::boot(&format!("boot{round}{}", &server[9..]), server, 67_890);
+            bench.pass(Millis(6_000));
+            for node in 0..bench.nodes {
+                let info = bench.ask(node, "CLUSTER INFO");
+                assert!(info.contains("cluster_state:ok"), "{server} {node}: {info} {:#?}", bench.logs);
+                assert!(info.contains("cluster_slots_ok:16384"), "{info}");
+            }
+            eprintln!("{server} {:?} {} turns {} us {}", began.elapsed(), bench.env.turns(), bench.env.now, bench.env.trace_hash());
+            sums.push(bench.sum());
+        }
+        assert!(sums[0].1.len() > 20, "{:#?}", sums[0].1);
+        assert_eq!(sums[0], sums[1], "{server}");
+    }
+}
