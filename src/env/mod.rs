@@ -95,7 +95,7 @@ pub const EXACT: Profile = Profile {
     summary: "real servers in virtual time, exact to the bit",
 };
 
-pub const PROFILES: &[&Profile] = &[&SIM, &PROCESSES];
+pub const PROFILES: &[&Profile] = &[&SIM, &PROCESSES, &EXACT];
 
 /// What a node is: the same data for every environment.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -5,7 +5,8 @@
 //! run many side by side, and because killing it must clean up by itself.
 
 use crate::check::{self, Judgement, Verdict};
-use crate::env::Env;
+use crate::env::exact::{self, ExactEnv};
+use crate::env::{Env, SIM};
 use crate::env::processes::{Options, ProcessesEnv, cage};
 use crate::env::sim::SimEnv;
 use crate::history::Operation;
@@ -94,7 +95,7 @@ fn say(text: &str) {
 /// Carries a run out and gives the exit code.
 pub fn run(timeline: &Timeline, options: &RunOptions) -> i32 {
     // Before anything is opened: the cage returns in a new process.
-    let caged = (timeline.environment == "processes").then(cage::enter);
+    let caged = (timeline.environment != SIM.name).then(cage::enter);
     // Before the first event is told: whoever hears of the run may ask it to stop.
     let requests = cage::interrupts();
     #[expect(clippy::disallowed_methods, reason = "the border reads the clock: how long the run took")]
@@ -145,7 +146,7 @@ pub fn run(timeline: &Timeline, options: &RunOptions) -> i32 {
         }
     }
     if let Some(why) = &recorder.failed {
-        incomplete(&mut finished, why, timeline.environment == "processes");
+        incomplete(&mut finished, why, timeline.environment != SIM.name);
     }
     finished.wall_ms = started.elapsed().as_millis() as u64;
     let code = finished.exit_code;
@@ -255,6 +256,24 @@ fn environment(
             })
             .map_err(|error| unable(error.to_string()))?;
             Ok((Box::new(env), Rc::new(Valkey { kind: server.kind })))
+        }
+        ("valkey", "exact") => {
+            let binary =
+                options.server_binary.clone().ok_or_else(|| unable("no server binary was named".into()))?;
+            let server = Server::from_version(&options.server_version).ok_or_else(|| {
+                unable(format!("`{}` is no version of a server that is known", options.server_version))
+            })?;
+            let env = ExactEnv::new(exact::Options {
+                dir: options.folder.join("nodes"),
+                server: binary,
+                base_port: timeline.cluster.base_port,
+                key: timeline.key(),
+                keep_data: options.keep_data,
+                trace: Some(options.folder.join("trace.txt")),
+                pin: true,
+            })
+            .map_err(|error| unable(error.to_string()))?;
+            Ok((Box::new(Stoppable::new(env, requests)), Rc::new(Valkey { kind: server.kind })))
         }
         (Embedded::NAME, "sim") => {
             Ok((Box::new(Stoppable::new(SimEnv::new(timeline), requests)), Rc::new(Embedded)))

@@ -2,7 +2,7 @@
 //! a clock ends.
 
 use crate::sys::*;
-use crate::{CODE, slot, sys};
+use crate::{is_own_code, slot, sys};
 use core::arch::naked_asm;
 use core::sync::atomic::Ordering::Relaxed;
 
@@ -14,7 +14,7 @@ pub struct Seconds {
 
 /// The monotonic clock in microseconds, read from this place in the code.
 fn monotonic(slot: &crate::slot::Slot, from: usize) -> u64 {
-    let own = (CODE[0].load(Relaxed)..CODE[1].load(Relaxed)).contains(&from);
+    let own = is_own_code(from);
     let reads = slot.reads.load(Relaxed) + u64::from(own);
     if own {
         slot.reads.store(reads, Relaxed);

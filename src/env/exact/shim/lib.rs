@@ -128,6 +128,11 @@ unsafe fn find_code() {
     }
 }
 
+/// Whether a call that returns to this place came from the server itself, and not from a library.
+pub fn is_own_code(place: usize) -> bool {
+    (CODE[0].load(Relaxed)..CODE[1].load(Relaxed)).contains(&place)
+}
+
 pub unsafe fn slot_at(number: usize) -> *mut Slot {
     unsafe { AREA.load(Acquire).add(number * SLOT_BYTES).cast() }
 }

@@ -1,9 +1,13 @@
 //! Helper threads (the server's background jobs). A job handed to one is finished before its submitter goes on:
 //! after a signal to a parked helper, the next unlock of the same mutex waits until the helper is parked again.
 //! So what a helper does (close a file, and with it the number of a descriptor) always falls into the same place.
+//!
+//! This is about the server's own threads. The allocator has one too, which waits for real time now and then; it
+//! is told apart by where the calls come from.
 
 use crate::sys::*;
-use crate::{IS_CHILD, real, slot, sys};
+use crate::{IS_CHILD, is_own_code, real, slot, sys};
+use core::arch::naked_asm;
 use core::ffi::c_void;
 use core::sync::atomic::{AtomicU32, AtomicUsize, Ordering::*};
 
@@ -43,11 +47,17 @@ fn helper(condition: usize, claim: bool) -> Option<usize> {
     None
 }
 
+#[unsafe(naked)]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn pthread_cond_wait(condition: *mut c_void, mutex: *mut c_void) -> i32 {
+    naked_asm!("mov rdx, [rsp]", "jmp {}", sym cond_wait_from)
+}
+
+unsafe extern "C" fn cond_wait_from(condition: *mut c_void, mutex: *mut c_void, from: usize) -> i32 {
     unsafe {
         let real = real!(c"pthread_cond_wait" as fn(*mut c_void, *mut c_void) -> i32, c"GLIBC_2.3.2");
-        let Some(index) = slot().and_then(|_| helper(condition as usize, true)) else {
+        let own = slot().filter(|_| is_own_code(from));
+        let Some(index) = own.and_then(|_| helper(condition as usize, true)) else {
             return real(condition, mutex);
         };
         let helper = &HELPERS[index];
@@ -60,8 +70,8 @@ pub unsafe extern "C" fn pthread_cond_wait(condition: *mut c_void, mutex: *mut c
     }
 }
 
-unsafe fn signalled(condition: *mut c_void) {
-    if slot().is_none() || IS_CHILD.load(Relaxed) != 0 {
+unsafe fn signalled(condition: *mut c_void, from: usize) {
+    if slot().is_none() || !is_own_code(from) || IS_CHILD.load(Relaxed) != 0 {
         return;
     }
     if let Some(index) = helper(condition as usize, false)
@@ -72,18 +82,28 @@ unsafe fn signalled(condition: *mut c_void) {
     }
 }
 
+#[unsafe(naked)]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn pthread_cond_signal(condition: *mut c_void) -> i32 {
+    naked_asm!("mov rsi, [rsp]", "jmp {}", sym cond_signal_from)
+}
+
+unsafe extern "C" fn cond_signal_from(condition: *mut c_void, from: usize) -> i32 {
     unsafe {
-        signalled(condition);
+        signalled(condition, from);
         real!(c"pthread_cond_signal" as fn(*mut c_void) -> i32, c"GLIBC_2.3.2")(condition)
     }
 }
 
+#[unsafe(naked)]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn pthread_cond_broadcast(condition: *mut c_void) -> i32 {
+    naked_asm!("mov rsi, [rsp]", "jmp {}", sym cond_broadcast_from)
+}
+
+unsafe extern "C" fn cond_broadcast_from(condition: *mut c_void, from: usize) -> i32 {
     unsafe {
-        signalled(condition);
+        signalled(condition, from);
         real!(c"pthread_cond_broadcast" as fn(*mut c_void) -> i32, c"GLIBC_2.3.2")(condition)
     }
 }
@@ -132,5 +152,24 @@ pub unsafe extern "C" fn pthread_create(
             }
         }
         done
+    }
+}
+
+/// The allocator's thread gives memory back to the kernel now and then; here it does so when it is asked to. (It
+/// makes its deadline from our clock, which lies in the past of the kernel's: it would never sleep.)
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn pthread_cond_timedwait(
+    condition: *mut c_void,
+    mutex: *mut c_void,
+    until: *const c_void,
+) -> i32 {
+    unsafe {
+        if slot().is_none() {
+            return real!(
+                c"pthread_cond_timedwait" as fn(*mut c_void, *mut c_void, *const c_void) -> i32,
+                c"GLIBC_2.3.2"
+            )(condition, mutex, until);
+        }
+        real!(c"pthread_cond_wait" as fn(*mut c_void, *mut c_void) -> i32, c"GLIBC_2.3.2")(condition, mutex)
     }
 }
