@@ -137,6 +137,7 @@ fn fixed(target: &str, args: &Args) -> Result<Code, Failure> {
         reproduce: String::new(),
         drawn: None,
         save: Save::No,
+        trace: false,
     };
     let done = job::run(job, &mut Console::new(Format::Text, true, false));
     let code = done.as_ref().map_or(Code::Passed, job::Done::code);

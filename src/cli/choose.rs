@@ -3,7 +3,7 @@
 use super::exit::{Code, Failure};
 use super::flags::{Shape, Where};
 use crate::env::processes::doctor::{self, SERVERS};
-use crate::env::{PROCESSES, PROFILES, Profile, SIM};
+use crate::env::{EXACT, PROCESSES, PROFILES, Profile, SIM};
 use crate::spec::{Dialect, Spec, Spread};
 use crate::target::embedded::bugs;
 use crate::timeline::{Limits, Timeline, too_large};
@@ -91,6 +91,15 @@ pub fn place(flags: &Where, spec: &Spec) -> Result<Place, Failure> {
     if place.target != "embedded" {
         place.server = Some(server(flags, spec)?);
     }
+    if let (true, Some(server)) = (place.profile.name == EXACT.name, &place.server) {
+        loadable(&server.path).map_err(|why| {
+            Failure::new(
+                Code::Environment,
+                format!("{} cannot run in virtual time: {why}", server.path.display()),
+            )
+            .hint("name a dynamically linked server itself by --server-binary, or use --env processes")
+        })?;
+    }
     Ok(place)
 }
 
@@ -148,6 +157,28 @@ fn absent(named: &Path) -> String {
     }
 }
 
+/// Whether the shim can be loaded into this program: what a server does without the C library, nobody sees.
+fn loadable(path: &Path) -> Result<(), String> {
+    if !cfg!(exact) {
+        return Err("it is offered on x86_64 Linux with glibc".into());
+    }
+    let bytes = std::fs::read(path).map_err(|error| super::input::plain(&error))?;
+    // The header: magic, 64 bits, and the machine at offset 18 (`elf(5)`).
+    if !bytes.starts_with(b"\x7fELF\x02") {
+        return Err("it is no program but a script or the like".into());
+    }
+    let has = |needle: &[u8]| bytes.windows(needle.len()).any(|window| window == needle);
+    if bytes.get(18..20) != Some(&[62, 0]) {
+        Err("it is built for another machine".into())
+    } else if has(b".gopclntab") {
+        Err("it is written in Go, whose programs make their system calls themselves".into())
+    } else if !has(b"ld-linux-x86-64.so.2\0") || !has(b"libc.so.6\0") {
+        Err("it is statically linked, or by another C library than glibc".into())
+    } else {
+        Ok(())
+    }
+}
+
 /// Applies the flags that pin what the scenario leaves open.
 pub fn pin(spec: &mut Spec, shape: &Shape) -> Result<(), Failure> {
     if let Some(shards) = shape.shards {
@@ -193,6 +224,14 @@ pub fn pin(spec: &mut Spec, shape: &Shape) -> Result<(), Failure> {
 
 /// Refuses a cluster that this machine cannot carry; a timeline itself never depends on the machine.
 pub fn fits(timeline: &Timeline) -> Result<(), Failure> {
+    let threads = timeline.cluster.settings.0.get("io-threads");
+    if let Some(threads) = threads.filter(|threads| timeline.environment == EXACT.name && *threads != "1") {
+        let message =
+            format!("io-threads {threads} cannot run in virtual time: such threads wait by spinning");
+        return Err(
+            Failure::new(Code::Environment, message).hint("leave io-threads at 1, or use --env processes")
+        );
+    }
     let (nodes, because) = doctor::carries();
     too_large(timeline, &Limits { nodes, because })
         .map_or(Ok(()), |why| Err(Failure::new(Code::Environment, why)))

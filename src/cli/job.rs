@@ -33,6 +33,8 @@ pub struct Job<'a> {
     pub drawn: Option<Pins>,
     /// A finding is saved, and the command that does it again names the file for what came from a file.
     pub save: Save,
+    /// Keep the trace of an exact run, for a comparison turn by turn.
+    pub trace: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,6 +81,7 @@ pub fn run(job: Job<'_>, console: &mut Console) -> Result<Done, Failure> {
             server_binary: server.map(|server| server.path.clone()),
             server_version: server.map_or_else(String::new, |server| server.version.clone()),
             keep_data: job.output.keep_data,
+            trace: job.trace,
             reproduce: job.reproduce.clone(),
             boot_timeout: BOOT_TIMEOUT,
             run_timeout: RUN_TIMEOUT,
@@ -127,6 +130,7 @@ fn last_word(job: &Job<'_>, folder: &Folder, story: &Story, ended: Ended) -> Fin
         timeline_hash: job.timeline.hash().to_hex().to_string(),
         schedule_hash: String::new(),
         history_hash: String::new(),
+        trace_hash: None,
         virtual_ms: (story.last_at_us.max(0) / 1000) as u64,
         wall_ms: ended.wall.as_millis() as u64,
         run: folder.name.clone(),

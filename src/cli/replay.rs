@@ -10,6 +10,10 @@ use super::seed;
 use crate::catalogue;
 use crate::check::Verdict;
 use crate::entropy::GENERATOR;
+use crate::env::{
+    PROCESSES,
+    trace::{FILE as TRACE, divergence},
+};
 use crate::report::story::Story;
 use crate::repro::{Agreement, Repro, compare, read, wilson};
 use crate::yaml::document::Problems;
@@ -26,6 +30,9 @@ pub struct Args {
     /// Exit with 0 when it fails in the same way again, or when it passes
     #[arg(long, value_enum)]
     expect: Option<Expect>,
+    /// Run it twice in an exact environment and name the first turn in which the two differ
+    #[arg(long, conflicts_with_all = ["times", "expect"])]
+    check_determinism: bool,
     #[command(flatten)]
     place: Where,
     #[command(flatten)]
@@ -62,6 +69,9 @@ pub fn main(args: &Args) -> super::Done {
     console.say(&format!("{}: seed {}, {}", args.file.display(), repro.timeline.seed, place.told()));
     remarks(&repro, &place).iter().for_each(|remark| console.say(&format!("note: {remark}")));
 
+    if args.check_determinism {
+        return check_determinism(args, &repro, &place, &mut console);
+    }
     let mut tries = Vec::new();
     for number in 1..=args.times {
         let reproduce = format!("fuzz replay {}{}", shell(&args.file.to_string_lossy()), place.spelled());
@@ -74,6 +84,7 @@ pub fn main(args: &Args) -> super::Done {
             reproduce,
             drawn: None,
             save: Save::No,
+            trace: false,
         };
         // Of many runs, a line each is what can be read.
         let mut silent =
@@ -102,6 +113,62 @@ pub fn main(args: &Args) -> super::Done {
     let stories: Vec<&Story> = tries.iter().map(|(_, done)| &done.story).collect();
     job::files(&args.output, &stories)?;
     Ok(code)
+}
+
+/// Two runs, of which every turn is compared. A difference is a leak of the real world into the simulation.
+fn check_determinism(
+    args: &Args,
+    repro: &Repro,
+    place: &choose::Place,
+    console: &mut Console,
+) -> super::Done {
+    if place.profile.name == PROCESSES.name {
+        let message = "in environment processes a run happens in real time: no two are the same";
+        return Err(Failure::bad_input(message).hint("`--times N` says how often it reproduces"));
+    }
+    let mut runs = Vec::new();
+    for number in 1..=2 {
+        let job = Job {
+            timeline: repro.timeline.clone(),
+            place,
+            output: &args.output,
+            out: args.output.out.as_ref().map(|out| out.join(number.to_string())),
+            reproduce: format!("fuzz replay {}{}", shell(&args.file.to_string_lossy()), place.spelled()),
+            drawn: None,
+            save: Save::No,
+            trace: true,
+        };
+        let done = job::run(job, &mut Console::new(args.output.format, true, false))?;
+        if done.code() == Code::Interrupted || done.code() == Code::Broken {
+            return Ok(done.code());
+        }
+        let hash = done.finished.trace_hash.as_deref().unwrap_or("none");
+        console.say(&format!("run {number}: history {}, trace {hash}", done.finished.history_hash));
+        runs.push(done.finished);
+    }
+    let hashes = |n: usize| (&runs[n].history_hash, &runs[n].schedule_hash, &runs[n].trace_hash);
+    if hashes(0) == hashes(1) {
+        console.insist("the two runs are the same, bit for bit");
+        return Ok(Code::Passed);
+    }
+    let texts = runs.iter().map(|run| std::fs::read_to_string(Path::new(&run.run).join(TRACE)));
+    match texts.collect::<Result<Vec<_>, _>>() {
+        Ok(texts) => match divergence(&texts[0], &texts[1]) {
+            Some((turn, one, other)) => {
+                console.insist(&format!("the two runs differ first at line {turn} of their traces"));
+                console.insist(&format!("  {}/{TRACE}: {one}", runs[0].run));
+                console.insist(&format!("  {}/{TRACE}: {other}", runs[1].run));
+            }
+            None => console.insist("the two runs differ, and their traces do not say where"),
+        },
+        Err(error) => {
+            console.insist(&format!(
+                "the two runs differ; there is no trace to say where: {}",
+                input::plain(&error)
+            ));
+        }
+    }
+    Ok(Code::Finding)
 }
 
 fn load(path: &Path) -> Result<Repro, Failure> {
@@ -188,7 +255,7 @@ fn words(agreement: &Agreement, repro: &Repro) -> Vec<String> {
         Err(divergence) => format!("Replay: the schedule differs first at {divergence}"),
     };
     let mut lines = vec![schedule];
-    if repro.timeline.environment == crate::env::SIM.name {
+    if repro.timeline.environment != PROCESSES.name {
         let word = if agreement.history { "the same, bit for bit" } else { "not the same" };
         lines.push(format!("Replay: the history is {word}"));
     }

@@ -71,6 +71,7 @@ fn one(
         reproduce,
         drawn: None,
         save: Save::AsCommand,
+        trace: false,
     };
     let done = job::run(job, console)?;
     job::tell(console, &done);

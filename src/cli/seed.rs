@@ -45,6 +45,7 @@ pub fn main(args: &Args) -> super::Done {
         reproduce: format!("fuzz --seed {seed}{from}{}{}", place.spelled(), args.shape.spelled()),
         drawn: args.spec.is_none().then(|| pins(&args.shape)),
         save: if args.spec.is_none() { Save::BesideSeed } else { Save::AsCommand },
+        trace: false,
         out: None,
         output: &args.output,
         place: &place,

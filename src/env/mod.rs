@@ -2,13 +2,16 @@
 //!
 //! An [`Env`] owns the clock and does the I/O. Actors are sans-IO: they take an [`Input`], give [`Effect`]s,
 //! name their next deadline, and never block, read a clock or touch a socket. They cannot tell which
-//! environment they run in. `sim` is the simulation of the embedded target, `processes` starts real servers.
+//! environment they run in. `sim` is the simulation of the embedded target, `processes` starts real servers, `exact`
+//! runs them in virtual time.
 
 #[cfg(exact)]
 pub mod exact;
 #[cfg(all(feature = "cli", target_os = "linux"))]
 pub mod processes;
 pub mod sim;
+#[cfg(all(feature = "cli", target_os = "linux"))]
+pub mod trace;
 
 use crate::catalogue::Ability;
 use crate::fault::kill::Signal;
@@ -240,6 +243,10 @@ pub trait Env {
     fn step(&mut self, until: Micros, out: &mut Vec<(Micros, ActorId, Input)>) -> Step;
     /// Ends every node and gives back what was taken. Called once, also after an error.
     fn close(&mut self);
+    /// A hash over all that the environment did, turn by turn, where it decides that itself.
+    fn trace_hash(&self) -> Option<String> {
+        None
+    }
 }
 
 /// A sans-IO state machine. It is called with what happened and answers with effects and its next deadline.

@@ -118,6 +118,7 @@ fn finished(verdict: Verdict, exit_code: i32, findings: &[&str]) -> RunEvent {
         timeline_hash: "00112233445566778899".into(),
         schedule_hash: "aabb".into(),
         history_hash: "ccdd".into(),
+        trace_hash: None,
         virtual_ms: 33_120,
         wall_ms: 38_640,
         run: "runs/20260314T091507Z-1009".into(),

@@ -5,10 +5,11 @@
 //! run many side by side, and because killing it must clean up by itself.
 
 use crate::check::{self, Judgement, Verdict};
+#[cfg(exact)]
 use crate::env::exact::{self, ExactEnv};
-use crate::env::{Env, SIM};
 use crate::env::processes::{Options, ProcessesEnv, cage};
 use crate::env::sim::SimEnv;
+use crate::env::{Env, SIM};
 use crate::history::Operation;
 use crate::run::event::{FORMAT, Finished, RunEvent};
 use crate::run::execute::{Bounds, Oracle, RunError, Watch, execute};
@@ -112,15 +113,15 @@ pub fn run(timeline: &Timeline, options: &RunOptions) -> i32 {
     if let Some(cage::Cage::Subreaper(why)) = caged {
         recorder.event(&RunEvent::Note { at_us: 0, text: format!("no PID namespace of its own: {why}") });
     }
-    let (result, end_us) = match environment(timeline, options, requests) {
+    let (result, end_us, trace_hash) = match environment(timeline, options, requests) {
         Ok((mut env, target)) => {
             let bounds = Bounds { boot: options.boot_timeout, run: options.run_timeout };
             let result = execute(timeline, env.as_mut(), target, bounds, Rc::new(Checks), &mut recorder);
             let end = env.now();
             env.close();
-            (result, end.0)
+            (result, end.0, env.trace_hash())
         }
-        Err(error) => (Err(error), 0),
+        Err(error) => (Err(error), 0, None),
     };
     let mut finished = Finished {
         verdict: Verdict::Unknown,
@@ -128,6 +129,7 @@ pub fn run(timeline: &Timeline, options: &RunOptions) -> i32 {
         timeline_hash: timeline.hash().to_hex().to_string(),
         schedule_hash: String::new(),
         history_hash: String::new(),
+        trace_hash,
         virtual_ms: end_us / 1000,
         wall_ms: 0,
         run: options.run.clone(),
@@ -257,6 +259,7 @@ fn environment(
             .map_err(|error| unable(error.to_string()))?;
             Ok((Box::new(env), Rc::new(Valkey { kind: server.kind })))
         }
+        #[cfg(exact)]
         ("valkey", "exact") => {
             let binary =
                 options.server_binary.clone().ok_or_else(|| unable("no server binary was named".into()))?;
@@ -269,7 +272,7 @@ fn environment(
                 base_port: timeline.cluster.base_port,
                 key: timeline.key(),
                 keep_data: options.keep_data,
-                trace: Some(options.folder.join("trace.txt")),
+                trace: options.trace.then(|| options.folder.join(crate::env::trace::FILE)),
                 pin: true,
             })
             .map_err(|error| unable(error.to_string()))?;

@@ -177,6 +177,9 @@ pub struct Finished {
     pub timeline_hash: String,
     pub schedule_hash: String,
     pub history_hash: String,
+    /// Over all that the environment decided, turn by turn; only where execution is exact and servers are real.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trace_hash: Option<String>,
     pub virtual_ms: u64,
     pub wall_ms: u64,
     pub run: String,

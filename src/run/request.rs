@@ -33,6 +33,8 @@ pub struct RunOptions {
     pub server_version: String,
     /// Leave the nodes' data files in the run folder.
     pub keep_data: bool,
+    /// Write the trace of an exact run into the run folder, a line per turn.
+    pub trace: bool,
     /// The command that does this run again, for `Finished`.
     pub reproduce: String,
     /// How long, in wall time, the cluster may take to become healthy for the first time.
@@ -102,6 +104,7 @@ mod tests {
                 server_binary: None,
                 server_version: String::new(),
                 keep_data: true,
+                trace: false,
                 reproduce: "fuzz --seed 1 --target embedded --env sim".into(),
                 boot_timeout: BOOT_TIMEOUT,
                 run_timeout: RUN_TIMEOUT,

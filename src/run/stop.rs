@@ -57,6 +57,9 @@ impl<E: Env> Env for Stoppable<E> {
     fn close(&mut self) {
         self.env.close();
     }
+    fn trace_hash(&self) -> Option<String> {
+        self.env.trace_hash()
+    }
 }
 
 #[cfg(test)]

@@ -56,7 +56,11 @@ impl Area {
     /// The slot of this number, 1 to `SLOTS` - 1.
     pub fn slot(&self, number: usize) -> &Slot {
         assert!((1..SLOTS).contains(&number), "there is no slot {number}");
-        #[expect(unsafe_code, reason = "in bounds, aligned, all atomics, for which all bytes are values")]
+        #[expect(
+            unsafe_code,
+            clippy::cast_ptr_alignment,
+            reason = "in bounds, aligned to a page, all atomics, for which all bytes are values"
+        )]
         unsafe {
             &*self.memory.add(number * SLOT_BYTES).cast::<Slot>()
         }
@@ -100,10 +104,8 @@ fn wake(word: &AtomicU32) {
 }
 
 fn wait(word: &AtomicU32, value: u32, at_most: Duration) {
-    let time = libc::timespec {
-        tv_sec: at_most.as_secs() as i64,
-        tv_nsec: i64::from(at_most.subsec_nanos()),
-    };
+    let time =
+        libc::timespec { tv_sec: at_most.as_secs() as i64, tv_nsec: i64::from(at_most.subsec_nanos()) };
     #[expect(unsafe_code, reason = "FUTEX_WAIT takes the addresses of a living word and a time")]
     unsafe {
         libc::syscall(libc::SYS_futex, word.as_ptr(), libc::FUTEX_WAIT, value, &raw const time);

@@ -6,14 +6,13 @@
 //! count); when no process can run, the clock jumps to the next deadline. See ADR 0005.
 //!
 //! The pieces: [`area`] hands the turn over, [`process`] starts servers, [`network`] is what lies between them,
-//! [`scheduler`] gives the turns, [`trace`] writes down what happened. Here the whole is an [`Env`].
+//! [`scheduler`] gives the turns, [`super::trace`] writes down what happened. Here the whole is an [`Env`].
 
 pub mod area;
 mod network;
 mod node;
 mod process;
 mod scheduler;
-pub mod trace;
 
 #[cfg(test)]
 mod tests;
@@ -21,9 +20,10 @@ mod tests;
 use super::processes::folder::{Folder, LOG, Place, fill};
 use super::processes::heals::{Heal, Heals};
 use super::processes::tail::Tail;
+use super::trace::Trace;
 use super::{
-    ActorId, EXACT, Effect, Env, EnvError, Exit, Input, NodeAction, NodeId, NodeSpec, Observed, Profile, Step,
-    Why,
+    ActorId, EXACT, Effect, Env, EnvError, Exit, Input, NodeAction, NodeId, NodeSpec, Observed, Profile,
+    Step, Why,
 };
 use crate::entropy::Entropy;
 use crate::fault::kill::Signal;
@@ -40,7 +40,6 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::atomic::Ordering::Relaxed;
-use trace::Trace;
 
 /// The port of node 0 where the timeline wishes for none. Ports are the simulation's own: none is ever taken.
 const PORT_DEFAULT: u16 = 7000;
@@ -90,7 +89,8 @@ pub struct ExactEnv {
 
 impl ExactEnv {
     pub fn new(options: Options) -> Result<Self, EnvError> {
-        let failed = |what: &str, error: io::Error| EnvError::Failed { what: what.into(), why: error.to_string() };
+        let failed =
+            |what: &str, error: io::Error| EnvError::Failed { what: what.into(), why: error.to_string() };
         let dir = std::path::absolute(&options.dir)
             .and_then(|dir| fs::create_dir_all(&dir).map(|()| dir))
             .map_err(|error| failed("making the nodes' folder", error))?;
@@ -126,12 +126,6 @@ impl ExactEnv {
         })
     }
 
-    /// The hash over every turn so far: what ran, when, on what it waits, every byte that was carried, every line
-    /// that was logged.
-    pub fn trace_hash(&self) -> blake3::Hash {
-        self.trace.hash()
-    }
-
     /// Turns so far, for the benchmark.
     pub fn turns(&self) -> u64 {
         self.turns
@@ -142,7 +136,9 @@ impl ExactEnv {
     }
 
     fn observe(&mut self, observed: Observed) {
-        if let Observed::Log { node, line } = &observed {
+        if let Observed::Log { node, line } = &observed
+            && !tells_of_the_machine(line)
+        {
             self.trace.line(format_args!("{} {node} log {line}", self.now));
         }
         self.tell(ActorId::EXECUTOR, Input::Observed(observed));
@@ -221,9 +217,10 @@ impl ExactEnv {
             }
             NodeAction::KeepCopy => match node.folder.keep_copy() {
                 Ok((files, bytes)) => Ok(format!("{files} files, {bytes} bytes")),
-                Err(error) => {
-                    Err(EnvError::Failed { what: format!("copying the folder of {id}"), why: error.to_string() })
-                }
+                Err(error) => Err(EnvError::Failed {
+                    what: format!("copying the folder of {id}"),
+                    why: error.to_string(),
+                }),
             },
             NodeAction::Clock { ahead, rate } => {
                 node.clock.change(self.now, ahead.micros().0, rate);
@@ -390,12 +387,23 @@ impl Env for ExactEnv {
             let _ = node.folder.drop_data(&node.spec);
         }
     }
+
+    /// Over every turn: what ran, when, for what it waits, every byte that was carried, every line that was logged.
+    fn trace_hash(&self) -> Option<String> {
+        Some(self.trace.hash().to_hex().to_string())
+    }
 }
 
 impl Drop for ExactEnv {
     fn drop(&mut self) {
         self.close();
     }
+}
+
+/// Lines of a server's report of a crash that are not the same in every run: words of its stack, among them the
+/// canary that the kernel draws for each process, and where the run folder lies.
+fn tells_of_the_machine(line: &str) -> bool {
+    line.contains(" # (0000") || line.starts_with("config_file:")
 }
 
 /// How a server ended, as the kernel says it.

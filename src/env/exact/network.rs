@@ -10,10 +10,10 @@ use crate::env::{ActorId, ConnId, LinkRule, NodeId};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{
-    AddressFamily, Backlog, MsgFlags, SockFlag, SockType, UnixAddr, accept4, bind, connect, listen, recv, send,
-    socket,
+    AddressFamily, Backlog, MsgFlags, SockFlag, SockType, UnixAddr, accept4, bind, connect, listen, recv,
+    send, socket,
 };
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 
 /// A chunk takes its link's own base, and up to this much more by itself.
@@ -107,7 +107,7 @@ pub struct Network {
     ports: BTreeMap<u16, u32>,
     rules: BTreeMap<(u16, u16), LinkRule>,
     /// When something of a connection is due.
-    due: BTreeMap<(u64, u64, usize), ()>,
+    due: BTreeSet<(u64, u64, usize)>,
     /// What was carried since it was last asked, for the trace.
     pub hasher: blake3::Hasher,
 }
@@ -139,7 +139,7 @@ impl Network {
             counts: BTreeMap::new(),
             ports: BTreeMap::new(),
             rules: BTreeMap::new(),
-            due: BTreeMap::new(),
+            due: BTreeSet::new(),
             hasher: blake3::Hasher::new(),
         }
     }
@@ -154,13 +154,7 @@ impl Network {
         let link = (end_node(&ends[0]), end_node(&ends[1]));
         let count = self.counts.entry(link).or_default();
         *count += 1;
-        let connection = Connection {
-            count: *count,
-            ends,
-            ways: Default::default(),
-            to,
-            from_port,
-        };
+        let connection = Connection { count: *count, ends, ways: Default::default(), to, from_port };
         self.next += 1;
         self.connections.insert(self.next, connection);
         self.next
@@ -189,7 +183,14 @@ impl Network {
     }
 
     /// A node connects this socket of its own to a port. The errno is the server's to see.
-    pub fn connect(&mut self, now: u64, node: NodeId, fd: &OwnedFd, to: (u32, u16), there: Option<NodeId>) -> Result<(), Errno> {
+    pub fn connect(
+        &mut self,
+        now: u64,
+        node: NodeId,
+        fd: &OwnedFd,
+        to: (u32, u16),
+        there: Option<NodeId>,
+    ) -> Result<(), Errno> {
         let Some(there) = there else { return Err(Errno::ECONNREFUSED) };
         let cut = self.is_cut(node.0, there.0) || self.is_cut(there.0, node.0);
         let from_port = self.port(node.0);
@@ -276,25 +277,25 @@ impl Network {
         lane.last_due = due;
         lane.queue.push_back(Chunk { due, cargo });
         if lane.queue.len() == 1 {
-            self.due.insert((due, number, way), ());
+            self.due.insert((due, number, way));
         }
     }
 
     fn schedule(&mut self, now: u64, number: u64, way: usize) {
         let Some(connection) = self.connections.get(&number) else { return };
         if let Some(head) = connection.ways[way].queue.front() {
-            self.due.insert((head.due.max(now), number, way), ());
+            self.due.insert((head.due.max(now), number, way));
         }
     }
 
     /// When the next chunk arrives.
     pub fn next_due(&self) -> Option<u64> {
-        self.due.keys().next().map(|(at, _, _)| *at)
+        self.due.first().map(|(at, _, _)| *at)
     }
 
     /// Delivers what is due now, and appends what actors get.
     pub fn deliver(&mut self, now: u64, news: &mut Vec<(ActorId, ConnId, News)>) {
-        while let Some((at, number, way)) = self.due.keys().next().copied().filter(|(at, _, _)| *at <= now) {
+        while let Some((at, number, way)) = self.due.first().copied().filter(|(at, _, _)| *at <= now) {
             self.due.remove(&(at, number, way));
             self.carry(now, number, way, news);
         }
@@ -313,7 +314,7 @@ impl Network {
             let Some(head) = connection.ways[way].queue.front() else { return };
             if head.due > now {
                 let due = head.due;
-                self.due.insert((due, number, way), ());
+                self.due.insert((due, number, way));
                 return;
             }
             let Some(chunk) = connection.ways[way].queue.pop_front() else { return };
@@ -469,7 +470,7 @@ impl Network {
         if lane.ended {
             return;
         }
-        let mut buffer = [0; CHUNK];
+        let mut buffer = vec![0; CHUNK];
         while lane.in_flight + bytes.len() < WINDOW {
             match recv(fd.as_raw_fd(), &mut buffer, MsgFlags::MSG_DONTWAIT) {
                 Ok(0) => ended = true,

@@ -61,12 +61,8 @@ impl Clock {
     }
 
     pub fn change(&mut self, now: u64, ahead: u64, rate: u16) {
-        *self = Self {
-            set_at: now,
-            shown: self.at(now),
-            rate: u64::from(rate.max(1)),
-            wall: self.wall + ahead,
-        };
+        *self =
+            Self { set_at: now, shown: self.at(now), rate: u64::from(rate.max(1)), wall: self.wall + ahead };
     }
 
     /// Sets the clocks of a process that is about to run.

@@ -1,8 +1,6 @@
 //! One process under the scheduler: a server, or a child that it forked.
 
-use super::area::slot::{
-    FD_AREA, FD_CONTROL, FD_RANDOM, FD_SHIM, FD_SMAPS, FD_STAT, RUNNING, VARIABLE,
-};
+use super::area::slot::{FD_AREA, FD_CONTROL, FD_RANDOM, FD_SHIM, FD_SMAPS, FD_STAT, RUNNING, VARIABLE};
 use super::area::{Area, memory_file};
 use crate::entropy::Entropy;
 use crate::env::NodeId;

@@ -186,7 +186,7 @@ impl ExactEnv {
     fn connect(&mut self, slot: usize, arguments: [i64; 2]) -> i64 {
         let process = &self.processes[&slot];
         let node = process.node;
-        let Ok(fd) = process.receive() else { return i64::from(Errno::EBADF as i32) * -1 };
+        let Ok(fd) = process.receive() else { return -i64::from(Errno::EBADF as i32) };
         let (address, port) = (arguments[0] as u32, arguments[1] as u16);
         let owner = self
             .nodes

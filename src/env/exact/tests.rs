@@ -35,12 +35,11 @@ impl Bench {
             base_port: None,
             key: timeline.key(),
             keep_data: false,
-            trace: Some(std::env::temp_dir().join(format!("trace-{name}"))),
+            trace: None,
             pin: false,
         });
         let env = env.expect("memory and a folder can be had");
-        let mut bench =
-            Self { env, run, nodes: 0, connections: 0, logs: Vec::new(), seen: Vec::new() };
+        let mut bench = Self { env, run, nodes: 0, connections: 0, logs: Vec::new(), seen: Vec::new() };
         for spec in provision::cluster(&timeline) {
             bench.act(bench.nodes, NodeAction::Create(spec)).expect("the folder is writable");
             bench.nodes += 1;
@@ -109,7 +108,12 @@ impl Bench {
 
     /// All that may not differ between two runs.
     fn sum(&self) -> (String, Vec<(NodeId, String)>, u64, u64) {
-        (self.env.trace_hash().to_hex().to_string(), self.logs.clone(), self.env.turns(), self.env.now)
+        (
+            self.env.trace_hash().expect("every turn is hashed"),
+            self.logs.clone(),
+            self.env.turns(),
+            self.env.now,
+        )
     }
 }
 
@@ -130,7 +134,6 @@ fn a_cluster_boots_twice_with_the_same_trace_and_the_same_log() {
     for server in servers() {
         let mut sums = Vec::new();
         for round in 0..2 {
-            let began = std::time::Instant::now();
             let mut bench = Bench::boot(&format!("boot{round}{}", &server[9..]), server, 67_890);
             bench.pass(Millis(6_000));
             for node in 0..bench.nodes {
@@ -138,10 +141,42 @@ fn a_cluster_boots_twice_with_the_same_trace_and_the_same_log() {
                 assert!(info.contains("cluster_state:ok"), "{server} {node}: {info} {:#?}", bench.logs);
                 assert!(info.contains("cluster_slots_ok:16384"), "{info}");
             }
-            eprintln!("{server} {:?} {} turns {} us {}", began.elapsed(), bench.env.turns(), bench.env.now, bench.env.trace_hash());
             sums.push(bench.sum());
         }
         assert!(sums[0].1.len() > 20, "{:#?}", sums[0].1);
+        assert_eq!(sums[0], sums[1], "{server}");
+    }
+}
+
+#[test]
+fn a_killed_primary_is_replaced_and_comes_back_and_a_fork_feeds_it() {
+    for server in servers() {
+        let mut sums = Vec::new();
+        for round in 0..2 {
+            let mut bench = Bench::boot(&format!("kill{round}{}", &server[9..]), server, 7);
+            bench.pass(Millis(4_000));
+            bench.act(0, NodeAction::Signal(Signal::Kill)).expect("it runs");
+            bench.pass(Millis(12_000));
+            assert!(bench.ask(1, "ROLE").contains("master"), "{:#?}", bench.logs);
+            bench.act(0, NodeAction::Start(RestartData::Kept)).expect("it is down");
+            bench.pass(Millis(6_000));
+            assert!(bench.ask(0, "ROLE").contains("connected"), "{:#?}", bench.logs);
+            let forked = |(_, line): &(NodeId, String)| line.contains("Background RDB transfer started");
+            assert!(bench.logs.iter().any(forked), "{:#?}", bench.logs);
+            bench.act(0, NodeAction::Pause).expect("it runs");
+            bench.pass(Millis(100));
+            assert_eq!(bench.ask(0, "PING"), "", "a paused node answers nobody");
+            bench.act(0, NodeAction::Resume).expect("it runs");
+            bench.pass(Millis(100));
+            assert_eq!(bench.ask(0, "PING"), "+PONG\r\n");
+            bench.act(2, NodeAction::Signal(Signal::Term)).expect("it runs");
+            let exit = bench.until(|input| match input {
+                Input::Observed(Observed::Exited { exit, node: NodeId(2), .. }) => Some(*exit),
+                _ => None,
+            });
+            assert_eq!(exit, Exit::Code(0));
+            sums.push(bench.sum());
+        }
         assert_eq!(sums[0], sums[1], "{server}");
     }
 }

@@ -52,12 +52,14 @@ pub const SLOT_BYTES: usize = 4096;
 pub const SLOTS: usize = 512;
 
 /// The beginning of the area.
+#[derive(Debug)]
 #[repr(C)]
 pub struct Header {
     /// Sixteen hexadecimal digits that are in the name of every socket of this run and in no other run's.
     pub token: [u8; 16],
 }
 
+#[derive(Debug)]
 #[repr(C)]
 pub struct Slot {
     pub state: AtomicU32,

@@ -111,11 +111,13 @@ unsafe extern "C" fn cond_broadcast_from(condition: *mut c_void, from: usize) ->
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn pthread_mutex_unlock(mutex: *mut c_void) -> i32 {
     unsafe {
+        // Claimed while the mutex is held: the helper unlocks it too, as soon as it has it.
+        let claimed = PENDING_MUTEX.load(Acquire) == mutex as usize
+            && PENDING_MUTEX.compare_exchange(mutex as usize, 0, AcqRel, Relaxed).is_ok();
+        let pending = PENDING_HELPER.load(Relaxed);
         let done = real!(c"pthread_mutex_unlock" as fn(*mut c_void) -> i32)(mutex);
-        if PENDING_MUTEX.load(Acquire) == mutex as usize
-            && PENDING_MUTEX.compare_exchange(mutex as usize, 0, AcqRel, Relaxed).is_ok()
-        {
-            let helper = &HELPERS[PENDING_HELPER.load(Relaxed) - 1];
+        if claimed {
+            let helper = &HELPERS[pending - 1];
             let mut looks = 0;
             while helper.parked.load(Acquire) == 0 {
                 sys!(SYS_SCHED_YIELD);

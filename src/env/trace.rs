@@ -6,6 +6,9 @@ use std::fs::File;
 use std::io::{self, BufWriter, Write as _};
 use std::path::Path;
 
+/// Its name in a run folder.
+pub const FILE: &str = "trace.txt";
+
 #[derive(Debug)]
 pub struct Trace {
     hasher: blake3::Hasher,

@@ -1,0 +1,93 @@
+//! Virtual time from outside: the same seed gives the same history, the same schedule and the same trace, on real
+//! servers, through a kill and the failover that follows, while the machine is kept busy.
+//!
+//! Skipped by name where no server is installed.
+#![cfg(all(target_arch = "x86_64", target_os = "linux", target_env = "gnu"))]
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+
+const SERVERS: [&str; 2] = ["/usr/bin/redis-server", "/usr/bin/valkey-server"];
+const ROUNDS: usize = 3;
+
+fn folder(name: &str) -> PathBuf {
+    std::env::temp_dir().join(format!("seedfault-exact-test-{name}-{}", std::process::id()))
+}
+
+/// Runs the scenario and gives its last word.
+fn run(server: &str, out: &Path) -> serde_json::Value {
+    let scenario = Path::new(env!("CARGO_MANIFEST_DIR")).join("dsl/kill-primary.yaml");
+    let output = Command::new(env!("CARGO_BIN_EXE_fuzz"))
+        .arg("run")
+        .arg(scenario)
+        .args(["--seed", "1", "--env", "exact", "--format", "json", "--server-binary", server])
+        .arg("--out")
+        .arg(out)
+        .output()
+        .expect("the tool starts");
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(text.contains("Failover election won"), "{text} {}", String::from_utf8_lossy(&output.stderr));
+    let last = text.lines().last().expect("a last word");
+    serde_json::from_str(last).expect("JSON")
+}
+
+#[test]
+fn a_seed_gives_the_same_run_three_times_on_a_busy_machine() {
+    let over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                let mut work = 1u64;
+                while !over.load(Relaxed) {
+                    work = std::hint::black_box(work.wrapping_mul(6_364_136_223_846_793_005));
+                }
+            });
+        }
+        let compared = std::panic::catch_unwind(|| {
+            for server in SERVERS {
+                if !Path::new(server).exists() {
+                    eprintln!("skipped: {server} is not installed");
+                    continue;
+                }
+                let name = server.rsplit('/').next().expect("a name");
+                let mut runs = Vec::new();
+                for round in 0..ROUNDS {
+                    let out = folder(&format!("{name}-{round}"));
+                    let last = run(server, &out);
+                    let hash = |field: &str| last[field].as_str().expect("a hash").to_string();
+                    let hashes = ["history_hash", "schedule_hash", "trace_hash"].map(hash);
+                    eprintln!("{name}: {} ms of virtual time in {} ms", last["virtual_ms"], last["wall_ms"]);
+                    runs.push(hashes);
+                    std::fs::remove_dir_all(out).expect("it is ours");
+                }
+                assert!(runs.iter().all(|hashes| *hashes == runs[0]), "{name}: {runs:#?}");
+            }
+        });
+        over.store(true, Relaxed);
+        if let Err(failure) = compared {
+            std::panic::resume_unwind(failure);
+        }
+    });
+}
+
+#[test]
+fn what_cannot_run_in_virtual_time_is_refused_with_what_to_do() {
+    let scenario = Path::new(env!("CARGO_MANIFEST_DIR")).join("dsl/kill-primary.yaml");
+    let folder = folder("refused");
+    std::fs::create_dir_all(&folder).expect("writable");
+    let script = folder.join("server");
+    std::fs::write(&script, "#!/bin/sh\necho 'Redis server v=7.0.15'\n").expect("writable");
+    Command::new("chmod").arg("+x").arg(&script).status().expect("there is chmod");
+    let output = Command::new(env!("CARGO_BIN_EXE_fuzz"))
+        .arg("run")
+        .arg(scenario)
+        .args(["--env", "exact", "--target", "valkey", "--server-binary"])
+        .arg(&script)
+        .output()
+        .expect("the tool starts");
+    std::fs::remove_dir_all(folder).expect("it is ours");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(3), "{said}");
+    assert!(said.contains("it is no program but a script") && said.contains("--env processes"), "{said}");
+}
