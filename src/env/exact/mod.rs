@@ -14,9 +14,6 @@ mod node;
 mod process;
 mod scheduler;
 
-#[cfg(test)]
-mod tests;
-
 use super::processes::folder::{Folder, LOG, Place, fill};
 use super::processes::heals::{Heal, Heals};
 use super::processes::tail::Tail;

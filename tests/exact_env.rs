@@ -1,13 +1,25 @@
-//! The environment with real servers. The first test is the tutorial.
+//! The environment `exact` with real servers, from outside. The first test is the tutorial.
+//!
+//! The tests take turns: a process that another thread has forked holds copies of our sockets until it becomes a
+//! program of its own, and what is closed meanwhile is closed late. A run has one thread.
+#![cfg(all(target_arch = "x86_64", target_os = "linux", target_env = "gnu"))]
 
-use super::*;
-use crate::entropy::Seed;
-use crate::env::{ConnId, PROCESSES};
-use crate::spec::{Dialect, Spec};
-use crate::target::valkey::provision;
-use crate::time::Millis;
-use crate::timeline::{Timeline, generate};
-use std::path::Path;
+use seedfault::entropy::Seed;
+use seedfault::env::exact::{ExactEnv, Options};
+use seedfault::env::{
+    ActorId, ConnId, EXACT, Effect, Env, EnvError, Exit, Input, NodeAction, NodeId, Observed,
+};
+use seedfault::fault::kill::Signal;
+use seedfault::fault::restart::RestartData;
+use seedfault::spec::{Dialect, Spec};
+use seedfault::target::valkey::provision;
+use seedfault::time::{Micros, Millis};
+use seedfault::timeline::{Timeline, generate};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+static TURN: Mutex<()> = Mutex::new(());
 
 const ME: ActorId = ActorId(7);
 const SERVERS: [&str; 2] = ["/usr/bin/redis-server", "/usr/bin/valkey-server"];
@@ -22,7 +34,7 @@ struct Bench {
 }
 
 fn timeline(seed: u64) -> Timeline {
-    generate(&Spec::quiet(Dialect::Native), Seed(seed), "valkey", &PROCESSES).expect("nothing is drawn")
+    generate(&Spec::quiet(Dialect::Native), Seed(seed), "valkey", &EXACT).expect("nothing is drawn")
 }
 
 impl Bench {
@@ -112,7 +124,7 @@ impl Bench {
             self.env.trace_hash().expect("every turn is hashed"),
             self.logs.clone(),
             self.env.turns(),
-            self.env.now,
+            self.env.now().0,
         )
     }
 }
@@ -131,6 +143,7 @@ fn servers() -> impl Iterator<Item = &'static str> {
 
 #[test]
 fn a_cluster_boots_twice_with_the_same_trace_and_the_same_log() {
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     for server in servers() {
         let mut sums = Vec::new();
         for round in 0..2 {
@@ -150,6 +163,7 @@ fn a_cluster_boots_twice_with_the_same_trace_and_the_same_log() {
 
 #[test]
 fn a_killed_primary_is_replaced_and_comes_back_and_a_fork_feeds_it() {
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     for server in servers() {
         let mut sums = Vec::new();
         for round in 0..2 {
