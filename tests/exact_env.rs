@@ -4,6 +4,8 @@
 //! program of its own, and what is closed meanwhile is closed late. A run has one thread.
 #![cfg(all(target_arch = "x86_64", target_os = "linux", target_env = "gnu"))]
 
+mod servers;
+
 use seedfault::entropy::Seed;
 use seedfault::env::exact::{ExactEnv, Options};
 use seedfault::env::{
@@ -22,7 +24,6 @@ use std::sync::{Mutex, PoisonError};
 static TURN: Mutex<()> = Mutex::new(());
 
 const ME: ActorId = ActorId(7);
-const SERVERS: [&str; 2] = ["/usr/bin/redis-server", "/usr/bin/valkey-server"];
 
 struct Bench {
     env: ExactEnv,
@@ -38,8 +39,10 @@ fn timeline(seed: u64) -> Timeline {
 }
 
 impl Bench {
-    fn boot(name: &str, server: &str, seed: u64) -> Self {
-        let run = std::env::temp_dir().join(format!("seedfault-exact-{name}-{}", std::process::id()));
+    fn boot(name: &str, server: &Path, seed: u64) -> Self {
+        let binary = server.file_name().expect("a name").to_string_lossy();
+        let run =
+            std::env::temp_dir().join(format!("seedfault-exact-{name}-{binary}-{}", std::process::id()));
         let timeline = timeline(seed);
         let env = ExactEnv::new(Options {
             dir: run.join("nodes"),
@@ -137,37 +140,38 @@ impl Drop for Bench {
     }
 }
 
-fn servers() -> impl Iterator<Item = &'static str> {
-    SERVERS.into_iter().filter(|server| Path::new(server).exists())
-}
-
 #[test]
 fn a_cluster_boots_twice_with_the_same_trace_and_the_same_log() {
     let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
-    for server in servers() {
+    for server in &servers::installed() {
         let mut sums = Vec::new();
         for round in 0..2 {
-            let mut bench = Bench::boot(&format!("boot{round}{}", &server[9..]), server, 67_890);
+            let mut bench = Bench::boot(&format!("boot{round}"), server, 67_890);
             bench.pass(Millis(6_000));
             for node in 0..bench.nodes {
                 let info = bench.ask(node, "CLUSTER INFO");
-                assert!(info.contains("cluster_state:ok"), "{server} {node}: {info} {:#?}", bench.logs);
+                assert!(
+                    info.contains("cluster_state:ok"),
+                    "{} {node}: {info} {:#?}",
+                    server.display(),
+                    bench.logs
+                );
                 assert!(info.contains("cluster_slots_ok:16384"), "{info}");
             }
             sums.push(bench.sum());
         }
         assert!(sums[0].1.len() > 20, "{:#?}", sums[0].1);
-        assert_eq!(sums[0], sums[1], "{server}");
+        assert_eq!(sums[0], sums[1], "{}", server.display());
     }
 }
 
 #[test]
 fn a_killed_primary_is_replaced_and_comes_back_and_a_fork_feeds_it() {
     let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
-    for server in servers() {
+    for server in &servers::installed() {
         let mut sums = Vec::new();
         for round in 0..2 {
-            let mut bench = Bench::boot(&format!("kill{round}{}", &server[9..]), server, 7);
+            let mut bench = Bench::boot(&format!("kill{round}"), server, 7);
             bench.pass(Millis(4_000));
             bench.act(0, NodeAction::Signal(Signal::Kill)).expect("it runs");
             bench.pass(Millis(12_000));
@@ -191,6 +195,6 @@ fn a_killed_primary_is_replaced_and_comes_back_and_a_fork_feeds_it() {
             assert_eq!(exit, Exit::Code(0));
             sums.push(bench.sum());
         }
-        assert_eq!(sums[0], sums[1], "{server}");
+        assert_eq!(sums[0], sums[1], "{}", server.display());
     }
 }

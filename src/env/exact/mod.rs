@@ -99,6 +99,7 @@ impl ExactEnv {
         let shim = process::shim().map_err(|error| failed("making the shim", error))?;
         let trace =
             Trace::new(options.trace.as_deref()).map_err(|error| failed("opening the trace", error))?;
+        scheduler::open_many_files();
         if options.pin {
             scheduler::keep_to_one_processor();
         }

@@ -1,6 +1,8 @@
 //! One process under the scheduler: a server, or a child that it forked.
 
-use super::area::slot::{FD_AREA, FD_CONTROL, FD_RANDOM, FD_SHIM, FD_SMAPS, FD_STAT, RUNNING, VARIABLE};
+use super::area::slot::{
+    FD_AREA, FD_CONTROL, FD_OWN, FD_RANDOM, FD_SHIM, FD_SMAPS, FD_STAT, RUNNING, VARIABLE,
+};
 use super::area::{Area, memory_file};
 use crate::entropy::Entropy;
 use crate::env::NodeId;
@@ -201,19 +203,42 @@ fn random_bytes(launch: &Launch<'_>) -> Vec<u8> {
     (0..RANDOM_BYTES / 8).flat_map(|_| rng.next_u64().to_le_bytes()).collect()
 }
 
+/// Open files that every server is told it may have: its own wish for ten thousand clients is met, and no log tells
+/// of the limits of this machine.
+const FILES: libc::rlim_t = 16_384;
+
 fn inherit(command: &mut Command, given: [(RawFd, RawFd); 6]) {
     let prepare = move || {
-        for (from, to) in given {
-            #[expect(unsafe_code, reason = "dup2 of numbers that stay open until after the fork")]
-            if unsafe { libc::dup2(from, to) } < 0 {
+        // Numbers of ours may be among those to give: all are first copied to above them.
+        let mut copies = [0; 6];
+        for (copy, (from, _)) in copies.iter_mut().zip(given) {
+            #[expect(unsafe_code, reason = "fcntl of a number that stays open until after the fork")]
+            let fd = unsafe { libc::fcntl(from, libc::F_DUPFD_CLOEXEC, FD_OWN) };
+            if fd < 0 {
+                return Err(io::Error::last_os_error());
+            }
+            *copy = fd;
+        }
+        for (copy, (_, to)) in copies.into_iter().zip(given) {
+            #[expect(unsafe_code, reason = "dup2 of a number that we have just made")]
+            if unsafe { libc::dup2(copy, to) } < 0 {
                 return Err(io::Error::last_os_error());
             }
         }
-        #[expect(unsafe_code, reason = "both take numbers; where they are refused we go on without")]
+        #[expect(
+            unsafe_code,
+            reason = "all take numbers or the address of a local; refused, we go on without"
+        )]
         unsafe {
             // Whatever else whoever started us left open would shift the numbers of the server's descriptors.
             libc::syscall(libc::SYS_close_range, 3, FD_AREA - 1, libc::CLOSE_RANGE_CLOEXEC);
             libc::personality(libc::ADDR_NO_RANDOMIZE as libc::c_ulong);
+            let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+            if libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) == 0 {
+                limit.rlim_max = limit.rlim_max.min(FILES);
+                limit.rlim_cur = limit.rlim_max;
+                libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit);
+            }
         }
         Ok(())
     };

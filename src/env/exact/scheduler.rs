@@ -59,6 +59,15 @@ pub fn keep_to_one_processor() {
     }
 }
 
+/// Two sockets per connection and some descriptors per process: as many files as the machine lets us have.
+pub fn open_many_files() {
+    use nix::sys::resource::{Resource, getrlimit, setrlimit};
+    if let Ok((_, most)) = getrlimit(Resource::RLIMIT_NOFILE) {
+        // Where it is refused, a large cluster fails by name when the files run out.
+        let _ = setrlimit(Resource::RLIMIT_NOFILE, most, most);
+    }
+}
+
 impl ExactEnv {
     pub(super) fn free_slot(&self) -> Option<usize> {
         (FIRST_SLOT..SLOTS).find(|slot| !self.processes.contains_key(slot))
