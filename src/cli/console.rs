@@ -1,21 +1,29 @@
 //! Where words go: events to standard output as a report, a log or lines of JSON, talk to standard error.
 //!
+//! This is the one place where text leaves: what would act on a terminal is escaped here ([`visible`]), but for the
+//! progress line's own two sequences.
+//!
 //! A reader that goes away (`| head`) is no error: nothing more is written, and the run is told to end.
 
 use super::flags::Format;
 use crate::report::live::{Live, Log};
 use crate::report::story::Story;
 use crate::report::text::Detail;
+use crate::report::visible::visible;
 use crate::run::event::RunEvent;
 use std::io::{IsTerminal, Write};
 
 /// Writes to standard error; if nobody reads it, nothing can be said.
 pub fn talk(text: &str) {
-    let _ = std::io::stderr().write_all(text.as_bytes());
+    let _ = std::io::stderr().write_all(visible(text).as_bytes());
 }
 
 /// Writes to standard output. False when nobody reads it any more.
 pub fn print(text: &str) -> bool {
+    print_raw(&visible(text))
+}
+
+fn print_raw(text: &str) -> bool {
     let mut out = std::io::stdout().lock();
     out.write_all(text.as_bytes()).and_then(|()| out.flush()).is_ok()
 }
@@ -101,17 +109,22 @@ impl Console {
     fn refresh(&mut self, story: &Story) {
         let text = self.live.progress(story, width());
         if !text.is_empty() {
-            self.write(&format!("\r\x1b[2K{text}"));
+            self.wipe();
+            self.write(&text);
             self.drawn = true;
         }
     }
 
     fn write(&mut self, text: &str) {
-        if self.broken {
-            return;
+        if std::mem::take(&mut self.drawn) {
+            self.wipe();
         }
-        let lead = if std::mem::take(&mut self.drawn) { "\r\x1b[2K" } else { "" };
-        self.broken = !print(&format!("{lead}{text}"));
+        self.broken = self.broken || !print(text);
+    }
+
+    /// Empties the line that the cursor is on.
+    fn wipe(&mut self) {
+        self.broken = self.broken || !print_raw("\r\x1b[2K");
     }
 }
 

@@ -1,6 +1,7 @@
 //! The flags that several subcommands share.
 
 use super::console::Console;
+use crate::report::visible::acts;
 use std::path::{Path, PathBuf};
 
 /// Where a timeline runs.
@@ -103,10 +104,29 @@ impl Shape {
 
 /// A word as a shell takes it for one.
 pub fn shell(word: &str) -> String {
+    if word.contains(acts) {
+        return shell_by_number(word);
+    }
     let plain = !word.is_empty()
         && !word.starts_with('-')
         && word.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-./:,+@%=".contains(&b));
     if plain { word.into() } else { format!("'{}'", word.replace('\'', r"'\''")) }
+}
+
+/// `$'...'`, which every shell of POSIX 2024 knows: what would not be seen on a terminal stands there by number.
+fn shell_by_number(word: &str) -> String {
+    let mut out = String::from("$'");
+    for sign in word.chars() {
+        match sign {
+            '\'' | '\\' => out.extend(['\\', sign]),
+            _ if acts(sign) => {
+                let mut bytes = [0; 4];
+                sign.encode_utf8(&mut bytes).bytes().for_each(|byte| out += &format!("\\{byte:03o}"));
+            }
+            _ => out.push(sign),
+        }
+    }
+    out + "'"
 }
 
 #[cfg(test)]
@@ -120,5 +140,6 @@ mod tests {
         assert_eq!(shell("it's"), r"'it'\''s'");
         assert_eq!(shell(""), "''");
         assert_eq!(shell("$(rm)"), "'$(rm)'");
+        assert_eq!(shell("\u{1b}[1m\nit's \u{9b}"), r"$'\033[1m\012it\'s \302\233'");
     }
 }

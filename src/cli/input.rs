@@ -2,6 +2,7 @@
 
 use super::console::talk;
 use super::exit::Failure;
+use crate::report::visible::{acts, on_one_line};
 use crate::spec::{Dialect, Spec};
 use crate::yaml::document::{Problem, Problems, Severity};
 use crate::yaml::parse::SIZE_MAX;
@@ -20,7 +21,7 @@ pub struct Source {
 /// Reads a file, or standard input for `-`. Nothing but regular files and standard input is read, and no more
 /// of them than the YAML reader would take.
 pub fn read(path: &Path) -> Result<Source, Failure> {
-    let name = path.display().to_string();
+    let name = on_one_line(&path.display().to_string()).into_owned();
     let fail = |why: String| Failure::bad_input(format!("{name}: {why}"));
     let mut bytes = Vec::new();
     let limit = SIZE_MAX as u64 + 1;
@@ -100,7 +101,8 @@ fn one(name: &str, lines: &[&str], problem: &Problem) -> String {
         let column = span.column.saturating_sub(1) as usize;
         let first = column.saturating_sub(60);
         let shown: String =
-            line.chars().skip(first).take(120).map(|c| if c.is_control() { ' ' } else { c }).collect();
+            // Escapes would move what stands above the caret.
+            line.chars().skip(first).take(120).map(|c| if acts(c) { ' ' } else { c }).collect();
         let caret = "^".repeat((span.length.max(1) as usize).min(60));
         let number = span.line.to_string();
         let margin = " ".repeat(number.len());

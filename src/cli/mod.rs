@@ -81,9 +81,14 @@ pub fn main() -> ExitCode {
     let cli = match Cli::try_parse_from(&arguments) {
         Ok(cli) => cli,
         Err(error) => {
+            if error.use_stderr() {
+                // It quotes the command line, in which a shell's `*` may have put any name.
+                console::talk(&error.render().to_string());
+                return Code::BadInput.into();
+            }
             // A closed standard output is no reason to fail.
             let _ = error.print();
-            return if error.use_stderr() { Code::BadInput.into() } else { Code::Passed.into() };
+            return Code::Passed.into();
         }
     };
     let done = match cli.command {

@@ -3,6 +3,7 @@
 use super::console::{print, talk};
 use super::exit::{Code, Failure};
 use super::input;
+use crate::report::visible::on_one_line;
 use crate::repro;
 use crate::spec::{Dialect, Spec, Spread};
 use crate::yaml::document::Problems;
@@ -88,7 +89,7 @@ fn summary(name: &str, spec: &Spec, verbose: bool) -> String {
         out += &text;
         out.push('\n');
     };
-    line(format!("ID: {}", spec.name.as_deref().unwrap_or("(none)")));
+    line(format!("ID: {}", on_one_line(spec.name.as_deref().unwrap_or("(none)"))));
     line(format!("Seed: {}", spec.seed.map_or_else(|| "drawn at each run".into(), |seed| seed.to_string())));
     line(format!(
         "Cluster: {} shards, {} replicas per shard",
