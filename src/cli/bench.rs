@@ -134,7 +134,7 @@ fn fixed(target: &str, args: &Args) -> Result<Code, Failure> {
         place: &place,
         output: &output,
         out: None,
-        reproduce: String::new(),
+        reproduce: Some(String::new()),
         drawn: None,
         save: Save::No,
         trace: false,

@@ -3,7 +3,7 @@
 use super::console::{Console, print, talk};
 use super::exit::Code;
 use super::flags::Format;
-use super::folder;
+use super::folder::{self, TIMELINE};
 use super::job;
 use crate::report::story::Story;
 use std::path::PathBuf;
@@ -36,6 +36,7 @@ pub fn main(args: &Args) -> super::Done {
             return Ok(Code::Passed);
         }
     }
+    story.again = args.run.join(TIMELINE).is_file().then(|| job::run_again(&args.run));
     for remark in &recording.remarks {
         talk(&format!("note: {remark}\n"));
     }

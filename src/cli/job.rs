@@ -27,8 +27,9 @@ pub struct Job<'a> {
     pub output: &'a Output,
     /// The folder of this run, where one invocation makes several.
     pub out: Option<PathBuf>,
-    /// The command that does this again.
-    pub reproduce: String,
+    /// The command that does this again; `None` for what cannot be read a second time: then it is the timeline
+    /// in the run folder.
+    pub reproduce: Option<String>,
     /// The flags that pinned a timeline of the built-in scenario.
     pub drawn: Option<Pins>,
     /// A finding is saved, and the command that does it again names the file for what came from a file.
@@ -72,6 +73,10 @@ pub fn run(job: Job<'_>, console: &mut Console) -> Result<Done, Failure> {
         let message = format!("failed to write into the run folder {}: {}", folder.name, plain(&error));
         Failure::new(Code::Environment, message).hint("make room, or name another folder by --out DIR")
     })?;
+    let reproduce = job
+        .reproduce
+        .clone()
+        .unwrap_or_else(|| format!("{}{}", run_again(Path::new(&folder.name)), job.place.spelled()));
     let server = job.place.server.as_ref();
     let request = RunRequest {
         options: RunOptions {
@@ -82,7 +87,7 @@ pub fn run(job: Job<'_>, console: &mut Console) -> Result<Done, Failure> {
             server_version: server.map_or_else(String::new, |server| server.version.clone()),
             keep_data: job.output.keep_data,
             trace: job.trace,
-            reproduce: job.reproduce.clone(),
+            reproduce: reproduce.clone(),
             boot_timeout: BOOT_TIMEOUT,
             run_timeout: RUN_TIMEOUT,
             parent: std::process::id(),
@@ -99,7 +104,7 @@ pub fn run(job: Job<'_>, console: &mut Console) -> Result<Done, Failure> {
         Failure::new(Code::Broken, format!("failed to start the run's process: {}", plain(&error)))
     })?;
 
-    let mut finished = last_word(&job, &folder, &story, ended);
+    let mut finished = last_word(&job, &folder, reproduce, &story, ended);
     if finished.verdict == Verdict::Fail && job.save != Save::No {
         save(&job, &story, &mut finished);
     }
@@ -119,8 +124,13 @@ pub fn run(job: Job<'_>, console: &mut Console) -> Result<Done, Failure> {
     Ok(Done { story, finished })
 }
 
+/// The command that runs the timeline in a run folder.
+pub fn run_again(folder: &Path) -> String {
+    format!("fuzz run {}", shell(&folder.join(TIMELINE).to_string_lossy()))
+}
+
 /// The child's last word with what only the parent knows, or the parent's own when the child had none.
-fn last_word(job: &Job<'_>, folder: &Folder, story: &Story, ended: Ended) -> Finished {
+fn last_word(job: &Job<'_>, folder: &Folder, reproduce: String, story: &Story, ended: Ended) -> Finished {
     for trouble in &ended.trouble {
         talk(&format!("warning: {trouble}\n"));
     }
@@ -136,7 +146,7 @@ fn last_word(job: &Job<'_>, folder: &Folder, story: &Story, ended: Ended) -> Fin
         run: folder.name.clone(),
         findings: story.failed().map(|judged| format!("{}: {}", judged.check, judged.reason)).collect(),
         exit_code: 5,
-        reproduce: job.reproduce.clone(),
+        reproduce,
         repro: None,
         error: Some(died(story, &ended.trouble)),
     });

@@ -74,14 +74,13 @@ pub fn main(args: &Args) -> super::Done {
     }
     let mut tries = Vec::new();
     for number in 1..=args.times {
-        let reproduce = format!("fuzz replay {}{}", shell(&args.file.to_string_lossy()), place.spelled());
         let out = args.output.out.as_ref().filter(|_| args.times > 1).map(|out| out.join(number.to_string()));
         let job = Job {
             timeline: repro.timeline.clone(),
             place: &place,
             output: &args.output,
             out,
-            reproduce,
+            reproduce: reproduce(args, &place),
             drawn: None,
             save: Save::No,
             trace: false,
@@ -115,6 +114,12 @@ pub fn main(args: &Args) -> super::Done {
     Ok(code)
 }
 
+/// The same replay once more; of standard input there is none.
+fn reproduce(args: &Args, place: &choose::Place) -> Option<String> {
+    let file = shell(&args.file.to_string_lossy());
+    (args.file != Path::new("-")).then(|| format!("fuzz replay {file}{}", place.spelled()))
+}
+
 /// Two runs, of which every turn is compared. A difference is a leak of the real world into the simulation.
 fn check_determinism(
     args: &Args,
@@ -133,7 +138,7 @@ fn check_determinism(
             place,
             output: &args.output,
             out: args.output.out.as_ref().map(|out| out.join(number.to_string())),
-            reproduce: format!("fuzz replay {}{}", shell(&args.file.to_string_lossy()), place.spelled()),
+            reproduce: reproduce(args, place),
             drawn: None,
             save: Save::No,
             trace: true,

@@ -8,6 +8,7 @@ use super::input::{self, Source};
 use super::job::{self, Done, Job, Save};
 use super::seed;
 use crate::report::story::Story;
+use crate::report::visible::on_one_line;
 use crate::spec::Spec;
 use std::path::{Path, PathBuf};
 
@@ -56,13 +57,12 @@ fn one(
     let (seed, told) = seed::chosen(args.seed.as_deref(), &spec)?;
     let place = choose::place(&args.place, &spec)?;
     let timeline = seed::draw(&spec, seed, &place)?;
-    console.say(&format!("{}: seed {seed}{told}, {}", path.display(), place.told()));
-    let reproduce = format!(
-        "fuzz run {} --seed {seed}{}{}",
-        if path == Path::new("-") { "-".into() } else { shell(&path.to_string_lossy()) },
-        place.spelled(),
-        args.shape.spelled()
-    );
+    let shown = path.display().to_string();
+    console.say(&format!("{}: seed {seed}{told}, {}", on_one_line(&shown), place.told()));
+    let reproduce = (path != Path::new("-")).then(|| {
+        let file = shell(&path.to_string_lossy());
+        format!("fuzz run {file} --seed {seed}{}{}", place.spelled(), args.shape.spelled())
+    });
     let job = Job {
         timeline,
         place: &place,

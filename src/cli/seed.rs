@@ -42,7 +42,8 @@ pub fn main(args: &Args) -> super::Done {
         .as_ref()
         .map_or_else(String::new, |file| format!(" --spec {}", shell(&file.to_string_lossy())));
     let job = Job {
-        reproduce: format!("fuzz --seed {seed}{from}{}{}", place.spelled(), args.shape.spelled()),
+        reproduce: (args.spec.as_deref() != Some(Path::new("-")))
+            .then(|| format!("fuzz --seed {seed}{from}{}{}", place.spelled(), args.shape.spelled())),
         drawn: args.spec.is_none().then(|| pins(&args.shape)),
         save: if args.spec.is_none() { Save::BesideSeed } else { Save::AsCommand },
         trace: false,

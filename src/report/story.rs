@@ -37,6 +37,9 @@ pub struct Story {
     pub marks: BTreeMap<String, u64>,
     pub notes: Vec<(i64, String)>,
     pub finished: Option<Finished>,
+    /// The command that does it again, from whoever looked into the folder of a run that did not get as far as to
+    /// say it.
+    pub again: Option<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

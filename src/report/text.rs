@@ -6,6 +6,7 @@ use super::names::{
     FINAL, check_status, heading, logical, newer, rank, seconds, sign, status, thousands, told,
 };
 use super::story::Story;
+use super::visible::on_one_line;
 use crate::check::{Judgement, Verdict};
 use crate::run::record::{Applied, Status};
 use std::fmt::Write as _;
@@ -64,7 +65,8 @@ pub(super) fn head(out: &mut String, story: &Story) {
             started.started_at.chars().filter(char::is_ascii_digit).take(14).collect::<String>();
         let (day, time) = when.split_at(when.len().min(8));
         line(out, &format!("Scenario ID: test_{day}_{time}_seed_{}", started.seed));
-        line(out, &format!("Scenario: {}", started.name.clone().unwrap_or_else(|| started.seed.to_string())));
+        let name = started.name.clone().unwrap_or_else(|| started.seed.to_string());
+        line(out, &format!("Scenario: {}", on_one_line(&name)));
         line(out, &format!("Seed: {}", started.seed));
     }
     if let (None, Some(finished)) = (&story.started, &story.finished) {
@@ -552,7 +554,12 @@ pub(super) fn run(story: &Story) -> String {
 fn ending(out: &mut String, story: &Story, brief: bool) {
     let Some(finished) = &story.finished else {
         title(out, "Reproduction Command:");
-        line(out, "? the run did not get as far as to say it; `fuzz run` of timeline.yaml in the run folder");
+        match &story.again {
+            Some(command) => line(out, command),
+            None => {
+                line(out, "? the run did not get as far as to say it, and its timeline.yaml is not there");
+            }
+        }
         return;
     };
     title(out, "Reproducibility:");
