@@ -15,7 +15,7 @@
 
 use super::facts::{Facts, Outage, names};
 use crate::env::NodeId;
-use crate::run::record::{Applied, Life, Record};
+use crate::run::record::{Applied, Life, Record, Status};
 use crate::run::view::NodeReport;
 use crate::time::{Micros, Millis};
 use crate::timeline::{Role, Timeline};
@@ -79,7 +79,10 @@ pub fn settle_bound(timeline: &Timeline, applied: &[Applied], lives: &[Life]) ->
     }
     let forgets = |one: &&Applied| {
         let admin = one.action == "admin" && one.detail.to_lowercase().contains("forget");
-        matches!(one.action.as_str(), "forget_and_meet" | "remove_replica" | "scale_in") || admin
+        // A new node that could not be brought in is forgotten again.
+        let undone = matches!(one.action.as_str(), "add_replica" | "scale_out")
+            && matches!(one.status, Status::Failed(_));
+        matches!(one.action.as_str(), "forget_and_meet" | "remove_replica" | "scale_in") || admin || undone
     };
     let wiped = lives.iter().any(|life| life.stale.as_deref() == Some("wiped"));
     if wiped || applied.iter().filter(forgets).any(|one| !super::facts::skipped(one)) {

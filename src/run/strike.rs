@@ -82,6 +82,11 @@ fn up(op: &OpIo, node: NodeId) -> bool {
     op.world.borrow().nodes.get(&node).is_some_and(|state| state.up)
 }
 
+/// Another event took it out of the cluster: it would come back as a member that nobody expects.
+fn removed(op: &OpIo, node: NodeId) -> bool {
+    op.world.borrow().nodes.get(&node).is_some_and(|state| state.removed)
+}
+
 fn incarnation(op: &OpIo, node: NodeId) -> u32 {
     op.world.borrow().nodes.get(&node).map_or(0, |state| state.incarnation)
 }
@@ -132,7 +137,9 @@ async fn strike_kill(kill: &Kill, op: &OpIo, ending: &Ending) -> Result<(), Stat
     }
     ending.wait(op).await;
     for (node, struck) in alive {
-        if up(op, node) && incarnation(op, node) != struck {
+        if removed(op, node) {
+            op.step(format!("{node} has left the cluster and stays down"));
+        } else if up(op, node) && incarnation(op, node) != struck {
             op.step(format!("{node} was started by another event"));
         } else if up(op, node) && !ends {
             op.step(format!("{node} took no notice"));
@@ -221,6 +228,9 @@ async fn strike_restart(restart: &Restart, op: &OpIo, target: Rc<dyn Target>) ->
         op.io.sleep(restart.down).await;
         if up(op, node) {
             return Err(skipped(format!("another event started {node} meanwhile")));
+        }
+        if removed(op, node) {
+            return Err(skipped(format!("{node} has left the cluster meanwhile and stays down")));
         }
         let old_id = op.id(node).ok();
         op.start(node, restart.data).await.map_err(failed)?;

@@ -15,6 +15,7 @@ use std::cell::RefCell;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
+use std::task::Poll;
 
 /// The handle that every actor holds.
 pub type Shared = Rc<RefCell<World>>;
@@ -90,6 +91,15 @@ impl std::fmt::Debug for Stays {
     }
 }
 
+/// Both, side by side: an event may leave several things running, one per node that it took out.
+fn together(one: Local<()>, other: Local<()>) -> Local<()> {
+    let mut open = vec![one, other];
+    Box::pin(std::future::poll_fn(move |context| {
+        open.retain_mut(|future| future.as_mut().poll(context).is_pending());
+        if open.is_empty() { Poll::Ready(()) } else { Poll::Pending }
+    }))
+}
+
 impl World {
     pub fn new(timeline: &Timeline) -> Self {
         Self {
@@ -124,7 +134,11 @@ impl World {
 
     /// Leaves something running after the operation has ended, for as long as the run lasts.
     pub fn stays(&mut self, event: &str, future: Local<()>) {
-        self.stays.0.insert(event.into(), future);
+        let both = match self.stays.0.remove(event) {
+            Some(other) => together(other, future),
+            None => future,
+        };
+        self.stays.0.insert(event.into(), both);
     }
     /// What an operation left running; the executor's to take.
     pub fn take_stay(&mut self, event: &str) -> Option<Local<()>> {

@@ -116,76 +116,13 @@ async fn introduce(op: &OpIo, nodes: &[NodeId]) -> Result<(), String> {
     Ok(())
 }
 
-/// How long a node that came back under a new id may take to be a member again.
-const REJOIN_TIMEOUT: Millis = Millis(30_000);
-
-/// Brings a node that lost its id back: its ghost is forgotten, it is met, and it follows its shard's primary.
-/// Where it was the primary itself, one of its replicas has to take over first.
-pub async fn rejoin(op: OpIo, node: NodeId, old_id: Option<String>) -> Done {
-    let deadline = op.io.after(REJOIN_TIMEOUT);
-    hands::answers(&op, node, hands::START_TIMEOUT).await?;
-    let new_id = hands::learn_id(&op, node).await?;
-    let shard = op.world.borrow().shard_of(node).ok_or_else(|| format!("{node} is in no shard"))?;
-    let primary = hands::retry(&op, deadline, hands::LOOK, async || {
-        let primary = op.primary(shard)?;
-        if primary == node || !op.world.borrow().is_live(primary) {
-            return Err(format!("shard {shard} has no live primary that {node} could follow"));
-        }
-        Ok(primary)
-    })
-    .await?;
-    if let Some(ghost) = old_id.filter(|ghost| *ghost != new_id) {
-        forget(&op, &ghost, node, deadline).await?;
-        op.step(format!("the live nodes have forgotten {ghost}"));
-        // Who is down now has it in `nodes.conf` still, and so may tell others when it comes back.
-        let again = op.clone();
-        op.world.borrow_mut().stays(&op.event, Box::pin(keep_forgotten(again, ghost)));
-    }
-    join(&op, node, primary, deadline).await?;
-    replicate(&op, node, primary, deadline).await
-}
-
-/// Between two looks for a ghost that is to stay forgotten.
-const HAUNT: Millis = Millis(1000);
-
-/// Lets every node forget an id whenever it lists it, until the run ends and the executor drops this.
-async fn keep_forgotten(op: OpIo, ghost: String) {
-    loop {
-        op.io.sleep(HAUNT).await;
-        let live = op.world.borrow().live();
-        for node in live {
-            let listed = hands::known(&op, node).await;
-            if listed.is_ok_and(|known| known.iter().any(|(id, _)| *id == ghost)) {
-                // What a node refuses now it may take at the next look.
-                let _ = op.tell(node, &["CLUSTER", "FORGET", &ghost]).await;
-            }
-        }
-    }
-}
-
-/// Every live node but `except` forgets an id. A replica cannot forget its own primary, so this may take until
-/// a failover is over. A node that goes down meanwhile is passed over.
-pub async fn forget(op: &OpIo, id: &str, except: NodeId, deadline: Micros) -> Result<(), String> {
-    let others: Vec<NodeId> = op.world.borrow().live().into_iter().filter(|other| *other != except).collect();
-    for other in others {
-        hands::retry(op, deadline, hands::LOOK, async || {
-            if !op.world.borrow().is_live(other) {
-                return Ok(());
-            }
-            match op.tell(other, &["CLUSTER", "FORGET", id]).await {
-                Err(why) if !why.contains("Unknown node") => Err(why),
-                _ => Ok(()),
-            }
-        })
-        .await?;
-    }
-    Ok(())
-}
-
 /// Introduces a node to the cluster by one member and waits until every live node knows it.
 pub async fn join(op: &OpIo, node: NodeId, member: NodeId, deadline: Micros) -> Result<(), String> {
     let id = op.id(node)?;
     hands::retry(op, deadline, ROUND, async || {
+        if hands::removed(op, node) {
+            return Err(format!("{node} has left the cluster meanwhile"));
+        }
         if !hands::known(op, member).await?.iter().any(|(known, _)| *known == id) {
             hands::meet(op, member, node).await?;
             return Err(format!("{member} does not know {node} yet"));

@@ -186,8 +186,16 @@ pub async fn meet(op: &OpIo, node: NodeId, other: NodeId) -> Result<(), String> 
     op.tell(node, &["CLUSTER", "MEET", &ip, &port.to_string()]).await.map(drop)
 }
 
+/// An operation took it out of the cluster.
+pub fn removed(op: &OpIo, node: NodeId) -> bool {
+    op.world.borrow().nodes.get(&node).is_some_and(|state| state.removed)
+}
+
 /// Starts a node whose process is gone and waits until it answers.
 pub async fn start(op: &OpIo, node: NodeId) -> Result<(), String> {
+    if removed(op, node) {
+        return Err(format!("{node} has left the cluster meanwhile"));
+    }
     op.start(node, RestartData::Kept).await.map_err(|error| error.to_string())?;
     answers(op, node, START_TIMEOUT).await
 }

@@ -1,15 +1,18 @@
 //! Real servers: `valkey-server` 7.2 and later or `redis-server` 7.0 and later, in cluster mode.
 //!
 //! `provision` says what a node is made of, `form` how single nodes become a cluster, `operations` what people
-//! do to it, `sabotage` what harm a check must find, `log` which lines of a log mean something. Nothing here
-//! touches a socket or a process: a node is data, and an operation is a future over the hands that the executor
-//! gives it (`run::operation`). Choices come from the timeline's key alone.
+//! do to it, `forget` and `rejoin` how ids leave and nodes come back, `sabotage` what harm a check must find,
+//! `log` which lines of a log mean something. Nothing here touches a socket or a process: a node is data, and an
+//! operation is a future over the hands that the executor gives it (`run::operation`). Choices come from the
+//! timeline's key alone.
 
+pub mod forget;
 pub mod form;
 pub mod hands;
 pub mod log;
 pub mod operations;
 pub mod provision;
+pub mod rejoin;
 pub mod sabotage;
 pub mod server;
 
@@ -48,7 +51,7 @@ impl Target for Valkey {
         operations::start(action, op)
     }
     fn rejoin(&self, op: OpIo, node: NodeId, old_id: Option<String>) -> Local<Status> {
-        Box::pin(hands::finish(form::rejoin(op, node, old_id)))
+        Box::pin(hands::finish(rejoin::rejoin(op, node, old_id)))
     }
     fn log_matters(&self, line: &str) -> bool {
         log::matters(line)

@@ -1,14 +1,15 @@
 //! Who belongs to the cluster: `add_replica`, `remove_replica`, `scale_out`, `scale_in`, `forget_and_meet`.
 //!
 //! What an operation brought in and could not finish, it takes out again. Who leaves is forgotten by every live
-//! node first and then shut down. FORGET bans an id from being learnt by gossip for 60 s
+//! node first and then shut down; who could not be told is told later (`forget`). FORGET bans an id from being learnt by gossip for 60 s
 //! (`CLUSTER_BLACKLIST_TTL`), and does not ban a handshake by `MEET` for ever: see `forget_and_meet`.
 
-use super::slots::{Mover, owned, take};
+use super::slots::{Mover, owned, slots_of_id, take};
 use crate::env::{NodeAction, NodeId};
 use crate::run::operation::OpIo;
 use crate::target::operation::{AddReplica, ForgetAndMeet, RemoveReplica, ScaleIn, ScaleOut};
-use crate::target::valkey::form::{forget, join, replicate};
+use crate::target::valkey::forget::{forget, keep_forgotten};
+use crate::target::valkey::form::{join, replicate};
 use crate::target::valkey::hands::{
     self, Done, Stop, draw, fail, known, live, live_primary, live_replicas, meet, skip,
 };
@@ -44,6 +45,10 @@ pub async fn remove_replica(op: OpIo, fields: RemoveReplica) -> Done {
         return skip(format!("shard {} has no live replica", fields.shard));
     };
     op.resolved(node);
+    // One that does not answer may leave as well as any.
+    if hands::replication(&op, node).await.is_ok_and(|says| says.role == Role::Primary) {
+        return skip(format!("{node} was promoted meanwhile"));
+    }
     op.detail(format!("{node} leaves shard {}", fields.shard));
     take_out(&op, node).await.map_err(Stop::Fail)
 }
@@ -185,9 +190,14 @@ async fn create(op: &OpIo, shard: u16, role: Role) -> Result<NodeId, Stop> {
     Ok(node)
 }
 
-/// What failed half-way is taken out again, so that the cluster is left as it was.
+/// What failed half-way is taken out again, so that the cluster is left as it was; unless it was elected
+/// meanwhile, because then its slots would leave with it.
 async fn or_take_out(op: &OpIo, node: NodeId, done: Done) -> Done {
     let Err(why) = done else { return Ok(()) };
+    if serves(op, node).await {
+        op.step(format!("{node} owns slots by now and stays"));
+        return Err(why);
+    }
     op.step(format!("{node} is taken out again"));
     if let Err(also) = take_out(op, node).await {
         op.step(also);
@@ -195,28 +205,39 @@ async fn or_take_out(op: &OpIo, node: NodeId, done: Done) -> Done {
     Err(why)
 }
 
-/// Every live node forgets this one, which is then shut down. Those that are down meanwhile are named.
+/// Whether a live node gives slots to this one.
+async fn serves(op: &OpIo, node: NodeId) -> bool {
+    let Ok(id) = op.id(node) else { return false };
+    let live = op.world.borrow().live();
+    for teller in live {
+        let known = hands::text(op, teller, &["CLUSTER", "NODES"]).await;
+        if known.is_ok_and(|nodes| slots_of_id(&nodes, &id).is_some_and(|slots| !slots.is_empty())) {
+            return true;
+        }
+    }
+    false
+}
+
+/// Every live node forgets this one, which is then shut down. Who is down meanwhile, or refuses for now, is told
+/// as soon as it can be.
 async fn take_out(op: &OpIo, node: NodeId) -> Result<(), String> {
-    let down: Vec<String> = {
+    let mut later: Vec<String> = {
         let world = op.world.borrow();
         let absent = world.nodes.values().filter(|n| !n.removed && n.node != node && !world.is_live(n.node));
-        absent.map(|n| n.node.to_string()).collect()
+        absent.map(|n| format!("{} is down", n.node)).collect()
     };
     mark_removed(op, node);
     // It goes first where it could still be elected or heard: a node that runs would go on pinging the others.
-    let id = op.id(node).ok();
-    let forgotten = match &id {
-        Some(id) => forget(op, id, node, op.io.after(FORGET_TIMEOUT)).await,
-        None => Ok(()),
-    };
-    hands::end(op, node).await?;
-    forgotten?;
-    op.step(format!("{node} is forgotten and shut down"));
-    if down.is_empty() {
-        Ok(())
-    } else {
-        Err(format!("{} could not be told to forget {node}", down.join(", ")))
+    if let Ok(id) = op.id(node) {
+        later.extend(forget(op, &id, node, op.io.after(FORGET_TIMEOUT)).await.err());
+        keep_forgotten(op, id);
     }
+    hands::end(op, node).await?;
+    op.step(format!("{node} is forgotten and shut down"));
+    if !later.is_empty() {
+        op.step(format!("still to be told of that, as soon as they can be: {}", later.join(", ")));
+    }
+    Ok(())
 }
 
 fn mark_removed(op: &OpIo, node: NodeId) {

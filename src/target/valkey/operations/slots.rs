@@ -83,11 +83,19 @@ pub async fn owned(op: &OpIo, node: NodeId) -> Result<Vec<u16>, String> {
 
 /// The slots on the `myself` line of CLUSTER NODES, without open ones.
 fn own_slots(nodes: &str) -> Option<Vec<u16>> {
-    let mine = nodes.lines().find(|line| {
+    slots_on(nodes.lines().find(|line| {
         line.split_ascii_whitespace().nth(2).is_some_and(|flags| flags.split(',').any(|f| f == "myself"))
-    })?;
+    })?)
+}
+
+/// The slots that an answer to CLUSTER NODES gives to an id; `None` if it does not list it.
+pub fn slots_of_id(nodes: &str, id: &str) -> Option<Vec<u16>> {
+    slots_on(nodes.lines().find(|line| line.split_ascii_whitespace().next() == Some(id))?)
+}
+
+fn slots_on(line: &str) -> Option<Vec<u16>> {
     let (mut slots, mut open) = (Vec::new(), Vec::new());
-    for word in mine.split_ascii_whitespace().skip(8) {
+    for word in line.split_ascii_whitespace().skip(8) {
         if let Some(way) = word.strip_prefix('[') {
             let digits = way.split_once('-')?.0;
             open.push(digits.parse::<u16>().ok()?);
@@ -305,6 +313,8 @@ mod tests {
         assert_eq!(own_slots(nodes), Some(vec![5, 7, 9]));
         assert_eq!(own_slots("cc 127.0.0.1:7002@17002 myself,slave aa 0 0 1 connected\n"), Some(vec![]));
         assert_eq!(own_slots(""), None);
+        assert_eq!(slots_of_id(nodes, "aa"), Some(vec![0, 1]));
+        assert_eq!(slots_of_id(nodes, "cc"), None);
     }
 
     #[test]

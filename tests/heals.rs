@@ -1,0 +1,77 @@
+//! What our own events did to a real cluster is put right by us, and never held against the server: each
+//! scenario in `tests/heals/` leaves something behind that only an administrator can mend, and passes.
+//!
+//! Each runs on every server that is installed. Without any they are skipped by name, and fail where
+//! `SEEDFAULT_REQUIRE_SERVERS=1` says that servers must be there.
+
+mod servers;
+
+use servers::{Ran, installed, left_over, run, side_by_side};
+use std::path::{Path, PathBuf};
+
+/// Most of a run is waiting.
+const AT_ONCE: usize = 6;
+
+/// The scenario, and what each event has to come to: its id and `applied`, `skipped` or `failed`.
+type Case = (&'static str, &'static [(&'static str, &'static str)]);
+
+const CASES: &[Case] = &[
+    ("told-later", &[("stop", "applied"), ("fewer", "applied")]),
+    (
+        "left-for-good",
+        &[("back", "skipped"), ("fewer", "applied"), ("dies", "applied"), ("leaves", "applied")],
+    ),
+];
+
+/// What is wrong with a run.
+fn amiss(ran: &Ran, events: &[(&str, &str)]) -> Vec<String> {
+    let mut amiss = Vec::new();
+    if ran.code != 0 || ran.verdict() != "pass" {
+        amiss.push(format!("exit code {}, verdict {}: {:?}", ran.code, ran.verdict(), ran.findings()));
+    }
+    for (event, status) in events {
+        let applied = ran.applied().find(|applied| applied["event"] == *event);
+        let came_to = applied.map(|applied| match &applied["status"] {
+            serde_json::Value::String(word) => word.clone(),
+            other => other.as_object().and_then(|map| map.keys().next().cloned()).unwrap_or_default(),
+        });
+        if came_to.as_deref() != Some(status) {
+            amiss.push(format!("{event} came to {came_to:?}, not {status}"));
+        }
+    }
+    let left = left_over(&ran.out);
+    if !left.is_empty() {
+        amiss.push(format!("left behind: {left:?}"));
+    }
+    amiss
+}
+
+#[test]
+fn what_our_own_events_left_behind_is_mended_and_never_fails_the_server() {
+    let servers = installed();
+    if servers.is_empty() {
+        for (scenario, _) in CASES {
+            println!("skipped: tests/heals/{scenario}.yaml: no server is on PATH");
+        }
+        return;
+    }
+    let jobs: Vec<(&Case, &PathBuf)> =
+        CASES.iter().flat_map(|case| servers.iter().map(move |server| (case, server))).collect();
+    let runs = side_by_side(&jobs, AT_ONCE, |((scenario, _), server)| {
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/heals/{scenario}.yaml"));
+        run(&format!("heals-{scenario}"), &["run", &file.to_string_lossy(), "--seed", "1"], server)
+    });
+    let mut failed = Vec::new();
+    for (((scenario, events), server), ran) in jobs.iter().zip(&runs) {
+        let amiss = amiss(ran, events);
+        if !amiss.is_empty() {
+            failed.push(format!(
+                "{scenario} on {}: {}\n{}",
+                server.display(),
+                amiss.join("\n  "),
+                ran.story()
+            ));
+        }
+    }
+    assert!(failed.is_empty(), "{} of {} failed:\n{}", failed.len(), jobs.len(), failed.join("\n"));
+}
