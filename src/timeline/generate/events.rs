@@ -207,7 +207,8 @@ fn one(
     let follow = past.follow && !earlier.is_empty() && tried == Try::AsItComes;
     let mut position = None;
     let (start, delay, shard) = if tried == Try::BehindTheLast {
-        let (last, clear) = past.ledger.last_harm()?;
+        // One whose harm clears only after the run would never be followed.
+        let (last, clear) = past.ledger.last_harm().filter(|(_, clear)| *clear < plan.over)?;
         position = Some(last);
         let start = Start::After(vec![earlier[last].id.clone()]);
         (start, clear.saturating_add(short(rng)), past.last_shard)

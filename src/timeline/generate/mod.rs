@@ -81,7 +81,7 @@ pub fn generate(spec: &Spec, seed: Seed, target: &str, profile: &Profile) -> Res
         None => super::Load::default(),
     };
 
-    let mut events_rng = root.child("events").rng();
+    let mut events_rng = root.child("acts").rng();
     let over = spec.draw.as_ref().map(|draw| draw.over.draw(&mut events_rng));
     let length = spec.length.unwrap_or_else(|| {
         over.unwrap_or_default().saturating_add(TAIL).max(known_length(&events, &spec.backgrounds))
