@@ -7,12 +7,14 @@
 //!
 //! [`RunEvent`]: crate::run::event::RunEvent
 
+mod details;
 mod failure;
 pub mod junit;
 pub mod live;
 pub mod names;
 pub mod result;
 pub mod story;
+mod summary;
 pub mod text;
 pub mod visible;
 

@@ -86,12 +86,26 @@ fn validation(story: &Story, judgements: &[Judgement]) -> Value {
     })
 }
 
+/// What one of our checks says, under its own name: one key of the newer tool's may stand for several.
+fn own(judgement: &Judgement) -> Value {
+    let error = matches!(judgement.verdict, Verdict::Fail | Verdict::Unknown).then_some(&judgement.reason);
+    json!({
+        "verdict": judgement.verdict.as_str(),
+        "error": error,
+        "looked_at": judgement.looked_at,
+        "evidence": judgement.evidence,
+    })
+}
+
 fn check(story: &Story, key: &str, judged: &[&Judgement]) -> Value {
     let heaviest = judged.iter().map(|judgement| judgement.verdict).max().unwrap_or(Verdict::Unknown);
     let reasons: Vec<String> = judged
         .iter()
         .filter(|judgement| matches!(judgement.verdict, Verdict::Fail | Verdict::Unknown))
-        .map(|judgement| judgement.reason.clone())
+        .map(|judgement| match judged {
+            [_] => judgement.reason.clone(),
+            _ => format!("{}: {}", judgement.check, judgement.reason),
+        })
         .collect();
     let mut out = Map::new();
     out.insert("success".into(), json!(!matches!(heaviest, Verdict::Fail | Verdict::Unknown)));
@@ -123,5 +137,10 @@ fn check(story: &Story, key: &str, judged: &[&Judgement]) -> Value {
     out.insert("evidence".into(), json!(evidence));
     let error = if reasons.is_empty() { Value::Null } else { json!(reasons.join("; ")) };
     out.insert("error".into(), error);
+    if judged.iter().any(|judgement| judgement.check != key) {
+        let by_check: Map<String, Value> =
+            judged.iter().map(|judgement| (judgement.check.clone(), own(judgement))).collect();
+        out.insert("by_check".into(), Value::Object(by_check));
+    }
     Value::Object(out)
 }

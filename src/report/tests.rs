@@ -356,3 +356,24 @@ fn every_event_survives_its_line_of_json() {
         assert_eq!(serde_json::from_str::<RunEvent>(&line).expect("what was written"), event);
     }
 }
+
+#[test]
+fn two_checks_under_one_key_of_the_newer_tool_keep_their_own_names() {
+    let mut story = Story::of(&failing());
+    story.judgements = vec![
+        Judgement::new("acknowledged_loss", Verdict::Fail, "2 writes are gone"),
+        Judgement::new("linearizability", Verdict::Fail, "no order explains key 3"),
+        Judgement::new("topology", Verdict::Fail, "a replica is missing"),
+    ];
+    let value = super::result::results(&[&story]);
+    let checks = &value["results"][0]["final_validation"]["checks"];
+    let data = &checks["data_consistency"];
+    assert_eq!(
+        data["error"],
+        "acknowledged_loss: 2 writes are gone; linearizability: no order explains key 3"
+    );
+    assert_eq!(data["by_check"]["acknowledged_loss"]["error"], "2 writes are gone");
+    assert_eq!(data["by_check"]["linearizability"]["error"], "no order explains key 3");
+    assert_eq!(checks["topology"]["error"], "a replica is missing");
+    assert!(checks["topology"]["by_check"].is_null(), "there is nothing to tell apart");
+}
