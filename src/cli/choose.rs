@@ -6,6 +6,7 @@ use crate::env::processes::doctor::{self, SERVERS};
 use crate::env::{EXACT, PROCESSES, PROFILES, Profile, SIM};
 use crate::spec::{Dialect, Spec, Spread};
 use crate::target::embedded::bugs;
+use crate::target::valkey;
 use crate::timeline::{Limits, Timeline, too_large};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -137,6 +138,18 @@ fn server(flags: &Where, spec: &Spec) -> Result<Server, Failure> {
             "a server, or a script that starts one, answers `--version`; name another by --server-binary",
         )
     })?;
+    let Some(known) = valkey::Server::from_version(&version) else {
+        let message =
+            format!("{} says `{version}` for `--version`, and is no server that is known", path.display());
+        return Err(Failure::new(Code::Environment, message).hint(
+            "a valkey-server or redis-server, or a script that starts one with the arguments that it is given; name \
+             another by --server-binary",
+        ));
+    };
+    if let Some(why) = known.unfit() {
+        return Err(Failure::new(Code::Environment, format!("the server {} {why}", path.display()))
+            .hint("name a newer one by --server-binary"));
+    }
     Ok(Server { path, named, version })
 }
 
@@ -222,8 +235,9 @@ pub fn pin(spec: &mut Spec, shape: &Shape) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Refuses a cluster that this machine cannot carry; a timeline itself never depends on the machine.
-pub fn fits(timeline: &Timeline) -> Result<(), Failure> {
+/// Refuses a cluster that this machine cannot carry; a timeline itself never depends on the machine. The shape of
+/// one that is `recorded` cannot be pinned.
+pub fn fits(timeline: &Timeline, recorded: bool) -> Result<(), Failure> {
     let threads = timeline.cluster.settings.0.get("io-threads");
     if let Some(threads) = threads.filter(|threads| timeline.environment == EXACT.name && *threads != "1") {
         let message =
@@ -233,6 +247,15 @@ pub fn fits(timeline: &Timeline) -> Result<(), Failure> {
         );
     }
     let (nodes, because) = doctor::carries();
-    too_large(timeline, &Limits { nodes, because })
-        .map_or(Ok(()), |why| Err(Failure::new(Code::Environment, why)))
+    let Some(large) = too_large(timeline, &Limits { nodes, because }) else { return Ok(()) };
+    let hint = match large.fitting {
+        _ if recorded => {
+            "a replay has the cluster that was recorded: make room, or replay it on a larger machine; \
+                          `fuzz doctor` says what this one has"
+                .into()
+        }
+        Some((shards, replicas)) => format!("pin less with `--shards {shards} --replicas {replicas}`"),
+        None => "it carries no cluster of three shards: take `--target embedded`".into(),
+    };
+    Err(Failure::new(Code::Environment, large.why).hint(hint))
 }

@@ -64,7 +64,7 @@ impl Done {
 /// Runs it. An `Err` is a run that never began.
 pub fn run(job: Job<'_>, console: &mut Console) -> Result<Done, Failure> {
     if job.place.server.is_some() {
-        choose::fits(&job.timeline)?;
+        choose::fits(&job.timeline, job.save == Save::No)?;
     }
     let folder = Folder::make(job.out.as_deref().or(job.output.out.as_deref()), job.timeline.seed)?;
     // It is here before the child, so that one that dies at once leaves a folder that can be run.

@@ -142,9 +142,17 @@ pub fn run(timeline: &Timeline, options: &RunOptions) -> i32 {
     match result {
         Ok(record) => judge_record(&record, &mut finished, &options.folder, &mut recorder),
         Err(error) => {
-            finished.exit_code =
-                if error == RunError::Interrupted { exit::INTERRUPTED } else { exit::BROKEN };
-            finished.error = Some(error.to_string());
+            finished.exit_code = match (&error, &options.server_binary) {
+                (RunError::Interrupted, _) => exit::INTERRUPTED,
+                (RunError::Ended { .. }, Some(_)) => exit::UNABLE,
+                _ => exit::BROKEN,
+            };
+            finished.error = Some(match (&error, &options.server_binary) {
+                (RunError::Ended { node, .. }, Some(binary)) => {
+                    format!("{error}; {}", no_server(binary, &options.folder.join(format!("nodes/{node}"))))
+                }
+                _ => error.to_string(),
+            });
         }
     }
     if let Some(why) = &recorder.failed {
@@ -154,6 +162,24 @@ pub fn run(timeline: &Timeline, options: &RunOptions) -> i32 {
     let code = finished.exit_code;
     recorder.event(&RunEvent::Finished(Box::new(finished)));
     code
+}
+
+/// What is to be known of a server that does not stay: the binary, the end of its log, and what to do.
+fn no_server(binary: &Path, node: &Path) -> String {
+    const LINES: usize = 5;
+    let bytes = fs::read(node.join("server.log")).unwrap_or_default();
+    let text = String::from_utf8_lossy(&bytes[bytes.len().saturating_sub(2000)..]).into_owned();
+    let lines: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    let said = match lines.get(lines.len().saturating_sub(LINES)..) {
+        Some(last) if !last.is_empty() => format!("it said: {}", last.join(" / ")),
+        _ => "it said nothing".into(),
+    };
+    format!(
+        "{} does not stay a server in the foreground when it is given the settings file {}; {said}. Try it by hand, \
+         see `settings` in the scenario, or name another by --server-binary",
+        binary.display(),
+        node.join("server.conf").display()
+    )
 }
 
 /// The checks, as the executor asks them.

@@ -1,5 +1,5 @@
 //! Whether a timeline fits the machine. A timeline never depends on the machine, so one that is too large is not
-//! drawn smaller: the run says so (exit code 3) with the flags that pin less. Pure, given what the machine has.
+//! drawn smaller: the run says so (exit code 3), with what would fit. Pure, given what the machine has.
 
 use super::Timeline;
 
@@ -22,15 +22,23 @@ pub fn nodes_peak(timeline: &Timeline) -> u16 {
     added.fold(timeline.cluster.nodes(), u16::saturating_add)
 }
 
-/// Says why a timeline is too large and which flags pin less, or nothing when it fits.
-pub fn too_large(timeline: &Timeline, limits: &Limits) -> Option<String> {
+/// A timeline that is too large.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TooLarge {
+    pub why: String,
+    /// Fewer shards and replicas that fit; `None` where no cluster of three shards does.
+    pub fitting: Option<(u16, u16)>,
+}
+
+/// Says why a timeline is too large and what would fit, or nothing when it fits.
+pub fn too_large(timeline: &Timeline, limits: &Limits) -> Option<TooLarge> {
     let (needed, there) = (nodes_peak(timeline), limits.nodes);
     if needed <= there {
         return None;
     }
     let cluster = &timeline.cluster;
     let added = needed - cluster.nodes();
-    let start = format!(
+    let why = format!(
         "the timeline needs {needed} nodes ({} shards of {} nodes{}), this machine carries {there} ({})",
         cluster.shards,
         1 + cluster.replicas,
@@ -39,15 +47,11 @@ pub fn too_large(timeline: &Timeline, limits: &Limits) -> Option<String> {
     );
     let room = there.saturating_sub(added);
     // As many replicas as fit three shards, as many shards as fit those replicas.
-    let fitting =
-        (0..=cluster.replicas).rev().find(|replicas| (1 + replicas) * cluster.shards.min(3) <= room);
-    Some(match fitting {
-        Some(replicas) => {
-            let shards = (room / (1 + replicas)).min(cluster.shards);
-            format!("{start}; pin less with `--shards {shards} --replicas {replicas}`")
-        }
-        None => format!("{start}; it carries no cluster of three shards: take `--target embedded`"),
-    })
+    let fitting = (0..=cluster.replicas)
+        .rev()
+        .find(|replicas| (1 + replicas) * cluster.shards.min(3) <= room)
+        .map(|replicas| ((room / (1 + replicas)).min(cluster.shards), replicas));
+    Some(TooLarge { why, fitting })
 }
 
 #[cfg(test)]
@@ -72,24 +76,20 @@ mod tests {
     }
 
     #[test]
-    fn the_flags_that_are_named_fit() {
+    fn what_is_said_to_fit_fits() {
         for (shards, replicas, nodes) in [(16, 0, 6), (5, 2, 9), (3, 2, 8), (3, 1, 5), (7, 1, 3), (1, 5, 4)] {
             let limits = Limits { nodes, because: "2 cores".into() };
-            let message = too_large(&cluster(shards, replicas), &limits).expect("it is too large");
-            let number = |flag: &str| -> u16 {
-                let rest = message.split(flag).nth(1).expect(&message);
-                rest.chars().take_while(char::is_ascii_digit).collect::<String>().parse().expect(&message)
-            };
-            let (fewer_shards, fewer_replicas) = (number("--shards "), number("--replicas "));
-            assert_eq!(too_large(&cluster(fewer_shards, fewer_replicas), &limits), None, "{message}");
-            assert!(fewer_shards >= shards.min(3), "{message}");
+            let told = too_large(&cluster(shards, replicas), &limits).expect("it is too large");
+            let (fewer_shards, fewer_replicas) = told.fitting.expect("three shards fit");
+            assert_eq!(too_large(&cluster(fewer_shards, fewer_replicas), &limits), None, "{told:?}");
+            assert!(fewer_shards >= shards.min(3), "{told:?}");
         }
     }
 
     #[test]
-    fn a_machine_for_no_cluster_is_told_what_runs_on_it() {
+    fn a_machine_for_no_cluster_is_told_so() {
         let limits = Limits { nodes: 2, because: "1 core".into() };
-        let message = too_large(&cluster(3, 1), &limits).expect("it is too large");
-        assert!(message.contains("--target embedded"), "{message}");
+        let told = too_large(&cluster(3, 1), &limits).expect("it is too large");
+        assert_eq!(told.fitting, None, "{told:?}");
     }
 }

@@ -123,13 +123,15 @@ pub fn version(binary: &Path) -> Result<String, String> {
     if !answered? {
         return Err(format!("no answer to --version within {} s", VERSION_MAX.as_secs()));
     }
-    let mut text = String::new();
+    let mut said = Vec::new();
     if let Some(out) = child.stdout.take() {
-        out.take(4096).read_to_string(&mut text).map_err(|error| error.to_string())?;
+        out.take(4096).read_to_end(&mut said).map_err(|error| error.to_string())?;
     }
+    let text = String::from_utf8_lossy(&said);
     match text.lines().next() {
         Some(line) if status.success() => Ok(line.split(" sha=").next().unwrap_or(line).trim().to_string()),
-        _ => Err(format!("--version ended with {status}")),
+        Some(_) => Err(format!("its --version ended with {status}")),
+        None => Err(format!("its --version says nothing ({status})")),
     }
 }
 

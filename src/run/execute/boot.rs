@@ -80,6 +80,7 @@ impl Executor<'_> {
         });
         let bound = Micros(0).plus(self.bounds.boot);
         loop {
+            self.all_live()?;
             if let Some(Status::Failed(why)) = &*formed.borrow() {
                 return Err(RunError::Form(why.clone()));
             }
@@ -99,5 +100,15 @@ impl Executor<'_> {
         let now = self.env.now();
         self.world.borrow_mut().healthy_at = Some(now);
         Ok(())
+    }
+
+    /// A node that ends before anything was done to the cluster does not come back: waiting for it is in vain.
+    fn all_live(&self) -> Result<(), RunError> {
+        if self.plan.iter().any(|planned| planned.started.is_some()) {
+            return Ok(());
+        }
+        let world = self.world.borrow();
+        let ended = world.lives.iter().find_map(|life| life.ended.map(|(_, exit)| (life.node, exit)));
+        ended.map_or(Ok(()), |(node, exit)| Err(RunError::Ended { node, exit }))
     }
 }

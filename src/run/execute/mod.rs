@@ -19,7 +19,7 @@ use super::record::{Applied, Life, Record};
 use super::task::Task;
 use super::world::{Shared, World};
 use crate::check::Judgement;
-use crate::env::{ActorId, Env, NodeId};
+use crate::env::{ActorId, Env, Exit, NodeId};
 use crate::history::Operation;
 use crate::time::{Micros, Millis};
 use crate::timeline::{Role, Timeline};
@@ -64,6 +64,8 @@ pub enum RunError {
     Start { node: NodeId, why: String },
     #[error("the cluster did not become healthy within {within}: {why}")]
     Boot { within: Millis, why: String },
+    #[error("{node} ended by itself before the cluster was healthy: {exit}")]
+    Ended { node: NodeId, exit: Exit },
     #[error("failed to form the cluster: {0}")]
     Form(String),
     #[error("the run took longer than {0}")]
