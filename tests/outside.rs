@@ -1,11 +1,14 @@
 //! What strangers hand to the built binary and what it hands to other programs: paths that are no plain files,
 //! names that would write to the terminal, commands that are pasted.
 
+#![expect(clippy::disallowed_methods, reason = "a test of real processes waits by the clock")]
+
 mod command;
 
 use command::{Place, Said};
 use std::fs;
-use std::os::unix::fs::{FileTypeExt, symlink};
+use std::os::unix::fs::{FileTypeExt, PermissionsExt, symlink};
+use std::time::{Duration, Instant};
 
 const QUIET: &str = "fuzz: 1
 name: nothing happens
@@ -121,4 +124,112 @@ fn a_run_that_was_killed_is_told_with_the_command_that_does_it_again() {
     fs::remove_file(place.path.join("a run/timeline.yaml")).expect("it was written");
     let said = place.fuzz(&["explain", "a run"]);
     assert!(said.exits(0).last_line().ends_with("its timeline.yaml is not there"), "{}", said.out);
+}
+
+#[test]
+fn a_seed_in_a_file_is_a_number_or_a_word_and_a_word_is_said_to_be_hashed() {
+    let place = Place::new("seeds");
+    let write =
+        |seed: &str| place.write("seed.yaml", &QUIET.replace("name:", &format!("seed: {seed}\nname:")));
+    for (seed, told) in [
+        ("-1", "the integer -1"),
+        ("1.5", "the number 1.5"),
+        ("1e3", "the number 1e3"),
+        ("0x10", "0x10"),
+        ("1_000", "1_000"),
+        ("[1]", "a list"),
+        ("18446744073709551616", "the largest seed"),
+    ] {
+        write(seed);
+        let said = place.fuzz(&["validate", "seed.yaml"]);
+        said.exits(2).complains("seed.yaml:2:7: error: seed: ").complains(told).complains("hint: ");
+    }
+    for (seed, told) in [("abc", "`abc`"), ("\"-1\"", "`-1`"), ("2026-11-21", "`2026-11-21`")] {
+        write(seed);
+        place.fuzz(&["validate", "seed.yaml"]).exits(0).prints(&format!("(the text {told}, hashed)"));
+        let said = place.fuzz(&["generate", "--spec", "seed.yaml"]);
+        said.exits(0).complains(&format!("(the text {told} in the scenario, hashed)"));
+    }
+    write("18446744073709551615");
+    place.fuzz(&["validate", "seed.yaml"]).exits(0).prints("Seed: 18446744073709551615\n");
+}
+
+#[test]
+fn what_could_do_nothing_or_never_end_is_refused_where_it_stands() {
+    let place = Place::new("nothing");
+    for (line, column, told) in [
+        ("load: {mix: {}}", 13, "load.mix: no operation has a weight"),
+        ("load: {mix: {set: 0, get: 0}}", 13, "load.mix: no operation has a weight"),
+        ("draw: {from: {kill: 0}}", 14, "draw.from: all weights are 0"),
+        ("length: 99h", 9, "length: expected at most 45m, got 99h"),
+        ("draw: {over: 10s..1h}", 14, "draw.over: expected at most 40m, got 10s..1h"),
+    ] {
+        place.write("bad.yaml", &format!("fuzz: 1\n{line}\ntimeline: []\n"));
+        let said = place.fuzz(&["validate", "bad.yaml"]);
+        said.exits(2).complains(&format!("bad.yaml:2:{column}: error: {told}")).complains("hint: ");
+    }
+    // No load at all is no mistake, and neither is the longest run.
+    place.write("good.yaml", "fuzz: 1\nload: {rate: 0/s, mix: {}}\nlength: 45m\ntimeline: []\n");
+    place.fuzz(&["validate", "good.yaml"]).exits(0);
+    place.write(
+        "late.yaml",
+        "fuzz: 1\ntarget: embedded\ntimeline: [{at: 2h, do: {kill: {node: node-1}}, for: 1s}]\n",
+    );
+    place.fuzz(&["run", "late.yaml"]).exits(2).complains("the safety phase would last 2h");
+    place.write("unjudged.yaml", &QUIET.replace("length", "checks: []\nlength"));
+    let said = place.fuzz(&["run", "unjudged.yaml", "--seed", "1"]);
+    said.exits(4)
+        .complains("unjudged.yaml:5:9: warning: checks: the list is empty")
+        .prints("Status: UNKNOWN");
+}
+
+#[test]
+fn validate_says_which_faults_a_foreign_file_brings() {
+    let place = Place::new("chaos");
+    let older = "scenario: {name: a}\ncluster: {shards: 3, replicas: 1}\noperations: [{type: failover, target: primary, shard: 1}]\n";
+    let newer = "scenario_id: b\ncluster: {num_shards: 3, replicas_per_shard: 1}\noperations: [{type: failover, target_node: shard-1-primary}]\n";
+    let drawn = format!("{newer}chaos: {{randomize_per_operation: true}}\n");
+    for (text, told) in [
+        (older, "Chaos Type: none: no fault happens\n"),
+        (newer, "Chaos Type: kill\n"),
+        (&drawn, "Chaos Type: kill, with signal, moment and node drawn by the seed at each operation\n"),
+        ("fuzz: 1\ndraw: {}\n", "Chaos Type: what the seed draws\n"),
+    ] {
+        place.write("file.yaml", text);
+        place.fuzz(&["validate", "file.yaml"]).exits(0).prints(told);
+    }
+}
+
+/// A program of the test's own.
+fn script(place: &Place, name: &str, text: &str) {
+    place.write(name, &format!("#!/bin/sh\n{text}\n"));
+    let mode = fs::Permissions::from_mode(0o755);
+    fs::set_permissions(place.path.join(name), mode).expect("it was written");
+}
+
+#[test]
+fn a_server_that_is_none_is_named_at_once_with_what_it_said() {
+    let place = Place::new("servers");
+    place.write("quiet.yaml", &QUIET.replace("embedded", "valkey"));
+    let run = |binary: &str| place.fuzz(&["run", "quiet.yaml", "--seed", "1", "--server-binary", binary]);
+    run("/bin/true").exits(3).complains("/bin/true says `true (GNU coreutils)").complains("hint: ");
+    script(&place, "silent", "exit 0");
+    run("./silent")
+        .exits(3)
+        .complains("silent: its --version says nothing (exit status: 0)")
+        .complains("hint: ");
+    script(&place, "old", "echo 'Redis server v=6.2.1 sha=0'");
+    run("./old").exits(3).complains("older than 7.0").complains("hint: ");
+    script(
+        &place,
+        "ends",
+        "[ $1 = --version ] && echo 'Valkey server v=8.0.1 sha=0' && exit\necho no such module; exit 7",
+    );
+    let began = Instant::now();
+    let said = run("./ends");
+    assert!(began.elapsed() < Duration::from_secs(20), "that is no minute");
+    said.exits(3)
+        .prints("ended by itself before the cluster was healthy: exit 7")
+        .prints("/ends does not stay");
+    said.prints("it said: no such module").prints("--server-binary").prints("Status: UNKNOWN");
 }

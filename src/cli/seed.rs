@@ -85,7 +85,11 @@ pub fn chosen(flag: Option<&str>, spec: &Spec) -> Result<(Seed, String), Failure
         return Ok((seed, told));
     }
     if let Some(seed) = spec.seed {
-        return Ok((seed, " (as the scenario says)".into()));
+        let told = match &spec.seed_word {
+            Some(word) => format!(" (the text `{word}` in the scenario, hashed)"),
+            None => " (as the scenario says)".into(),
+        };
+        return Ok((seed, told));
     }
     let mut bytes = [0u8; 8];
     File::open("/dev/urandom").and_then(|mut file| file.read_exact(&mut bytes)).map_err(|error| {

@@ -3,10 +3,12 @@
 use super::console::{print, talk};
 use super::exit::{Code, Failure};
 use super::input;
+use crate::catalogue::{Action, ActionKind};
 use crate::report::visible::on_one_line;
 use crate::repro;
 use crate::spec::{Dialect, Spec, Spread};
 use crate::yaml::document::Problems;
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 #[derive(Clone, Debug, clap::Args)]
@@ -90,21 +92,19 @@ fn summary(name: &str, spec: &Spec, verbose: bool) -> String {
         out.push('\n');
     };
     line(format!("ID: {}", on_one_line(spec.name.as_deref().unwrap_or("(none)"))));
-    line(format!("Seed: {}", spec.seed.map_or_else(|| "drawn at each run".into(), |seed| seed.to_string())));
+    line(match (spec.seed, &spec.seed_word) {
+        (Some(seed), Some(word)) => format!("Seed: {seed} (the text `{}`, hashed)", on_one_line(word)),
+        (Some(seed), None) => format!("Seed: {seed}"),
+        (None, _) => "Seed: drawn at each run".into(),
+    });
     line(format!(
         "Cluster: {} shards, {} replicas per shard",
         spread(spec.cluster.shards),
         spread(spec.cluster.replicas)
     ));
     let of = |kind| spec.events.iter().filter(move |event| event.action.info().kind == kind);
-    line(format!("Operations: {}", of(crate::catalogue::ActionKind::Operation).count() + spec.dice.len()));
-    let faults: std::collections::BTreeSet<&str> =
-        of(crate::catalogue::ActionKind::Fault).map(|event| event.action.name()).collect();
-    let faults: Vec<&str> = faults.into_iter().collect();
-    line(format!(
-        "Chaos Type: {}",
-        if faults.is_empty() { "none written".into() } else { faults.join(", ") }
-    ));
+    line(format!("Operations: {}", of(ActionKind::Operation).count() + spec.dice.len()));
+    line(format!("Chaos Type: {}", chaos(spec)));
     if let Some(draw) = &spec.draw {
         line(format!("Drawn: {} events", spread(draw.events)));
     }
@@ -117,4 +117,24 @@ fn summary(name: &str, spec: &Spec, verbose: bool) -> String {
         line("`fuzz generate --spec FILE` prints the timeline it means".into());
     }
     format!("{out}{name}: valid\n")
+}
+
+/// The faults that a file names, those that the seed draws, or that there are none.
+fn chaos(spec: &Spec) -> String {
+    let written = spec.events.iter().map(|event| &event.action);
+    let again =
+        spec.backgrounds.iter().flat_map(|background| &background.one_of).map(|choice| &choice.action);
+    let names: BTreeSet<&str> = written
+        .chain(again)
+        .filter(|action| action.info().kind == ActionKind::Fault)
+        .map(Action::name)
+        .collect();
+    let mut told: Vec<String> = names.into_iter().map(str::to_string).collect();
+    if !spec.dice.is_empty() {
+        told.push("kill, with signal, moment and node drawn by the seed at each operation".into());
+    }
+    if spec.draw.is_some() {
+        told.push("what the seed draws".into());
+    }
+    if told.is_empty() { "none: no fault happens".into() } else { told.join(", ") }
 }

@@ -14,7 +14,7 @@ use crate::env::{PROFILES, Profile};
 use crate::target::embedded::bugs::BUGS;
 use crate::timeline::Observation;
 use crate::yaml::document::{Node, Problems, Span, Value};
-use crate::yaml::fields::{Field, FieldInfo};
+use crate::yaml::fields::{Field, FieldInfo, Record as _};
 
 /// Reports every contradiction of a file whose parts have been read.
 pub fn check(spec: &Spec, file: &Node, events: &Events<'_>, problems: &mut Problems) {
@@ -472,6 +472,15 @@ fn load(spec: &Spec, file: &Node, room: &Room, problems: &mut Problems) {
                 .error(Some(value.span), &path, &value.as_written(), format!("{path}: expected more than 0"))
                 .hint("`rate: 0/s` is the way to say that there is no load");
         }
+    }
+    // What does not read was told, and has no weight for want of one.
+    let told = problems.list.iter().any(|problem| problem.path.starts_with("load.mix"));
+    let idle = !told && !load.is_none() && load.mix_in_force().write_fields().is_empty();
+    if let Some((_, mix)) = get(node, "mix").filter(|_| idle) {
+        let message = "load.mix: no operation has a weight above 0, so that none could be issued";
+        problems.error(Some(mix.span), "load.mix", mix.text(), message).hint(
+            "write at least one, for instance `mix: {set: 1, get: 1}`; `rate: 0/s` says that there is no load",
+        );
     }
     let replicas = spec.cluster.replicas.low;
     if let Some((_, value)) = get(node, "wait").filter(|_| u16::from(load.wait) > replicas) {

@@ -47,6 +47,8 @@ pub struct Spec {
     pub name: Option<String>,
     /// A seed that the file itself names; a flag overrides it.
     pub seed: Option<Seed>,
+    /// The word that the seed was hashed from, where it is written as one.
+    pub seed_word: Option<String>,
     pub target: Option<String>,
     pub environment: Option<String>,
     pub cluster: ClusterSpec,
@@ -152,6 +154,7 @@ impl Spec {
         Self {
             name: None,
             seed: None,
+            seed_word: None,
             target: None,
             environment: None,
             cluster: ClusterSpec::default(),

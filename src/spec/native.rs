@@ -8,14 +8,17 @@ use super::forms::{ClusterForm, DrawForm, TOP, suggest, targets};
 use super::parts::{get, named, only_known};
 use super::{ClusterSpec, Dialect, Draw, FORM, Origin, Spec, Spread, background, meaning};
 use crate::catalogue::{ACTIONS, CheckSpec};
-use crate::entropy::Seed;
+use crate::entropy::{Seed, SeedSource};
 use crate::env::PROFILES;
 use crate::time::Millis;
+use crate::timeline::LENGTH_MAX;
 use crate::yaml::document::{Node, Problems, Value};
 use crate::yaml::fields::{Field, Record, read_at, read_record};
 
 /// The most events that a seed may be asked to draw.
 const DRAWN_MAX: u16 = 200;
+/// The longest time over which a seed may spread them.
+const OVER_MAX: Millis = Millis::secs(40 * 60);
 
 /// Whether this is the native form: neither foreign dialect has the key.
 pub fn is_native(node: &Node) -> bool {
@@ -29,13 +32,15 @@ pub fn read(node: &Node, problems: &mut Problems) -> Option<Spec> {
     version(node, problems)?;
     let mut spec = Spec::quiet(Dialect::Native);
     spec.name = value(node, "name", problems);
-    spec.seed = seed(node, problems);
+    if let Some((seed, word)) = seed(node, problems) {
+        (spec.seed, spec.seed_word) = (Some(seed), word);
+    }
     spec.target = word(node, "target", "target", &targets(), problems);
     let environments: Vec<&str> = PROFILES.iter().map(|profile| profile.name).collect();
     spec.environment = word(node, "environment", "environment", &environments, problems);
     spec.cluster = cluster(node, problems).unwrap_or_default();
     spec.load = record(node, "load", problems);
-    spec.length = value(node, "length", problems);
+    spec.length = length(node, problems);
     spec.bugs = value(node, "bugs", problems).unwrap_or_default();
     spec.checks = checks(node, problems);
     spec.draw = draw(node, problems);
@@ -94,24 +99,61 @@ fn record<T: Record>(node: &Node, name: &str, problems: &mut Problems) -> Option
     get(node, name).and_then(|(_, value)| read_record(value, name, problems))
 }
 
-fn seed(node: &Node, problems: &mut Problems) -> Option<Seed> {
+/// The safety phase, within the bound that every run has.
+fn length(node: &Node, problems: &mut Problems) -> Option<Millis> {
+    let length = value(node, "length", problems)?;
+    if length <= LENGTH_MAX {
+        return Some(length);
+    }
+    let (_, written) = get(node, "length")?;
+    let message = format!("length: expected at most {LENGTH_MAX}, got {}", written.text());
+    problems
+        .error(Some(written.span), "length", &written.as_written(), message)
+        .hint("a run is over within the hour; run more seeds instead");
+    None
+}
+
+/// The seed, and the word that it was hashed from; a number that is none of a seed's is refused, since it was hardly
+/// meant as a word.
+fn seed(node: &Node, problems: &mut Problems) -> Option<(Seed, Option<String>)> {
     let (_, value) = get(node, "seed")?;
+    let mut refuse = |message: String, hint: &str| {
+        problems.error(Some(value.span), "seed", &value.as_written(), format!("seed: {message}")).hint(hint);
+    };
     let text = match &value.value {
         Value::Null => return None,
-        Value::Scalar { text, .. } => text,
+        Value::Scalar { text, quoted } if *quoted || !is_number(text) => text,
+        Value::Scalar { text, .. } if text.bytes().all(|b| b.is_ascii_digit()) => text,
         _ => {
-            let message = format!("seed: expected a number or a word, got {}", value.describe());
-            problems.error(Some(value.span), "seed", &value.as_written(), message);
+            let message = format!(
+                "expected a whole number from 0 to {}, or a word, got {}",
+                u64::MAX,
+                value.describe()
+            );
+            refuse(message, "in quotes it is a word, which is hashed");
             return None;
         }
     };
     match Seed::parse(text) {
-        Ok((seed, _)) => Some(seed),
+        Ok((seed, SeedSource::Number)) => Some((seed, None)),
+        Ok((seed, SeedSource::Hashed(word))) => Some((seed, Some(word))),
         Err(error) => {
-            problems.error(Some(value.span), "seed", &value.as_written(), format!("seed: {error}"));
+            refuse(error.to_string(), "`--seed` overrides it; without `seed` one is drawn at each run");
             None
         }
     }
+}
+
+/// Whether a reader of YAML takes a plain scalar for a number (YAML 1.2.2, 10.3.2).
+fn is_number(text: &str) -> bool {
+    let unsigned = text.strip_prefix(['-', '+']).unwrap_or(text);
+    let radix = |prefix: &str, radix: u32| {
+        unsigned.strip_prefix(prefix).is_some_and(|rest| {
+            !rest.is_empty() && rest.chars().all(|digit| digit == '_' || digit.is_digit(radix))
+        })
+    };
+    let decimal = unsigned.starts_with(|first: char| first.is_ascii_digit() || first == '.');
+    (decimal && unsigned.replace('_', "").parse::<f64>().is_ok()) || radix("0x", 16) || radix("0o", 8)
 }
 
 /// One of the words that the catalogue or the environments know.
@@ -162,7 +204,19 @@ fn checks(node: &Node, problems: &mut Problems) -> Option<Vec<CheckSpec>> {
     let items = match &value.value {
         Value::Null => return None,
         Value::Scalar { text, quoted: false } if text == "default" => return None,
-        Value::List(items) => items,
+        Value::List(items) => {
+            if items.is_empty() {
+                problems
+                    .warning(
+                        Some(value.span),
+                        "checks",
+                        "[]",
+                        "checks: the list is empty: nothing is judged, and the run ends as unknown",
+                    )
+                    .hint("leave `checks` out for the default checks");
+            }
+            items
+        }
         _ => {
             let message = format!("checks: expected `default` or a list of checks, got {}", value.describe());
             problems.error(Some(value.span), "checks", &value.as_written(), message).hint(format!(
@@ -217,6 +271,18 @@ fn draw(node: &Node, problems: &mut Problems) -> Option<Draw> {
             problems.error(Some(span), "draw.from", name, message).hint(suggest(name, &known));
         }
     }
+    if let Some(from) =
+        from.filter(|_| !form.from.0.is_empty() && form.from.0.iter().all(|(_, weight)| *weight == 0))
+    {
+        problems
+            .error(
+                Some(from.span),
+                "draw.from",
+                from.text(),
+                "draw.from: all weights are 0, so nothing could be drawn",
+            )
+            .hint("give at least one a weight; without `draw` nothing is drawn");
+    }
     let draws = get(node, "draw").map(|(_, draw)| draw);
     if let Some((_, events)) =
         draws.and_then(|draw| get(draw, "events")).filter(|_| form.events.high > DRAWN_MAX)
@@ -226,10 +292,10 @@ fn draw(node: &Node, problems: &mut Problems) -> Option<Draw> {
             .error(Some(events.span), "draw.events", &events.as_written(), message)
             .hint("run more seeds instead");
     }
-    if form.over.high > Millis(3_600_000) {
+    if form.over.high > OVER_MAX {
         let over = draws.and_then(|draw| get(draw, "over")).map(|(_, over)| over);
         let text = over.map_or("", Node::text);
-        let message = format!("draw.over: expected at most one hour, got {text}");
+        let message = format!("draw.over: expected at most {OVER_MAX}, got {text}");
         problems.error(over.map(|over| over.span), "draw.over", text, message).hint("run more seeds instead");
     }
     Some(Draw {

@@ -17,7 +17,7 @@ use crate::catalogue::{Action, CheckSpec, EventId};
 use crate::entropy::{Entropy, Seed};
 use crate::time::Millis;
 pub use checks::default_checks;
-pub use generate::{Cause, GenerateError, MOMENTS, Moment, Speaker, generate};
+pub use generate::{Cause, GenerateError, LENGTH_MAX, MOMENTS, Moment, Speaker, generate};
 pub use limits::{Limits, nodes_peak, too_large};
 pub use load::{Load, Mix, Pattern, Rate, Skew};
 use serde::{Deserialize, Serialize};

@@ -28,6 +28,9 @@ use crate::time::Millis;
 const TAIL: Millis = Millis(3000);
 /// The shortest safety phase that nobody wrote down, without its tail.
 const LENGTH_MIN: Millis = Millis(5000);
+/// The longest safety phase. A whole run may take an hour (`run::request::RUN_TIMEOUT`), and the cluster's start and
+/// its settling need some of it.
+pub const LENGTH_MAX: Millis = Millis::secs(45 * 60);
 /// How long a background goes on where neither it nor the run has a length.
 const BACKGROUND: Millis = Millis(20_000);
 
@@ -48,6 +51,11 @@ pub enum GenerateError {
     NotDrawn(String),
     #[error("{0} shards: a cluster has at least one")]
     NoShards(u16),
+    #[error(
+        "the safety phase would last {0}, and {LENGTH_MAX} is the most, so that a run is over within the hour; let events \
+         start earlier or last shorter"
+    )]
+    TooLong(Millis),
 }
 
 /// What a target and an environment offer of the catalogue to a seed, in the catalogue's order.
@@ -86,6 +94,9 @@ pub fn generate(spec: &Spec, seed: Seed, target: &str, profile: &Profile) -> Res
     let length = spec.length.unwrap_or_else(|| {
         over.unwrap_or_default().saturating_add(TAIL).max(known_length(&events, &spec.backgrounds))
     });
+    if length > LENGTH_MAX {
+        return Err(GenerateError::TooLong(length));
+    }
     for background in &spec.backgrounds {
         for written in background.expand(&root, length) {
             offers(&written, target, profile)?;
