@@ -12,7 +12,7 @@ use crate::target::embedded::placement;
 use crate::target::operation::FailoverMode;
 use crate::time::{Micros, Millis};
 use crate::timeline::Timeline;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The slots of a cluster.
 pub const SLOTS: u16 = 16384;
@@ -30,6 +30,10 @@ pub struct Span {
 pub struct Owners {
     pub at: Micros,
     pub spans: Vec<Span>,
+    /// Owners that came back under a new id and own nothing under that one: the slots are those of a ghost.
+    ghosts: BTreeSet<NodeId>,
+    /// Those of them whose old id no node gives slots to any more: they count for nothing.
+    forgotten: BTreeSet<NodeId>,
 }
 
 impl Owners {
@@ -37,9 +41,10 @@ impl Owners {
         let place = self.spans.partition_point(|span| span.last < slot);
         self.spans.get(place)?.owner
     }
-    /// The nodes that own at least one slot.
+    /// The nodes that own at least one slot, as the servers count them: a ghost is one until it is forgotten.
     pub fn nodes(&self) -> BTreeSet<NodeId> {
-        self.spans.iter().filter_map(|span| span.owner).collect()
+        let owners = self.spans.iter().filter_map(|span| span.owner);
+        owners.filter(|node| !self.forgotten.contains(node)).collect()
     }
     pub fn slots_of(&self, node: NodeId) -> Vec<(u16, u16)> {
         let own = self.spans.iter().filter(|span| span.owner == Some(node));
@@ -74,12 +79,15 @@ impl<'a> Facts<'a> {
             let (first, last) = cluster.slots(shard);
             Span { first, last, owner: Some(NodeId(cluster.node(shard, 0))) }
         });
-        let mut owners = vec![Owners { at: Micros(0), spans: spans.collect() }];
+        let (ghosts, forgotten) = (BTreeSet::new(), BTreeSet::new());
+        let mut owners = vec![Owners { at: Micros(0), spans: spans.collect(), ghosts, forgotten }];
+        let mut ids = Ids::default();
         for view in record.views.iter().chain(record.last.iter().map(|last| &last.view)) {
             let before = owners.last().expect("the beginning is there");
             let spans = claims_over(&before.spans, view);
-            if spans != before.spans {
-                owners.push(Owners { at: view.at, spans });
+            let (ghosts, forgotten) = ids.ghosts(record, view);
+            if spans != before.spans || ghosts != before.ghosts || forgotten != before.forgotten {
+                owners.push(Owners { at: view.at, spans, ghosts, forgotten });
             }
         }
         Self { record, owners }
@@ -103,6 +111,14 @@ impl<'a> Facts<'a> {
         self.life_at(node, at).is_some_and(|life| !paused_at(life, at))
     }
 
+    /// The slot-owning primaries that are awake at a moment, and how many there are. A node that came back under a
+    /// new id is awake and no owner.
+    pub fn awake_owners(&self, at: Micros) -> (Vec<NodeId>, usize) {
+        let owners = self.owners_at(at);
+        let nodes = owners.nodes();
+        let awake = nodes.iter().filter(|node| self.awake(**node, at) && !owners.ghosts.contains(node));
+        (awake.copied().collect(), nodes.len())
+    }
     pub fn owners_at(&self, at: Micros) -> &Owners {
         let place = self.owners.partition_point(|owners| owners.at <= at);
         &self.owners[place.saturating_sub(1)]
@@ -321,6 +337,42 @@ pub fn disruptive<'a>(applied: &'a [Applied], timeline: &Timeline) -> Vec<&'a Ap
         }
     };
     applied.iter().filter(weighs).collect()
+}
+
+/// Under which id each node claimed slots last, and which nodes have another since.
+#[derive(Debug, Default)]
+struct Ids {
+    claimed: BTreeMap<NodeId, (Micros, String)>,
+}
+
+impl Ids {
+    /// The nodes that lost the id of their last claim by this view, and those of them whose id nobody gives slots
+    /// to any more.
+    fn ghosts(&mut self, record: &Record, view: &ClusterView) -> (BTreeSet<NodeId>, BTreeSet<NodeId>) {
+        for (node, report) in view.answered().filter(|(_, report)| !report.own_slots().is_empty()) {
+            self.claimed.insert(node, (view.at, report.id.clone()));
+        }
+        let lost = |node: NodeId, at: Micros, id: &str| {
+            let wiped = |life: &Life| {
+                life.node == node
+                    && life.stale.as_deref() == Some("wiped")
+                    && (at..=view.at).contains(&life.started)
+            };
+            view.report(node).is_some_and(|report| report.id != id) || record.lives.iter().any(wiped)
+        };
+        let ghosts: BTreeMap<NodeId, &str> = self
+            .claimed
+            .iter()
+            .filter(|(node, (at, id))| lost(**node, *at, id))
+            .map(|(node, (_, id))| (*node, id.as_str()))
+            .collect();
+        let listed = |id: &str| {
+            let mut members = view.answered().flat_map(|(_, report)| &report.members);
+            members.any(|member| member.id == id && !member.slots.is_empty())
+        };
+        let forgotten = ghosts.iter().filter(|(_, id)| !listed(id)).map(|(node, _)| *node).collect();
+        (ghosts.into_keys().collect(), forgotten)
+    }
 }
 
 /// Applies what live nodes claim of themselves over what was known. Of several claimants the one with the

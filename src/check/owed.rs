@@ -261,10 +261,9 @@ fn missing_condition(
         }
         return None;
     }
-    let owners = facts.owners_at(at).nodes();
-    let awake = owners.iter().filter(|node| facts.awake(**node, at)).count();
-    if awake < owners.len() / 2 + 1 {
-        return Some(format!("{awake} of {} slot-owning primaries were awake: no majority", owners.len()));
+    let (awake, owners) = facts.awake_owners(at);
+    if awake.len() < owners / 2 + 1 {
+        return Some(format!("{} of {owners} slot-owning primaries were awake: no majority", awake.len()));
     }
     if candidates.is_empty() {
         return Some(format!("{} had no replica that may take over", outage.node));

@@ -102,10 +102,9 @@ fn minorities(facts: &Facts<'_>) -> Vec<Minority> {
     let views: BTreeSet<Micros> = facts.record.views.iter().map(|view| view.at).collect();
     if !facts.embedded() {
         let spells = spells(&moments, &views, |at| {
-            let owners = facts.owners_at(at).nodes();
-            let awake = owners.iter().filter(|node| facts.awake(**node, at)).count();
-            (awake <= owners.len() / 2)
-                .then(|| format!("{awake} of {} slot-owning primaries were awake", owners.len()))
+            let (awake, owners) = facts.awake_owners(at);
+            (awake.len() <= owners / 2)
+                .then(|| format!("{} of {owners} slot-owning primaries were awake", awake.len()))
         });
         return spells
             .into_iter()
@@ -166,11 +165,10 @@ fn at_the_end(
 ) {
     let Some(last) = &record.last else { return };
     let at = last.view.at;
-    let owners = facts.owners_at(at).nodes();
-    let awake: Vec<NodeId> = owners.iter().copied().filter(|node| facts.awake(*node, at)).collect();
-    let majority = awake.len() > owners.len() / 2;
-    if check.majority && !majority && !owners.is_empty() {
-        found.push(format!("{} of {} slot-owning primaries are awake", awake.len(), owners.len()));
+    let (awake, owners) = facts.awake_owners(at);
+    let majority = awake.len() > owners / 2;
+    if check.majority && !majority && owners > 0 {
+        found.push(format!("{} of {owners} slot-owning primaries are awake", awake.len()));
     }
     for view in last.view.nodes.iter().filter(|view| facts.awake(view.node, at)) {
         match &view.report {
@@ -184,22 +182,22 @@ fn at_the_end(
                     .sum();
                 let full = facts.setting("cluster-require-full-coverage") != Some("no");
                 // With a slot uncovered the state is `fail` by configuration; slot_coverage judges that.
-                let owes_ok = majority && (covered >= u32::from(SLOTS) || !full);
+                // A node that is none of the cluster's owes nothing; that it is none is what topology judges.
+                let member = !last.view.is_stranger(view.node);
+                let owes_ok = member && majority && (covered >= u32::from(SLOTS) || !full);
                 if check.served && owes_ok && report.state != "ok" {
                     found.push(format!(
-                        "{} says `{}` though {} of {} slot-owning primaries are awake",
+                        "{} says `{}` though {} of {owners} slot-owning primaries are awake",
                         view.node,
                         report.state,
                         awake.len(),
-                        owners.len()
                     ));
                 }
                 if !majority && report.state == "ok" && !facts.embedded() {
                     found.push(format!(
-                        "{} says `ok` though only {} of {} slot-owning primaries are awake ({})",
+                        "{} says `ok` though only {} of {owners} slot-owning primaries are awake ({})",
                         view.node,
                         awake.len(),
-                        owners.len(),
                         names(&awake)
                     ));
                 }
@@ -309,6 +307,28 @@ mod tests {
         let mut scene = minority();
         scene.set(2, "r:9", "v1", 31_000);
         assert_eq!(judge(&scene).verdict, Verdict::Pass);
+    }
+
+    #[test]
+    fn a_ghost_counts_as_an_owner_that_is_away_until_it_is_forgotten() {
+        for (forgotten, verdict) in [(false, Verdict::Fail), (true, Verdict::Pass)] {
+            let mut scene = Scene::new(2, 0).healthy();
+            scene.kill("k1", 0, 11_000, None);
+            scene.start(0, 11_300, Some("wiped"));
+            scene.stranger(0);
+            if forgotten {
+                scene.forgotten(0);
+            }
+            scene.run_until(30_000);
+            scene.state(0, "fail");
+            scene.state(1, if forgotten { "ok" } else { "fail" });
+            scene.set(1, "r:9", "v1", 20_000);
+            scene.settle();
+            assert_eq!(judge(&scene).verdict, verdict, "{forgotten}: {:?}", judge(&scene));
+            // Nobody but itself takes it for a primary: its state is what a lone node without slots says.
+            let scene = scene.setting("cluster-require-full-coverage", "no");
+            assert_eq!(judge(&scene).verdict, verdict, "{forgotten}: {:?}", judge(&scene));
+        }
     }
 
     #[test]

@@ -149,9 +149,8 @@ fn excuse(facts: &Facts<'_>, promotions: &[Promotion], owner: Option<NodeId>, at
 }
 
 fn majority_awake(facts: &Facts<'_>, at: Micros) -> bool {
-    let owners = facts.owners_at(at).nodes();
-    let awake = owners.iter().filter(|node| facts.awake(**node, at)).count();
-    awake > owners.len() / 2
+    let (awake, owners) = facts.awake_owners(at);
+    awake.len() > owners / 2
 }
 
 fn unserved(facts: &Facts<'_>, promotions: &[Promotion], last: &Last, found: &mut Found) {

@@ -335,6 +335,24 @@ impl Scene {
         self.now[usize::from(heir)].replication.role = Role::Primary;
         self.now[usize::from(old)].replication.role = Role::Replica;
     }
+    /// A node has another id from now on and knows nobody; the others go on listing the old one.
+    pub fn stranger(&mut self, node: u16) {
+        let report = &mut self.now[usize::from(node)];
+        report.id = node_id(1000 + node);
+        for member in report.members.iter_mut().filter(|member| member.myself) {
+            (member.id, member.slots) = (node_id(1000 + node), Vec::new());
+        }
+        report.members.retain(|member| member.myself);
+        for (_, other) in self.now.iter_mut().enumerate().filter(|(other, _)| *other != usize::from(node)) {
+            other.members[usize::from(node)].fail = true;
+        }
+    }
+    /// All but the node itself list its old id without a slot from now on.
+    pub fn forgotten(&mut self, node: u16) {
+        for (_, other) in self.now.iter_mut().enumerate().filter(|(other, _)| *other != usize::from(node)) {
+            other.members[usize::from(node)].slots.clear();
+        }
+    }
     /// The slots of a node in every node's eyes from now on.
     pub fn claims(&mut self, node: u16, slots: &[(u16, u16)]) {
         for report in &mut self.now {

@@ -120,10 +120,17 @@ fn node_state(record: &Record, view: &ClusterView, node: NodeId) -> NodeState {
     let cluster = &record.timeline.cluster;
     let shard = (node.0 < cluster.nodes()).then(|| node.0 / (1 + cluster.replicas));
     let said = view.nodes.iter().find(|other| other.node == node).map(|other| &other.report);
+    let id = said.and_then(|said| said.as_ref().ok()).map(|report| report.id.as_str());
+    // By its id where it told one: at its address the others may list the id that it lost.
     let others: Vec<_> = view
         .answered()
         .filter(|(other, _)| *other != node)
-        .flat_map(|(_, report)| report.members.iter().filter(|member| member.node == Some(node)))
+        .flat_map(|(_, report)| {
+            report.members.iter().filter(|member| match id {
+                Some(id) => member.id == id && !member.handshake,
+                None => member.node == Some(node),
+            })
+        })
         .collect();
     let majority = |count: usize| count * 2 > others.len() && count > 0;
     let failed = majority(others.iter().filter(|member| member.fail).count());
@@ -132,7 +139,9 @@ fn node_state(record: &Record, view: &ClusterView, node: NodeId) -> NodeState {
     let (role, state, why) = match said {
         Some(Ok(report)) => {
             let role = report.myself().map_or(report.replication.role, |me| me.role);
-            let (state, why) = if failed {
+            let (state, why) = if view.is_stranger(node) {
+                ("DISCONNECTED", "answers, but no other node lists its id".into())
+            } else if failed {
                 ("FAIL", "answers, but most others mark it failed".into())
             } else if suspected {
                 ("PFAIL", "answers, but most others suspect it".into())
@@ -230,6 +239,7 @@ pub fn status_word(status: &Status) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::check::testing::Scene;
     use crate::run::view::NodeView;
 
     fn report(slots: &[(u16, u16)]) -> NodeReport {
@@ -264,6 +274,20 @@ mod tests {
                 link_down_s: None,
             },
         }
+    }
+
+    #[test]
+    fn a_node_whose_id_nobody_lists_is_no_part_of_the_cluster() {
+        let mut scene = Scene::new(3, 0).healthy();
+        scene.kill("k1", 0, 11_000, None);
+        scene.start(0, 11_300, Some("wiped"));
+        scene.stranger(0);
+        scene.run_until(20_000);
+        scene.settle();
+        let states: Vec<(String, String)> =
+            cluster(&scene.record).nodes.into_iter().map(|node| (node.state, node.why)).collect();
+        assert_eq!(states[0], ("DISCONNECTED".into(), "answers, but no other node lists its id".into()));
+        assert_eq!(states[1].0, "CONNECTED");
     }
 
     #[test]

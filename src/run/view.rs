@@ -88,6 +88,13 @@ impl ClusterView {
     pub fn report(&self, node: NodeId) -> Option<&NodeReport> {
         self.nodes.iter().find(|view| view.node == node)?.report.as_ref().ok()
     }
+    /// Whether others answered and none of them lists the id that this node gave.
+    pub fn is_stranger(&self, node: NodeId) -> bool {
+        let Some(report) = self.report(node) else { return false };
+        let mut others = self.answered().filter(|(other, _)| *other != node).peekable();
+        let lists = |other: &NodeReport| other.members.iter().any(|m| m.id == report.id && !m.handshake);
+        others.peek().is_some() && !others.any(|(_, other)| lists(other))
+    }
     /// The nodes that answered, with their words.
     pub fn answered(&self) -> impl Iterator<Item = (NodeId, &NodeReport)> {
         self.nodes.iter().filter_map(|view| Some((view.node, view.report.as_ref().ok()?)))
