@@ -10,12 +10,16 @@ use servers::{Ran, installed, left_over, run, side_by_side};
 use std::path::{Path, PathBuf};
 
 /// Most of a run is waiting.
-const AT_ONCE: usize = 6;
+const AT_ONCE: usize = 4;
 
 /// The scenario, and what each event has to come to: its id and `applied`, `skipped` or `failed`.
 type Case = (&'static str, &'static [(&'static str, &'static str)]);
 
 const CASES: &[Case] = &[
+    ("stranger-followed", &[("gone", "applied"), ("wiped", "applied")]),
+    ("stranger-dies", &[("again", "applied")]),
+    ("older-than-promotion", &[("over", "applied"), ("older", "applied")]),
+    ("stranger-alone", &[("wiped", "applied")]),
     ("told-later", &[("stop", "applied"), ("fewer", "applied")]),
     (
         "left-for-good",

@@ -28,11 +28,19 @@ pub trait Target {
     fn operation(&self, action: &Action, op: OpIo) -> Local<Status>;
     /// Brings a node that lost its id back in: its ghost is forgotten, it is met and follows its shard's primary.
     fn rejoin(&self, op: OpIo, node: NodeId, old_id: Option<String>) -> Local<Status>;
+    /// What an administrator puts right once all faults are over and the nodes that are needed run: what the
+    /// timeline's own events left behind and the system never promised to mend by itself.
+    fn mend(&self, _op: OpIo) -> Local<()> {
+        Box::pin(async {})
+    }
     /// A dead node without which the cluster cannot serve again, the most needed first. By default that of a
     /// cluster whose primaries elect: a shard without a live member, or a primary that no majority can replace.
     fn first_needed(&self, world: &World) -> Option<NodeId> {
         let shards: Vec<u16> = world.primaries.keys().copied().collect();
-        let lives = |node: &NodeId| world.is_live(*node);
+        // Who came back without its id is nobody that could take over.
+        let lives = |node: &NodeId| {
+            world.is_live(*node) && world.nodes.get(node).is_some_and(|state| !state.stranger)
+        };
         let alive =
             shards.iter().filter(|shard| world.primary(**shard).is_some_and(|node| lives(&node))).count();
         // With fewer than three primaries a dead one is never replaced by itself.
@@ -121,6 +129,7 @@ impl OpIo {
         let mut world = self.world.borrow_mut();
         if let Some(state) = world.nodes.get_mut(&node) {
             state.left_dead = false;
+            state.stranger |= data == RestartData::Wiped;
         }
         if data != RestartData::Kept
             && let Some(life) = world.lives.iter_mut().rev().find(|life| life.node == node)

@@ -36,6 +36,8 @@ pub struct NodeState {
     pub removed: bool,
     /// An event ended it for good.
     pub left_dead: bool,
+    /// It came back under a new id and is no member yet.
+    pub stranger: bool,
     /// Its cluster node id, once known.
     pub id: Option<String>,
     pub incarnation: u32,
@@ -170,6 +172,7 @@ impl World {
             paused: false,
             removed: false,
             left_dead: false,
+            stranger: false,
             id: None,
             incarnation: 0,
         };

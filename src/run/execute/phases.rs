@@ -6,7 +6,7 @@ use crate::env::{NodeAction, NodeId};
 use crate::fault::restart::RestartData;
 use crate::run::client::client;
 use crate::run::event::Phase;
-use crate::run::operation::Target;
+use crate::run::operation::{OpIo, OpReport, Target};
 use crate::run::plan::{self, Next};
 use crate::run::probe::probe;
 use crate::run::record::{Last, Record};
@@ -182,7 +182,12 @@ impl Executor<'_> {
         let (world, target, done) = (self.world.clone(), self.target.clone(), healed.clone());
         self.spawn(move |io| async move {
             revive_core(&io, &world, &*target).await;
+            mend(io, &world, &*target).await;
             done.set(true);
+            let stays = world.borrow_mut().take_stay(HEAL);
+            if let Some(stays) = stays {
+                stays.await;
+            }
         });
         let bound = self.env.now().plus(LAST_EVENTS);
         while !healed.get() && self.env.now() < bound {
@@ -226,6 +231,19 @@ impl Executor<'_> {
         }
         record
     }
+}
+
+/// What stands for the heal where an event's name is asked for.
+const HEAL: &str = "heal";
+
+/// Lets the target put right what our events left behind; what it did is told in notes.
+async fn mend(io: Io, world: &Shared, target: &dyn Target) {
+    let entropy = world.borrow().key.child(HEAL);
+    let report: Rc<RefCell<OpReport>> = Rc::default();
+    let op = OpIo { io, world: world.clone(), event: HEAL.into(), entropy, report: report.clone() };
+    target.mend(op).await;
+    let steps = std::mem::take(&mut report.borrow_mut().steps);
+    world.borrow_mut().notes.extend(steps.into_iter().map(|(_, step)| format!("healing: {step}")));
 }
 
 /// Starts again what the core needs, one node after the other.

@@ -1,7 +1,7 @@
 //! Real servers: `valkey-server` 7.2 and later or `redis-server` 7.0 and later, in cluster mode.
 //!
 //! `provision` says what a node is made of, `form` how single nodes become a cluster, `operations` what people
-//! do to it, `forget` and `rejoin` how ids leave and nodes come back, `sabotage` what harm a check must find,
+//! do to it, `forget`, `rejoin` and `mend` how ids leave and nodes and slots come back, `sabotage` what harm a check must find,
 //! `log` which lines of a log mean something. Nothing here touches a socket or a process: a node is data, and an
 //! operation is a future over the hands that the executor gives it (`run::operation`). Choices come from the
 //! timeline's key alone.
@@ -10,6 +10,7 @@ pub mod forget;
 pub mod form;
 pub mod hands;
 pub mod log;
+pub mod mend;
 pub mod operations;
 pub mod provision;
 pub mod rejoin;
@@ -52,6 +53,9 @@ impl Target for Valkey {
     }
     fn rejoin(&self, op: OpIo, node: NodeId, old_id: Option<String>) -> Local<Status> {
         Box::pin(hands::finish(rejoin::rejoin(op, node, old_id)))
+    }
+    fn mend(&self, op: OpIo) -> Local<()> {
+        Box::pin(mend::mend(op))
     }
     fn log_matters(&self, line: &str) -> bool {
         log::matters(line)

@@ -10,6 +10,7 @@ mod slots;
 mod upkeep;
 
 pub use slots::owned as slots_of;
+pub use slots::{claims, slots_on};
 
 use super::hands::finish;
 use super::sabotage;

@@ -83,17 +83,28 @@ pub async fn owned(op: &OpIo, node: NodeId) -> Result<Vec<u16>, String> {
 
 /// The slots on the `myself` line of CLUSTER NODES, without open ones.
 fn own_slots(nodes: &str) -> Option<Vec<u16>> {
-    slots_on(nodes.lines().find(|line| {
+    slots_on(own_line(nodes)?, false)
+}
+
+/// The slots on the `myself` line of CLUSTER NODES, with those that are on their way elsewhere.
+pub fn claims(nodes: &str) -> Option<Vec<u16>> {
+    slots_on(own_line(nodes)?, true)
+}
+
+fn own_line(nodes: &str) -> Option<&str> {
+    nodes.lines().find(|line| {
         line.split_ascii_whitespace().nth(2).is_some_and(|flags| flags.split(',').any(|f| f == "myself"))
-    })?)
+    })
 }
 
 /// The slots that an answer to CLUSTER NODES gives to an id; `None` if it does not list it.
 pub fn slots_of_id(nodes: &str, id: &str) -> Option<Vec<u16>> {
-    slots_on(nodes.lines().find(|line| line.split_ascii_whitespace().next() == Some(id))?)
+    let line = nodes.lines().find(|line| line.split_ascii_whitespace().next() == Some(id))?;
+    slots_on(line, true)
 }
 
-fn slots_on(line: &str) -> Option<Vec<u16>> {
+/// The slots on a line of CLUSTER NODES, with or without open ones.
+pub fn slots_on(line: &str, with_open: bool) -> Option<Vec<u16>> {
     let (mut slots, mut open) = (Vec::new(), Vec::new());
     for word in line.split_ascii_whitespace().skip(8) {
         if let Some(way) = word.strip_prefix('[') {
@@ -105,7 +116,7 @@ fn slots_on(line: &str) -> Option<Vec<u16>> {
             slots.push(word.parse().ok()?);
         }
     }
-    slots.retain(|slot| !open.contains(slot));
+    slots.retain(|slot| with_open || !open.contains(slot));
     slots.sort_unstable();
     Some(slots)
 }
@@ -313,6 +324,7 @@ mod tests {
         assert_eq!(own_slots(nodes), Some(vec![5, 7, 9]));
         assert_eq!(own_slots("cc 127.0.0.1:7002@17002 myself,slave aa 0 0 1 connected\n"), Some(vec![]));
         assert_eq!(own_slots(""), None);
+        assert_eq!(claims(nodes), Some(vec![5, 7, 8, 9]));
         assert_eq!(slots_of_id(nodes, "aa"), Some(vec![0, 1]));
         assert_eq!(slots_of_id(nodes, "cc"), None);
     }
