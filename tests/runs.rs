@@ -272,6 +272,25 @@ fn a_look_that_does_not_hold_ends_the_run_where_that_is_critical() {
 }
 
 #[test]
+fn an_event_waits_for_its_anchor_as_long_as_it_says() {
+    let place = Place::new("within");
+    place.write(
+        "within.yaml",
+        "fuzz: 1\ntarget: embedded\nload: {clients: 2, rate: 50/s}\ntimeline:\n\
+         - {id: slow, at: 1s, do: {burst: {shard: 0, length: 3s}}}\n\
+         - {id: hasty, after: slow, within: 2s, do: {burst: {shard: 1, length: 100ms}}}\n\
+         - {id: follows, with: hasty, within: 2s, do: {burst: {shard: 1, length: 100ms}}}\n\
+         - {id: blind, when: {log: {node: any, has: nobody logs this}}, within: 3s, do: {burst: {shard: 1, length: 100ms}}}\n\
+         - {id: patient, after: slow, do: {burst: {shard: 2, length: 100ms}}}\n",
+    );
+    let run = place.fuzz(&["run", "within.yaml", "--seed", "1"]);
+    run.prints("hasty Burst skipped: slow did not end within 2s")
+        .prints("follows Burst skipped: hasty was skipped")
+        .prints("blind Burst skipped: not seen within 3s")
+        .prints("patient Burst ended");
+}
+
+#[test]
 fn a_seed_that_fails_is_brought_back_by_the_seed() {
     let place = Place::new("seed-fails");
     // Which seed draws what shows the bug is the generator's matter, and changes with it.

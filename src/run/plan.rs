@@ -8,7 +8,7 @@ use super::world::World;
 use crate::catalogue::{EventId, NodeSelector};
 use crate::entropy::Entropy;
 use crate::env::{ActorId, NodeId};
-use crate::time::Micros;
+use crate::time::{Micros, Millis};
 use crate::timeline::{Event, Observation, Start, WITHIN_DEFAULT};
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -62,14 +62,23 @@ pub fn next(all: &[Planned], place: usize, healthy_at: Option<Micros>, now: Micr
     let planned = &all[place];
     let event = &planned.event;
     let find = |id: &EventId| all.iter().find(|other| other.event.id == *id);
-    let within = event.within.unwrap_or(WITHIN_DEFAULT);
+    // What is waited for has not come; an observation may never come, an anchor ends in its own time.
+    let wait = |bound: Option<Millis>, what: &dyn Fn() -> String| match (bound, healthy_at) {
+        (Some(bound), Some(zero)) if now >= zero.plus(bound) => {
+            Next::Skip(format!("{} within {bound}", what()))
+        }
+        _ => Next::Wait,
+    };
     match &event.start {
         Start::Forming(at) => Next::Due(Micros(0).plus(*at).plus(event.delay)),
         Start::At(at) => healthy_at.map_or(Next::Wait, |zero| Next::Due(zero.plus(*at).plus(event.delay))),
         Start::With(id) => match find(id) {
             None => Next::Skip(format!("there is no event {id}")),
             Some(anchor) if anchor.skipped => Next::Skip(format!("{id} was skipped")),
-            Some(anchor) => anchor.started.map_or(Next::Wait, |at| Next::Due(at.plus(event.delay))),
+            Some(anchor) => match anchor.started {
+                None => wait(event.within, &|| format!("{id} did not begin")),
+                Some(at) => Next::Due(at.plus(event.delay)),
+            },
         },
         Start::After(ids) => {
             let mut latest = Micros(0);
@@ -77,17 +86,16 @@ pub fn next(all: &[Planned], place: usize, healthy_at: Option<Micros>, now: Micr
                 match find(id) {
                     None => return Next::Skip(format!("there is no event {id}")),
                     Some(anchor) => match anchor.ended {
-                        None => return Next::Wait,
+                        None => return wait(event.within, &|| format!("{id} did not end")),
                         Some(at) => latest = latest.max(at),
                     },
                 }
             }
             Next::Due(latest.plus(event.delay))
         }
-        Start::When(_) => match (planned.seen, healthy_at) {
-            (Some(at), _) => Next::Due(at.plus(event.delay)),
-            (None, Some(zero)) if now >= zero.plus(within) => Next::Skip(format!("not seen within {within}")),
-            _ => Next::Wait,
+        Start::When(_) => match planned.seen {
+            Some(at) => Next::Due(at.plus(event.delay)),
+            None => wait(event.within.or(Some(WITHIN_DEFAULT)), &|| "not seen".into()),
         },
     }
 }

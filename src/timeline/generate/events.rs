@@ -269,7 +269,7 @@ fn one(
         restart.data = RestartData::Older;
     }
     let lasts = lasts(plan, &action, rng);
-    let within = (!matches!(start, Start::At(_))).then_some(plan.length);
+    let within = matches!(start, Start::When(_)).then_some(plan.length);
     events.push(Event { id: EventId::default(), start, delay, within, action, lasts });
     Some(Anchor(position))
 }
