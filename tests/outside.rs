@@ -233,3 +233,61 @@ fn a_server_that_is_none_is_named_at_once_with_what_it_said() {
         .prints("/ends does not stay");
     said.prints("it said: no such module").prints("--server-binary").prints("Status: UNKNOWN");
 }
+
+#[test]
+fn what_people_type_first_is_answered_with_what_to_type() {
+    let place = Place::new("first");
+    place.write("quiet.yaml", QUIET);
+    place.write("list.yaml", "hello: world\n");
+    for folder in ["empty", "full", "run"] {
+        fs::create_dir(place.path.join(folder)).expect("the folder can be written");
+    }
+    place.write("full/quiet.yaml", QUIET);
+    place.write("run/events.jsonl", "");
+    for (line, told) in [
+        ("42", "hint: `fuzz --seed 42` runs a seed"),
+        ("quiet.yaml", "hint: `fuzz run quiet.yaml` runs a scenario"),
+        ("full", "hint: `fuzz run full` runs every scenario"),
+        ("run", "<FILE|DIR|->"),
+        ("./run", "hint: `fuzz explain ./run` retells a run"),
+        ("run list.yaml", "list.yaml:1:1: error: this is no scenario"),
+        ("run nothing.yaml", "error: nothing.yaml: no such file or directory"),
+        ("run empty", "error: empty: no scenario (*.yaml) in this folder"),
+        ("replay run", "hint: it is a run folder: `fuzz explain run` retells it"),
+        ("replay full", "error: full: is a folder, not a file"),
+        ("replay 42", "hint: replay takes a file; `fuzz --seed 42` runs a seed"),
+        ("explain nothing", "error: there is no run folder nothing"),
+        ("explain quiet.yaml", "error: quiet.yaml is a file, and a run is a folder"),
+        ("explain empty", "error: empty is no run folder: it holds no events.jsonl"),
+        ("run quiet.yaml --out quiet.yaml", "error: --out quiet.yaml: that is a file"),
+        ("run quiet.yaml --out full", "error: the folder full is not empty"),
+        ("--target nothing", "[possible values: embedded, valkey]"),
+    ] {
+        let arguments: Vec<&str> = line.split(' ').collect();
+        place.fuzz(&arguments).exits(2).complains(told);
+    }
+    for (line, told) in [
+        ("run quiet.yaml --junit full", "error: --junit full: that is a folder"),
+        (
+            "run quiet.yaml --output nothing/o.json",
+            "error: --output nothing/o.json: there is no folder nothing",
+        ),
+        ("run quiet.yaml --out /proc/nothing", "error: failed to make the run folder /proc/nothing"),
+        ("--seed 1 --server-binary ./full", "error: the server binary ./full is a folder"),
+        (
+            "--seed 1 --server-binary ./quiet.yaml",
+            "error: the server binary ./quiet.yaml may not be executed",
+        ),
+    ] {
+        let arguments: Vec<&str> = line.split(' ').collect();
+        place.fuzz(&arguments).exits(3).complains(told).complains("hint: ");
+    }
+    let mut command = place.command(&["--target", "valkey", "--seed", "1"]);
+    let said = command::said(command.env("PATH", "").output().expect("the binary starts"));
+    said.exits(3)
+        .complains("error: no valkey-server or redis-server was found on PATH")
+        .complains("hint: install");
+    // What the run makes itself may hold its result.
+    place.fuzz(&["run", "quiet.yaml", "--out", "made", "--output", "made/o.json", "--quiet"]).exits(0);
+    assert!(!place.path.join("runs").exists(), "nothing ran in vain");
+}

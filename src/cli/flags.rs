@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 /// Where a timeline runs.
 #[derive(Clone, Debug, Default, clap::Args)]
 pub struct Where {
-    /// The system under test; valkey when a server binary is found, else embedded
+    /// The system under test (`fuzz list targets`); valkey when a server binary is found, else embedded
     #[arg(long, value_name = "T", value_parser = ["embedded", "valkey"])]
     pub target: Option<String>,
-    /// Where its nodes live; the target's own when absent
+    /// Where its nodes live (`fuzz list environments`); the target's own when absent
     #[arg(long = "env", value_name = "E", value_parser = ["sim", "processes", "exact"])]
     pub environment: Option<String>,
     /// The server to test, a path or a name on PATH; any executable will do, a wrapper script too

@@ -40,6 +40,10 @@ impl Folder {
             .hint("name a folder that can be written by --out DIR")
         };
         if let Some(path) = given {
+            if path.is_file() {
+                return Err(Failure::bad_input(format!("--out {}: that is a file", path.display()))
+                    .hint("a run has a folder; name one that is empty, or not there yet"));
+            }
             fs::create_dir_all(path).map_err(|error| cannot(path, &error))?;
             let taken = fs::read_dir(path).map_err(|error| cannot(path, &error))?.next().is_some();
             if taken {
@@ -133,8 +137,18 @@ pub struct Recording {
 pub fn read(folder: &Path) -> Result<Recording, Failure> {
     let path = folder.join(EVENTS);
     let file = fs::File::open(&path).map_err(|error| {
-        Failure::bad_input(format!("{} is no run folder: {}: {}", folder.display(), EVENTS, plain(&error)))
-            .hint("runs lie below `runs/`, or where --out said")
+        let shown = folder.display();
+        let message = if !folder.exists() {
+            format!("there is no run folder {shown}")
+        } else if !folder.is_dir() {
+            format!("{shown} is a file, and a run is a folder")
+        } else if error.kind() == ErrorKind::NotFound {
+            format!("{shown} is no run folder: it holds no {EVENTS}")
+        } else {
+            format!("failed to read {}: {}", path.display(), plain(&error))
+        };
+        Failure::bad_input(message)
+            .hint("run folders lie below `runs/`, or where --out said; each report names its own")
     })?;
     let mut recording = Recording::default();
     let mut lines = BufReader::new(file).split(b'\n').peekable();

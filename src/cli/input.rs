@@ -2,6 +2,8 @@
 
 use super::console::talk;
 use super::exit::Failure;
+use super::flags::shell;
+use super::folder::EVENTS;
 use crate::report::visible::{acts, on_one_line};
 use crate::spec::{Dialect, Spec};
 use crate::yaml::document::{Problem, Problems, Severity};
@@ -30,9 +32,13 @@ pub fn read(path: &Path) -> Result<Source, Failure> {
     } else {
         let kind = std::fs::metadata(path).map_err(|error| fail(plain(&error)))?;
         if kind.is_dir() {
-            return Err(
-                fail("is a folder, not a file".into()).hint("`fuzz run DIR` runs every scenario of a folder")
-            );
+            let hint = if path.join(EVENTS).is_file() {
+                let run = shell(&name);
+                format!("it is a run folder: `fuzz explain {run}` retells it")
+            } else {
+                "name one file; `fuzz run DIR` runs every scenario of a folder".into()
+            };
+            return Err(fail("is a folder, not a file".into()).hint(hint));
         }
         if !kind.is_file() {
             return Err(fail("is not a regular file".into()).hint("use `-` to read standard input"));

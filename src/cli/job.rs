@@ -5,7 +5,7 @@ use super::choose::{self, Place};
 use super::console::{Console, talk};
 use super::exit::{Code, Failure};
 use super::flags::{Output, shell};
-use super::folder::{Folder, TIMELINE, keep_room, write_verdict, write_where_told, write_whole};
+use super::folder::{Folder, RUNS, TIMELINE, keep_room, write_verdict, write_where_told, write_whole};
 use super::input::plain;
 use super::supervise::{self, Ended, Heard};
 use crate::check::{Verdict, check_of, default_spec};
@@ -236,6 +236,28 @@ pub fn tell(console: &mut Console, done: &Done) {
     }
     let text = crate::report::text::report(&done.story, &claims, console.detail());
     console.insist(text.trim_end_matches('\n'));
+}
+
+/// Refuses files that could not be written, before a run is made in vain.
+pub fn check_files(output: &Output) -> Result<(), Failure> {
+    let flags = [("--junit", &output.junit), ("--output", &output.output)];
+    for (flag, path) in flags.into_iter().filter_map(|(flag, path)| Some((flag, path.as_deref()?))) {
+        let shown = path.display();
+        if path.is_dir() {
+            return Err(Failure::new(Code::Environment, format!("{flag} {shown}: that is a folder"))
+                .hint("name a file in it"));
+        }
+        // What the run makes is not there yet.
+        let made = output.out.as_deref().into_iter().chain([Path::new(RUNS), Path::new(REPROS)]);
+        let parent = path.parent().filter(|parent| *parent != Path::new("") && !parent.is_dir());
+        if let Some(parent) = parent
+            && !made.into_iter().any(|made| parent.starts_with(made))
+        {
+            let message = format!("{flag} {shown}: there is no folder {}", parent.display());
+            return Err(Failure::new(Code::Environment, message).hint("make it first, or name another file"));
+        }
+    }
+    Ok(())
 }
 
 /// The files that other tools read.

@@ -19,6 +19,7 @@ mod generate;
 mod input;
 mod job;
 mod list;
+mod meant;
 mod older;
 mod replay;
 mod run;
@@ -27,6 +28,7 @@ mod seed;
 mod supervise;
 mod validate;
 
+use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};
 use exit::{Code, Failure};
 use std::process::ExitCode;
@@ -84,6 +86,12 @@ pub fn main() -> ExitCode {
             if error.use_stderr() {
                 // It quotes the command line, in which a shell's `*` may have put any name.
                 console::talk(&error.render().to_string());
+                let meant = || meant::command(arguments.get(1..).unwrap_or_default());
+                if error.kind() == ErrorKind::InvalidSubcommand
+                    && let Some(hint) = meant()
+                {
+                    console::talk(&format!("\nhint: {hint}\n"));
+                }
                 return Code::BadInput.into();
             }
             // A closed standard output is no reason to fail.

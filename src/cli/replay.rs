@@ -46,6 +46,7 @@ enum Expect {
 }
 
 pub fn main(args: &Args) -> super::Done {
+    job::check_files(&args.output)?;
     let repro = load(&args.file)?;
     let mut spec = crate::spec::Spec::quiet(crate::spec::Dialect::Native);
     spec.target = Some(repro.timeline.target.clone());

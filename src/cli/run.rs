@@ -29,6 +29,7 @@ pub struct Args {
 }
 
 pub fn main(args: &Args) -> super::Done {
+    job::check_files(&args.output)?;
     if !args.path.is_dir() {
         let (path, spec) = scenario(&args.path, &args.shape)?;
         let mut console = args.output.console();

@@ -30,6 +30,7 @@ pub struct Args {
 }
 
 pub fn main(args: &Args) -> super::Done {
+    job::check_files(&args.output)?;
     let mut spec = spec(args.spec.as_deref(), &args.shape)?;
     choose::pin(&mut spec, &args.shape)?;
     let (seed, told) = chosen(args.seed.as_deref(), &spec)?;

@@ -70,6 +70,12 @@ pub fn read(node: &Node, problems: &mut Problems) -> Option<Spec> {
             .hint(format!("`{}` belongs to the native form, which begins with `fuzz: 1`", key.text));
         return None;
     }
+    let known = |key: &Key| TOP_OLDER.iter().chain(TOP_NEWER).any(|name| *name == key.text);
+    if !top.keys().any(known) {
+        let message = "this is no scenario: no key at its top is one that a scenario has";
+        problems.error(Some(START), "", "", message).hint(WHAT_A_SCENARIO_NEEDS);
+        return None;
+    }
     let dialect = match (older, newer) {
         (Some(one), Some(other)) => {
             both(("older", one), ("newer", other), "", problems);
