@@ -92,3 +92,35 @@ fn what_cannot_run_in_virtual_time_is_refused_with_what_to_do() {
     assert_eq!(output.status.code(), Some(3), "{said}");
     assert!(said.contains("it is no program but a script") && said.contains("--env processes"), "{said}");
 }
+
+#[test]
+fn a_campaign_that_was_cut_short_goes_on_where_its_journal_ends() {
+    let Some(server) = installed().into_iter().next() else { return };
+    let folder = folder("journal");
+    std::fs::create_dir_all(&folder).expect("writable");
+    let journal = folder.join("journal.jsonl");
+    let campaign = |seeds: &str| {
+        let output = Command::new(env!("CARGO_BIN_EXE_fuzz"))
+            .args(["bench", "determinism", "--replays", "2", "--seeds", seeds, "--journal"])
+            .arg(&journal)
+            .arg("--server-binary")
+            .arg(&server)
+            .arg("--out")
+            .arg(folder.join("runs"))
+            .output()
+            .expect("the tool starts");
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert_eq!(output.status.code(), Some(0), "{said}{}", String::from_utf8_lossy(&output.stderr));
+        (said, std::fs::read_to_string(&journal).expect("it was written"))
+    };
+    let (said, first) = campaign("1");
+    assert!(said.contains("1 seeds, 2 runs, 0 seeds with unequal runs"), "{said}");
+    // Killed in the middle of the second line.
+    std::fs::write(&journal, format!("{first}{}", &first[..first.len() / 2])).expect("writable");
+    let (said, second) = campaign("2");
+    assert!(said.contains("2 seeds, 4 runs, 0 seeds with unequal runs"), "{said}");
+    assert!(second.starts_with(&first), "what was done is not done again");
+    let (_, third) = campaign("2");
+    assert_eq!(second, third, "nothing was left to do");
+    std::fs::remove_dir_all(folder).expect("it is ours");
+}

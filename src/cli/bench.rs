@@ -3,6 +3,7 @@
 use super::canary;
 use super::choose::{self, Place};
 use super::console::{Console, print};
+use super::determinism;
 use super::exit::{Code, Failure};
 use super::flags::{Format, Output, Where};
 use super::job::{self, Job, Save};
@@ -31,6 +32,8 @@ pub struct Args {
 enum Campaign {
     /// Run many seeds on the embedded target: none may fail without a bug, and each named bug must be found
     Canary(canary::Args),
+    /// Run many seeds several times over in virtual time: all runs of a seed must be equal, bit for bit
+    Determinism(determinism::Args),
 }
 
 /// Three shards with one replica each, one kill, one failover.
@@ -45,8 +48,10 @@ timeline:
 ";
 
 pub fn main(args: &Args) -> super::Done {
-    if let Some(Campaign::Canary(args)) = &args.campaign {
-        return canary::main(args);
+    match &args.campaign {
+        Some(Campaign::Canary(args)) => return canary::main(args),
+        Some(Campaign::Determinism(args)) => return determinism::main(args),
+        None => {}
     }
     let span = Duration::from_secs(args.seconds);
     for (target, profile) in [("embedded", &SIM), ("valkey", &PROCESSES)] {
@@ -138,6 +143,7 @@ fn fixed(target: &str, args: &Args) -> Result<Code, Failure> {
         drawn: None,
         save: Save::No,
         trace: false,
+        spread: false,
     };
     let done = job::run(job, &mut Console::new(Format::Text, true, false));
     let code = done.as_ref().map_or(Code::Passed, job::Done::code);

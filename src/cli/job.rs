@@ -36,6 +36,8 @@ pub struct Job<'a> {
     pub save: Save,
     /// Keep the trace of an exact run, for a comparison turn by turn.
     pub trace: bool,
+    /// Let an exact run use all processors.
+    pub spread: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,6 +89,7 @@ pub fn run(job: Job<'_>, console: &mut Console) -> Result<Done, Failure> {
             server_version: server.map_or_else(String::new, |server| server.version.clone()),
             keep_data: job.output.keep_data,
             trace: job.trace,
+            spread: job.spread,
             reproduce: reproduce.clone(),
             boot_timeout: BOOT_TIMEOUT,
             run_timeout: RUN_TIMEOUT,

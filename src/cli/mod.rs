@@ -10,6 +10,7 @@ mod child;
 mod choose;
 mod clock;
 mod console;
+mod determinism;
 mod doctor;
 pub mod exit;
 mod explain;

@@ -85,6 +85,7 @@ pub fn main(args: &Args) -> super::Done {
             drawn: None,
             save: Save::No,
             trace: false,
+            spread: false,
         };
         // Of many runs, a line each is what can be read.
         let mut silent =
@@ -143,6 +144,7 @@ fn check_determinism(
             drawn: None,
             save: Save::No,
             trace: true,
+            spread: false,
         };
         let done = job::run(job, &mut Console::new(args.output.format, true, false))?;
         if done.code() == Code::Interrupted || done.code() == Code::Broken {

@@ -73,6 +73,7 @@ fn one(
         drawn: None,
         save: Save::AsCommand,
         trace: false,
+        spread: false,
     };
     let done = job::run(job, console)?;
     job::tell(console, &done);

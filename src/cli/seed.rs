@@ -48,6 +48,7 @@ pub fn main(args: &Args) -> super::Done {
         drawn: args.spec.is_none().then(|| pins(&args.shape)),
         save: if args.spec.is_none() { Save::BesideSeed } else { Save::AsCommand },
         trace: false,
+        spread: false,
         out: None,
         output: &args.output,
         place: &place,

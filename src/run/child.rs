@@ -299,7 +299,7 @@ fn environment(
                 key: timeline.key(),
                 keep_data: options.keep_data,
                 trace: options.trace.then(|| options.folder.join(crate::env::trace::FILE)),
-                pin: true,
+                pin: !options.spread,
             })
             .map_err(|error| unable(error.to_string()))?;
             Ok((Box::new(Stoppable::new(env, requests)), Rc::new(Valkey { kind: server.kind })))

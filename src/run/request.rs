@@ -35,6 +35,8 @@ pub struct RunOptions {
     pub keep_data: bool,
     /// Write the trace of an exact run into the run folder, a line per turn.
     pub trace: bool,
+    /// Let an exact run use all processors. One is several times faster; what comes of it is the same.
+    pub spread: bool,
     /// The command that does this run again, for `Finished`.
     pub reproduce: String,
     /// How long, in wall time, the cluster may take to become healthy for the first time.
@@ -105,6 +107,7 @@ mod tests {
                 server_version: String::new(),
                 keep_data: true,
                 trace: false,
+                spread: false,
                 reproduce: "fuzz --seed 1 --target embedded --env sim".into(),
                 boot_timeout: BOOT_TIMEOUT,
                 run_timeout: RUN_TIMEOUT,

@@ -33,6 +33,12 @@ const STAT: &str = "1 (server) R 0 1 1 0 -1 4194304 0 0 0 0 0 0 0 0 20 0 1 0 0 6
 /// `/proc/self/smaps`: nothing that a server sums up.
 const SMAPS: &str = "Rss: 16384 kB\nPrivate_Dirty: 0 kB\nPrivate_Clean: 0 kB\n";
 
+/// The allocator's own thread races with the others for what it gives back to the kernel, and how many arenas there
+/// are follows from the number of processors; both show in what a server tells of its memory.
+const ALLOCATOR: &str = "background_thread:false,narenas:4";
+/// The environment is as long wherever the run folder is: servers copy it.
+const FILL: usize = 4096;
+
 #[derive(Debug)]
 pub struct Process {
     pub node: NodeId,
@@ -102,6 +108,8 @@ impl Process {
             .env("LD_PRELOAD", format!("/proc/self/fd/{FD_SHIM}"))
             .env(VARIABLE, launch.slot.to_string())
             .env(MARK, launch.folder)
+            .env("MALLOC_CONF", ALLOCATOR)
+            .env("SEEDFAULT_FILL", "x".repeat(FILL.saturating_sub(launch.folder.as_os_str().len())))
             .env("TZ", "UTC")
             .env("LC_ALL", "C")
             .stdin(Stdio::null())

@@ -4,6 +4,7 @@
 use crate::slot::*;
 use crate::sys::*;
 use crate::{AREA, ask, become_slot, park, real, slot, slot_at, sys, wait};
+use core::ffi::{CStr, c_char, c_void};
 use core::sync::atomic::Ordering::{Relaxed, Release};
 
 const WNOHANG: i32 = 1;
@@ -102,5 +103,24 @@ pub unsafe extern "C" fn exit(code: i32) -> ! {
         loop {
             sys!(SYS_EXIT_GROUP, code);
         }
+    }
+}
+
+/// The allocator's thread is not to be had, also where a server asks for it.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mallctl(
+    name: *const c_char,
+    old: *mut c_void,
+    old_length: *mut usize,
+    new: *mut c_void,
+    new_length: usize,
+) -> i32 {
+    unsafe {
+        if slot().is_some() && CStr::from_ptr(name) == c"background_thread" {
+            return 0;
+        }
+        real!(c"mallctl" as fn(*const c_char, *mut c_void, *mut usize, *mut c_void, usize) -> i32)(
+            name, old, old_length, new, new_length,
+        )
     }
 }
