@@ -9,7 +9,7 @@ mod servers;
 use seedfault::entropy::Seed;
 use seedfault::env::exact::{ExactEnv, Options};
 use seedfault::env::{
-    ActorId, ConnId, EXACT, Effect, Env, EnvError, Exit, Input, NodeAction, NodeId, Observed,
+    ActorId, ConnId, EXACT, Effect, Env, EnvError, Exit, Input, LinkRule, NodeAction, NodeId, Observed,
 };
 use seedfault::fault::kill::Signal;
 use seedfault::fault::restart::RestartData;
@@ -68,6 +68,12 @@ impl Bench {
     fn act(&mut self, node: u16, action: NodeAction) -> Result<String, EnvError> {
         self.env.submit(ME, Effect::Node(NodeId(node), action));
         self.until(|input| if let Input::Applied(result) = input { Some(result.clone()) } else { None })
+    }
+
+    fn link(&mut self, from: u16, to: u16, rule: LinkRule) {
+        self.env.submit(ME, Effect::Link(NodeId(from), NodeId(to), rule));
+        self.until(|input| if let Input::Applied(result) = input { Some(result.clone()) } else { None })
+            .expect("both are there");
     }
 
     fn step(&mut self, until: Micros) {
@@ -193,6 +199,36 @@ fn a_killed_primary_is_replaced_and_comes_back_and_a_fork_feeds_it() {
                 _ => None,
             });
             assert_eq!(exit, Exit::Code(0));
+            sums.push(bench.sum());
+        }
+        assert_eq!(sums[0], sums[1], "{}", server.display());
+    }
+}
+
+#[test]
+fn a_primary_that_is_cut_off_is_replaced_and_steps_down_when_the_cut_heals() {
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    for server in &servers::installed() {
+        let mut sums = Vec::new();
+        for round in 0..2 {
+            let mut bench = Bench::boot(&format!("cut{round}"), server, 11);
+            bench.pass(Millis(5_000));
+            let cut = LinkRule { cut: true, ..LinkRule::default() };
+            for other in 1..bench.nodes {
+                bench.link(0, other, cut);
+                bench.link(other, 0, cut);
+            }
+            bench.pass(Millis(12_000));
+            assert!(bench.ask(1, "ROLE").contains("master"), "{:#?}", bench.logs);
+            assert!(bench.ask(0, "ROLE").contains("master"), "it hears of nothing");
+            assert!(bench.ask(0, "SET a b").contains("CLUSTERDOWN"), "a minority does not serve");
+            for other in 1..bench.nodes {
+                bench.link(0, other, LinkRule::default());
+                bench.link(other, 0, LinkRule::default());
+            }
+            bench.pass(Millis(10_000));
+            let role = bench.ask(0, "ROLE");
+            assert!(role.contains("slave") && role.contains("connected"), "{role} {:#?}", bench.logs);
             sums.push(bench.sum());
         }
         assert_eq!(sums[0], sums[1], "{}", server.display());

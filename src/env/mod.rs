@@ -92,7 +92,7 @@ pub const PROCESSES: Profile = Profile {
 pub const EXACT: Profile = Profile {
     name: "exact",
     version: 1,
-    abilities: &[Ability::Signal, Ability::StaleData],
+    abilities: &[Ability::Signal, Ability::StaleData, Ability::Cut, Ability::Link, Ability::Clock],
     targets: &["valkey"],
     nodes_max: 16,
     summary: "real servers in virtual time, exact to the bit",

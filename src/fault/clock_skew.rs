@@ -25,7 +25,7 @@ impl Declared for ClockSkew {
         needs: Ability::Clock,
         class: Class::Disruptive,
         summary: "let one node's clock jump ahead and run at another rate",
-        targets: &["embedded"],
+        targets: &["valkey", "embedded"],
         drawn: true,
         lasting: true,
     };

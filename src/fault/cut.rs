@@ -24,7 +24,7 @@ impl Declared for Cut {
         needs: Ability::Cut,
         class: Class::Disruptive,
         summary: "cut every link between a node and others, both ways or one way",
-        targets: &["embedded"],
+        targets: &["valkey", "embedded"],
         drawn: true,
         lasting: true,
     };

@@ -26,7 +26,7 @@ impl Declared for Lossy {
         needs: Ability::Link,
         class: Class::Disruptive,
         summary: "lose, duplicate and reorder a share of a node's messages",
-        targets: &["embedded"],
+        targets: &["valkey", "embedded"],
         drawn: true,
         lasting: true,
     };

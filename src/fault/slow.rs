@@ -25,7 +25,7 @@ impl Declared for Slow {
         needs: Ability::Link,
         class: Class::Disruptive,
         summary: "delay every message of a node, with jitter",
-        targets: &["embedded"],
+        targets: &["valkey", "embedded"],
         drawn: true,
         lasting: true,
     };

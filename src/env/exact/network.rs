@@ -84,6 +84,8 @@ struct Connection {
     /// Where it leads: the port of end 1.
     to: (u32, u16),
     from_port: u16,
+    /// The server at end 0 waits for its connect: its socket has been made full, and is emptied when it is through.
+    in_progress: bool,
 }
 
 /// What the network has for an actor.
@@ -110,6 +112,8 @@ pub struct Network {
     due: BTreeSet<(u64, u64, usize)>,
     /// What was carried since it was last asked, for the trace.
     pub hasher: blake3::Hasher,
+    /// Room to read into.
+    buffer: Vec<u8>,
 }
 
 fn end_node(end: &End) -> u16 {
@@ -121,6 +125,17 @@ fn end_node(end: &End) -> u16 {
 
 fn name(token: &str, address: u32, port: u16, unique: &str) -> nix::Result<UnixAddr> {
     UnixAddr::new_abstract(format!("sf{token}{address:08x}{port:04x}{unique}").as_bytes())
+}
+
+/// Makes a server's socket unwritable, which is what a connect that is in progress looks like.
+fn fill(fd: &OwnedFd) -> nix::Result<()> {
+    loop {
+        match send(fd.as_raw_fd(), &[0; 4096], MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL) {
+            Ok(_) => {}
+            Err(Errno::EAGAIN) => return Ok(()),
+            Err(error) => return Err(error),
+        }
+    }
 }
 
 fn stream() -> nix::Result<OwnedFd> {
@@ -141,6 +156,7 @@ impl Network {
             rules: BTreeMap::new(),
             due: BTreeSet::new(),
             hasher: blake3::Hasher::new(),
+            buffer: vec![0; CHUNK],
         }
     }
 
@@ -154,7 +170,8 @@ impl Network {
         let link = (end_node(&ends[0]), end_node(&ends[1]));
         let count = self.counts.entry(link).or_default();
         *count += 1;
-        let connection = Connection { count: *count, ends, ways: Default::default(), to, from_port };
+        let connection =
+            Connection { count: *count, ends, ways: Default::default(), to, from_port, in_progress: false };
         self.next += 1;
         self.connections.insert(self.next, connection);
         self.next
@@ -207,10 +224,17 @@ impl Network {
         #[expect(unsafe_code, reason = "the kernel has just made this descriptor for us")]
         let near = unsafe { OwnedFd::from_raw_fd(near) };
         let held = far.is_none();
+        if held {
+            fill(fd)?;
+        }
         let far = far.map_or(End::Coming(there), |far| End::Socket(there, far));
         let number = self.add([End::Socket(node, near), far], to, from_port);
         if held {
+            if let Some(connection) = self.connections.get_mut(&number) {
+                connection.in_progress = true;
+            }
             self.push(now, number, 0, Cargo::Connect);
+            return Err(Errno::EINPROGRESS);
         }
         Ok(())
     }
@@ -342,26 +366,23 @@ impl Network {
                     Ok(far) => {
                         let Some(connection) = self.connections.get_mut(&number) else { return false };
                         connection.ends[1 - way] = End::Socket(there, far);
-                        if matches!(connection.ends[way], End::Actor(..)) {
-                            self.push(now, number, 1 - way, Cargo::Opened);
-                        }
+                        self.push(now, number, 1 - way, Cargo::Opened);
                         true
                     }
                     Err(_) => {
                         let Some(connection) = self.connections.get_mut(&number) else { return false };
                         connection.ways[way].queue.clear();
-                        let refused = if matches!(connection.ends[way], End::Actor(..)) {
-                            Cargo::Refused
-                        } else {
-                            Cargo::End
-                        };
-                        self.push(now, number, 1 - way, refused);
+                        self.push(now, number, 1 - way, Cargo::Refused);
                         false
                     }
                 }
             }
             (Cargo::Opened, End::Actor(actor, id)) => {
                 news.push((*actor, *id, News::Opened));
+                true
+            }
+            (Cargo::Opened, End::Socket(..)) => {
+                self.establish(number);
                 true
             }
             (Cargo::Refused, End::Actor(actor, id)) => {
@@ -411,11 +432,22 @@ impl Network {
                 }
             }
             // A side whose peer has closed has nothing more to say that anyone would read.
-            (Cargo::End, _) => {
+            // What a connect that is refused was filled with is left unread: so a Unix socket gets `ECONNRESET`.
+            (Cargo::End, _) | (Cargo::Refused, End::Socket(..)) => {
                 self.drop_connection(number);
                 false
             }
             _ => true,
+        }
+    }
+
+    /// A server's connect is through: its socket can be written to again.
+    fn establish(&mut self, number: u64) {
+        let Some(connection) = self.connections.get_mut(&number) else { return };
+        connection.in_progress = false;
+        if let End::Socket(_, near) = &connection.ends[0] {
+            let mut buffer = [0; 4096];
+            while recv(near.as_raw_fd(), &mut buffer, MsgFlags::MSG_DONTWAIT).is_ok_and(|count| count > 0) {}
         }
     }
 
@@ -442,8 +474,11 @@ impl Network {
         let ready: Vec<bool> = {
             let mut fds = Vec::with_capacity(sides.len());
             for (number, side) in &sides {
-                if let End::Socket(_, fd) = &self.connections[number].ends[*side] {
-                    fds.push(PollFd::new(fd.as_fd(), PollFlags::POLLIN));
+                let connection = &self.connections[number];
+                if let End::Socket(_, fd) = &connection.ends[*side] {
+                    // Of one in progress only the end is news, which `poll` tells without being asked.
+                    let news = if connection.in_progress { PollFlags::empty() } else { PollFlags::POLLIN };
+                    fds.push(PollFd::new(fd.as_fd(), news));
                 }
             }
             let _ = poll(&mut fds, PollTimeout::ZERO);
@@ -451,6 +486,12 @@ impl Network {
         };
         for ((number, side), ready) in sides.into_iter().zip(ready) {
             if ready {
+                if self.connections.get(&number).is_some_and(|connection| connection.in_progress && side == 0)
+                {
+                    // The server has given its connect up.
+                    self.drop_connection(number);
+                    continue;
+                }
                 self.read(now, number, side);
             }
             if let Some(connection) = self.connections.get_mut(&number)
@@ -470,7 +511,7 @@ impl Network {
         if lane.ended {
             return;
         }
-        let mut buffer = vec![0; CHUNK];
+        let mut buffer = std::mem::take(&mut self.buffer);
         while lane.in_flight + bytes.len() < WINDOW {
             match recv(fd.as_raw_fd(), &mut buffer, MsgFlags::MSG_DONTWAIT) {
                 Ok(0) => ended = true,
@@ -483,6 +524,7 @@ impl Network {
             }
             break;
         }
+        self.buffer = buffer;
         if !bytes.is_empty() {
             self.hasher.update(&number.to_le_bytes()).update(&bytes);
             self.push(now, number, side, Cargo::Bytes(bytes));
@@ -498,3 +540,64 @@ impl Network {
 
 /// Where all nodes are.
 pub const LOOPBACK: u32 = 0x7f00_0001;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::entropy::Seed;
+
+    const PORT: u16 = 7001;
+    const HERE: NodeId = NodeId(0);
+    const THERE: NodeId = NodeId(1);
+
+    fn network() -> (Network, OwnedFd) {
+        let token = format!("{:016x}", u64::from(std::process::id()) << 32 | 0x7e57);
+        let network = Network::new(Entropy::root(Seed(1)), token);
+        let listener = stream().expect("a socket");
+        bind(listener.as_raw_fd(), &name(&network.token, LOOPBACK, PORT, "").expect("a name")).expect("free");
+        listen(&listener, Backlog::new(8).expect("a backlog")).expect("it is bound");
+        (network, listener)
+    }
+
+    fn shows(fd: &OwnedFd) -> PollFlags {
+        let mut fds = [PollFd::new(fd.as_fd(), PollFlags::POLLIN | PollFlags::POLLOUT)];
+        poll(&mut fds, PollTimeout::ZERO).expect("it is open");
+        fds[0].revents().unwrap_or(PollFlags::empty())
+    }
+
+    #[test]
+    fn a_connect_into_a_cut_is_in_progress_until_the_cut_heals_or_nobody_is_there() {
+        let (mut network, listener) = network();
+        let cut = LinkRule { cut: true, ..LinkRule::default() };
+        let try_connect = |network: &mut Network, now, socket: &OwnedFd| {
+            let fd = socket.try_clone().expect("a descriptor");
+            network.connect(now, HERE, &fd, (LOOPBACK, PORT), Some(THERE))
+        };
+        let mut news = Vec::new();
+        // The way back alone is cut: the answer to the connect does not come either.
+        network.set_rule(0, THERE, HERE, cut);
+        let (kept, given_up, refused) =
+            (stream().expect("one"), stream().expect("one"), stream().expect("one"));
+        assert_eq!(try_connect(&mut network, 0, &kept), Err(Errno::EINPROGRESS));
+        assert_eq!(try_connect(&mut network, 0, &given_up), Err(Errno::EINPROGRESS));
+        assert_eq!(shows(&kept), PollFlags::empty());
+        network.deliver(1_000_000, &mut news);
+        assert_eq!(shows(&kept), PollFlags::empty());
+        drop(given_up);
+        network.pump(1_000_000, HERE);
+        assert_eq!(network.connections.len(), 1, "what was given up is gone");
+        network.set_rule(2_000_000, THERE, HERE, LinkRule::default());
+        network.deliver(3_000_000, &mut news);
+        assert_eq!(shows(&kept), PollFlags::POLLOUT, "it is through, and nothing can be read");
+
+        network.set_rule(3_000_000, HERE, THERE, cut);
+        assert_eq!(try_connect(&mut network, 3_000_000, &refused), Err(Errno::EINPROGRESS));
+        drop(listener);
+        network.set_rule(4_000_000, HERE, THERE, LinkRule::default());
+        network.deliver(5_000_000, &mut news);
+        network.deliver(6_000_000, &mut news);
+        let error = nix::sys::socket::getsockopt(&refused, nix::sys::socket::sockopt::SocketError);
+        assert_eq!(error, Ok(Errno::ECONNRESET as i32));
+        assert!(news.is_empty(), "{news:?}");
+    }
+}
