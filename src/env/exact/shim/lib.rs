@@ -14,6 +14,7 @@
 
 mod clock;
 mod file;
+mod guard;
 mod net;
 mod process;
 mod slot;
@@ -23,6 +24,7 @@ mod wait;
 
 use core::ffi::c_char;
 use core::sync::atomic::{AtomicPtr, AtomicU32, AtomicUsize, Ordering::*};
+use guard::Segment;
 use slot::*;
 use sys::*;
 
@@ -59,6 +61,7 @@ unsafe extern "C" fn begin(_: i32, _: *const *const c_char, environment: *const 
         find_code();
         AREA.store(area as *mut u8, Release);
         SLOT.store(slot_at(number), Release);
+        guard::put_up();
     }
 }
 
@@ -94,17 +97,6 @@ unsafe fn number(mut environment: *const *const c_char) -> Option<usize> {
 unsafe fn find_code() {
     const AT_PHDR: u64 = 3;
     const AT_PHNUM: u64 = 5;
-    #[repr(C)]
-    struct Segment {
-        kind: u32,
-        flags: u32,
-        offset: u64,
-        address: u64,
-        physical: u64,
-        in_file: u64,
-        in_memory: u64,
-        align: u64,
-    }
     const LOAD: u32 = 1;
     const HEADERS: u32 = 6;
     unsafe {
