@@ -241,7 +241,7 @@ impl Campaign<'_> {
                 place: &subject.place,
                 output: &output,
                 out: None,
-                reproduce: String::new(),
+                reproduce: None,
                 drawn: None,
                 save: Save::No,
                 trace: true,
