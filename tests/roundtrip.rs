@@ -11,7 +11,9 @@ use seedfault::entropy::Seed;
 use seedfault::env::{PROCESSES, Profile, SIM};
 use seedfault::spec::{DEFAULT, parse::parse};
 use seedfault::time::Millis;
-use seedfault::timeline::{Load, Mix, Observation, Pattern, Rate, Settings, Skew, Start, Timeline, generate};
+use seedfault::timeline::{
+    KeyPrefix, Load, Mix, Observation, Pattern, Rate, Settings, Skew, Start, Timeline, generate,
+};
 use seedfault::yaml::document::Problems;
 
 fn places() -> impl Strategy<Value = (&'static str, &'static Profile)> {
@@ -118,6 +120,7 @@ fn loads() -> impl Strategy<Value = Load> {
         timeout: Millis(rest.2),
         closed: rest.3,
         stop: rest.4.map(Millis),
+        key_prefix: KeyPrefix(if rest.3 { String::new() } else { "ledger: \"#'".replace(' ', "") }),
     })
 }
 

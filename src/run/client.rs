@@ -12,6 +12,7 @@ use super::world::Shared;
 use crate::env::{ConnId, NodeId};
 use crate::history::{Key, KeyKind, OpKind, Operation, Outcome, Redirect, RedirectKind, Stamp, Value};
 use crate::time::{Micros, Millis};
+use crate::timeline::Load;
 use std::collections::BTreeMap;
 
 /// Redirects that one operation follows.
@@ -244,7 +245,7 @@ impl Client {
         if pending.intent.transaction {
             resp::encode(&["MULTI"], &mut bytes);
             for (kind, key, argument) in self.transaction(&pending.intent) {
-                command(kind, &key, argument.as_deref(), load.value_bytes, &mut bytes);
+                command(kind, &key, argument.as_deref(), load, &mut bytes);
             }
             resp::encode(&["EXEC"], &mut bytes);
         } else {
@@ -252,7 +253,7 @@ impl Client {
                 pending.intent.kind,
                 &pending.intent.key,
                 pending.intent.argument.as_deref(),
-                load.value_bytes,
+                load,
                 &mut bytes,
             );
         }
@@ -401,13 +402,18 @@ pub fn slot_of(key: &Key) -> u16 {
     resp::slot(key.to_string().as_bytes())
 }
 
+/// What the servers know a key by. The prefix has no braces: the slot is that of the key alone.
+pub fn name(key: &Key, load: &Load) -> String {
+    format!("{}{key}", load.key_prefix.0)
+}
+
 /// One operation as a command.
-fn command(kind: OpKind, key: &Key, argument: Option<&str>, value_bytes: u32, out: &mut Vec<u8>) {
-    let name = key.to_string();
+fn command(kind: OpKind, key: &Key, argument: Option<&str>, load: &Load, out: &mut Vec<u8>) {
+    let name = name(key, load);
     let argument = argument.unwrap_or_default();
     match (kind, key.kind) {
-        (OpKind::Get, _) => read_command(key, out),
-        (OpKind::Set, _) => resp::encode(&["SET", &name, &pad(argument, value_bytes)], out),
+        (OpKind::Get, _) => read_command(key, load, out),
+        (OpKind::Set, _) => resp::encode(&["SET", &name, &pad(argument, load.value_bytes)], out),
         (OpKind::Incr, _) => resp::encode(&["INCR", &name], out),
         (OpKind::Append, _) => resp::encode(&["RPUSH", &name, argument], out),
         (OpKind::Add, _) => resp::encode(&["SADD", &name, argument], out),
@@ -416,8 +422,8 @@ fn command(kind: OpKind, key: &Key, argument: Option<&str>, value_bytes: u32, ou
 }
 
 /// The command that reads a key of the workload.
-pub fn read_command(key: &Key, out: &mut Vec<u8>) {
-    let name = key.to_string();
+pub fn read_command(key: &Key, load: &Load, out: &mut Vec<u8>) {
+    let name = name(key, load);
     match key.kind {
         KeyKind::Register | KeyKind::Counter => resp::encode(&["GET", &name], out),
         KeyKind::List => resp::encode(&["LRANGE", &name, "0", "-1"], out),
@@ -474,5 +480,25 @@ pub fn read_value(key: &Key, reply: &Reply, value_bytes: u32) -> Result<Value, S
             Value::Set(members)
         }),
         (_, other) => Err(format!("{other:?}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::timeline::KeyPrefix;
+
+    #[test]
+    fn a_prefix_begins_every_name_and_moves_no_key() {
+        let load = Load { key_prefix: KeyPrefix("ledger:".into()), value_bytes: 0, ..Load::default() };
+        let key = Key { kind: KeyKind::Register, number: 17 };
+        let mut sent = Vec::new();
+        command(OpKind::Set, &key, Some("a"), &load, &mut sent);
+        read_command(&key, &load, &mut sent);
+        let mut wanted = Vec::new();
+        resp::encode(&["SET", "ledger:r:{17}", "a"], &mut wanted);
+        resp::encode(&["GET", "ledger:r:{17}"], &mut wanted);
+        assert_eq!(sent, wanted);
+        assert_eq!(resp::slot(name(&key, &load).as_bytes()), slot_of(&key));
     }
 }

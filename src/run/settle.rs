@@ -11,7 +11,7 @@ use super::world::{Shared, World};
 use crate::env::NodeId;
 use crate::history::{Key, Value};
 use crate::time::{Micros, Millis};
-use crate::timeline::Role;
+use crate::timeline::{Load, Role};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// How far apart two equal views must be.
@@ -296,10 +296,10 @@ fn keys_of_slots() -> Vec<u32> {
 
 /// What every node holds of every key that the clients touched.
 async fn dump(io: &Io, world: &Shared, view: &ClusterView) -> Vec<KeyDump> {
-    let (keys, value_bytes): (Vec<Key>, u32) = {
+    let (keys, load): (Vec<Key>, Load) = {
         let world = world.borrow();
         let touched: BTreeSet<Key> = world.history.iter().map(|operation| operation.key).collect();
-        (touched.into_iter().collect(), world.timeline.load.value_bytes)
+        (touched.into_iter().collect(), world.timeline.load.clone())
     };
     let owners = owners(view);
     let ids: BTreeMap<&str, NodeId> =
@@ -335,7 +335,7 @@ async fn dump(io: &Io, world: &Shared, view: &ClusterView) -> Vec<KeyDump> {
             .iter()
             .map(|place| {
                 let mut bytes = Vec::with_capacity(48);
-                read_command(&dumps[*place].key, &mut bytes);
+                read_command(&dumps[*place].key, &load, &mut bytes);
                 bytes
             })
             .collect();
@@ -343,14 +343,14 @@ async fn dump(io: &Io, world: &Shared, view: &ClusterView) -> Vec<KeyDump> {
         for (place, reply) in wanted.into_iter().zip(replies) {
             let dump = &mut dumps[place];
             let value: Result<Value, String> =
-                reply.and_then(|reply| read_value(&dump.key, &reply, value_bytes));
+                reply.and_then(|reply| read_value(&dump.key, &reply, load.value_bytes));
             if owners[usize::from(dump.slot)] == Some(*node) {
                 dump.value = value;
             } else {
                 dump.replicas.push((*node, value));
             }
         }
-        for key in strays(io, world, *node).await {
+        for key in strays(io, world, *node, &load).await {
             if let Ok(place) = dumps.binary_search_by(|dump| dump.key.cmp(&key)) {
                 let owner = owners[usize::from(dumps[place].slot)];
                 let belongs = owner == Some(*node)
@@ -365,12 +365,13 @@ async fn dump(io: &Io, world: &Shared, view: &ClusterView) -> Vec<KeyDump> {
 }
 
 /// The keys of the workload that a node holds, whether or not it should.
-async fn strays(io: &Io, world: &Shared, node: NodeId) -> Vec<Key> {
+async fn strays(io: &Io, world: &Shared, node: NodeId, load: &Load) -> Vec<Key> {
+    let prefix = &load.key_prefix.0;
     let mut bytes = Vec::new();
-    resp::encode(&["KEYS", "?:{*}"], &mut bytes);
+    resp::encode(&["KEYS", &format!("{prefix}?:{{*}}")], &mut bytes);
     let replies = batch(io, world, node, true, vec![bytes]).await;
     let Some(Ok(Reply::Array(items))) = replies.into_iter().next() else { return Vec::new() };
-    items.iter().filter_map(|item| key_from(item.text()?)).collect()
+    items.iter().filter_map(|item| key_from(item.text()?.strip_prefix(prefix.as_str())?)).collect()
 }
 
 /// Reads `r:{17}`.

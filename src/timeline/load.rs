@@ -3,7 +3,7 @@
 
 use crate::time::Millis;
 use crate::yaml::document::{Node, Problems, Value};
-use crate::yaml::fields::{Field, Fields, Record, read_record, read_whole, scalar};
+use crate::yaml::fields::{Field, Fields, Record, quote, read_record, read_whole, scalar};
 use serde::{Deserialize, Serialize};
 
 /// Operations a second over all clients: `300/s`.
@@ -19,6 +19,47 @@ crate::word! {
 crate::word! {
     /// How operations spread over the keys.
     pub enum Skew { Uniform = "uniform", Zipf = "zipf", Hot = "hot" }
+}
+
+/// The beginning of every key's name. Empty by default, and then no part of a timeline's binary form.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct KeyPrefix(pub String);
+
+impl KeyPrefix {
+    pub const LENGTH_MAX: usize = 64;
+
+    /// Braces would move the key to another slot, the others mean something else to `KEYS`, by which strays are
+    /// looked for.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let odd = |c: char| !c.is_ascii_graphic() || "{}*?[]\\".contains(c);
+        if text.len() > Self::LENGTH_MAX || text.contains(odd) {
+            Err(Self::expected())
+        } else {
+            Ok(Self(text.into()))
+        }
+    }
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl Field for KeyPrefix {
+    fn expected() -> String {
+        format!(
+            "at most {} printable ASCII characters without blanks, braces, or any of `*?[]\\`",
+            Self::LENGTH_MAX
+        )
+    }
+    fn schema() -> serde_json::Value {
+        serde_json::json!({"type": "string", "pattern": r"^[!-)+->@-Z^-z|~]*$", "maxLength": Self::LENGTH_MAX})
+    }
+    fn read(node: &Node) -> Result<Self, String> {
+        Self::parse(scalar(node, Self::expected)?)
+    }
+    fn write(&self) -> String {
+        quote(&self.0)
+    }
 }
 
 crate::record! {
@@ -72,6 +113,9 @@ crate::record! {
         pub closed: bool = false,
         /// when the load stops; with the safety phase when absent
         pub stop: Option<Millis> = None,
+        /// what the name of each key begins with, before its kind and number as in `r:{17}`
+        #[serde(default, skip_serializing_if = "KeyPrefix::is_empty")]
+        pub key_prefix: KeyPrefix = KeyPrefix::default(),
     }
 }
 
@@ -138,5 +182,29 @@ impl Field for Mix {
         let fields: Vec<String> =
             self.write_fields().into_iter().map(|(name, text)| format!("{name}: {text}")).collect();
         format!("{{{}}}", fields.join(", "))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_prefix_that_would_move_keys_or_hide_them_is_refused() {
+        for good in ["", "ledger:", "a/b#c", &"x".repeat(KeyPrefix::LENGTH_MAX)] {
+            assert_eq!(KeyPrefix::parse(good), Ok(KeyPrefix(good.into())), "{good}");
+        }
+        for bad in ["{a}", "a b", "a*", "[a", "a\\", "über:", "a\n", &"x".repeat(KeyPrefix::LENGTH_MAX + 1)]
+        {
+            assert!(KeyPrefix::parse(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn no_prefix_is_no_part_of_the_binary_form() {
+        let plain = postcard::to_stdvec(&Load::default()).expect("plain data");
+        let named = Load { key_prefix: KeyPrefix("a".into()), ..Load::default() };
+        let named = postcard::to_stdvec(&named).expect("plain data");
+        assert_eq!(named, [plain.as_slice(), &[1, b'a']].concat());
     }
 }

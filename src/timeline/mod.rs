@@ -19,7 +19,7 @@ use crate::time::Millis;
 pub use checks::default_checks;
 pub use generate::{Cause, GenerateError, LENGTH_MAX, MOMENTS, Moment, Speaker, generate};
 pub use limits::{Limits, nodes_peak, too_large};
-pub use load::{Load, Mix, Pattern, Rate, Skew};
+pub use load::{KeyPrefix, Load, Mix, Pattern, Rate, Skew};
 use serde::{Deserialize, Serialize};
 pub use settings::Settings;
 use std::borrow::Cow;

@@ -373,10 +373,10 @@ macro_rules! word {
 /// Declares a group of fields; see the module's first paragraph. A field with `= value` is optional.
 #[macro_export]
 macro_rules! record {
-    ($(#[$meta:meta])* $vis:vis struct $name:ident { $($(#[doc = $doc:literal])* $fvis:vis $field:ident : $ty:ty $(= $default:expr)?),* $(,)? }) => {
+    ($(#[$meta:meta])* $vis:vis struct $name:ident { $($(#[doc = $doc:literal])* $(#[serde($($serde:tt)*)])? $fvis:vis $field:ident : $ty:ty $(= $default:expr)?),* $(,)? }) => {
         $(#[$meta])*
         #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-        $vis struct $name { $($(#[doc = $doc])* $fvis $field: $ty),* }
+        $vis struct $name { $($(#[doc = $doc])* $(#[serde($($serde)*)])? $fvis $field: $ty),* }
         impl $crate::yaml::fields::Record for $name {
             const FIELDS: &'static [$crate::yaml::fields::FieldInfo] = &[$($crate::yaml::fields::FieldInfo {
                 name: stringify!($field),

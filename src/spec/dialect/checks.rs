@@ -7,6 +7,7 @@ use super::{Dialect, Room, both};
 use crate::catalogue::CheckSpec;
 use crate::check::VIEW_CHECKS;
 use crate::time::Millis;
+use crate::timeline::KeyPrefix;
 use crate::yaml::document::{Key, Node, Problems, Span, Value};
 
 /// The checks whose failure between waves is *critical* there: a slot without an owner or with two, a quorum
@@ -21,6 +22,8 @@ pub struct Judged {
     pub look: Look,
     /// How many test keys are written before the first operation.
     pub keys: Option<u32>,
+    /// What the names of keys begin with.
+    pub prefix: KeyPrefix,
 }
 
 /// Which checks are made, and with which bounds.
@@ -46,6 +49,7 @@ struct Wanted {
     data: bool,
     replicas_hold: bool,
     keys: u64,
+    prefix: KeyPrefix,
     logs: bool,
     converge: Millis,
 }
@@ -72,6 +76,7 @@ impl Default for Wanted {
             data: true,
             replicas_hold: true,
             keys: 100,
+            prefix: KeyPrefix::default(),
             logs: true,
             converge: Millis::secs(30),
         }
@@ -120,7 +125,7 @@ pub fn read(top: &mut Section<'_>, dialect: Dialect, room: Room, problems: &mut 
         .collect();
     look.critical = look.checks.iter().filter(|name| CRITICAL.contains(&name.as_str())).cloned().collect();
     let keys = wanted.data.then_some(wanted.keys as u32).filter(|keys| *keys > 0);
-    Judged { checks, look, keys }
+    Judged { checks, look, keys, prefix: wanted.prefix }
 }
 
 /// Whether a mapping shows the marks of the older dialect.
@@ -272,9 +277,19 @@ fn newer(section: &mut Section<'_>, wanted: &mut Wanted, look: &mut Look, proble
         );
         wanted.replicas_hold = config.boolean("check_cross_replica_consistency", true, problems);
         wanted.keys = config.integer("num_test_keys", (0, 100_000), problems).unwrap_or(100);
-        // Keys are told apart by the run that owns the servers, so the prefix needs no room in their names.
-        if let Some(given) = config.given("key_prefix") {
-            given.word("the beginning of each key", problems);
+        if let Some(given) = config.given("key_prefix")
+            && let Some(text) = given.word("the beginning of each key", problems)
+        {
+            match KeyPrefix::parse(text) {
+                Ok(prefix) => wanted.prefix = prefix,
+                Err(expected) => {
+                    given.error(
+                        format!("`{text}` cannot begin a key"),
+                        format!("write {expected}"),
+                        problems,
+                    );
+                }
+            }
         }
         wait(&mut config, problems);
         config.finish(

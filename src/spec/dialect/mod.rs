@@ -112,7 +112,7 @@ pub fn read(node: &Node, problems: &mut Problems) -> Option<Spec> {
     let keys = judged.keys.filter(|_| dialect == Dialect::Newer && load.is_none());
     let (test_load, zero) = keys.map_or((Load::none(), Millis(0)), test_keys);
     let Plan { events, dice, length } = slot::plan(&operations, &faults, &order, zero);
-    let load = load.unwrap_or(test_load);
+    let load = Load { key_prefix: judged.prefix, ..load.unwrap_or(test_load) };
     spec.length = Some(length.saturating_add(TAIL).max(load.stop.unwrap_or_default()));
     spec.load = Some(load);
     spec.checks = Some(judged.checks);

@@ -8,6 +8,7 @@ use super::hands::{self, Done, Stop, fail, live, skip};
 use crate::env::NodeId;
 use crate::fault::kill::Signal;
 use crate::history::{Key, OpKind};
+use crate::run::client::name;
 use crate::run::operation::{COMMAND_TIMEOUT, OpIo};
 use crate::run::resp::{Reply, slot};
 use crate::target::operation::{Harm, Sabotage};
@@ -48,7 +49,7 @@ async fn delete_keys(op: &OpIo) -> Done {
     };
     let mut deleted = 0;
     for key in &keys {
-        let name = key.to_string();
+        let name = name(key, &op.world.borrow().timeline.load);
         let owner =
             owner(op, slot(name.as_bytes())).ok_or_else(|| format!("nobody owns the slot of {name}"))?;
         match op.tell(owner, &["DEL", &name]).await? {

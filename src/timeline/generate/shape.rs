@@ -6,7 +6,7 @@ use crate::entropy::Rng;
 use crate::env::Profile;
 use crate::spec::{Spec, Spread};
 use crate::time::Millis;
-use crate::timeline::{Cluster, Formation, Load, Pattern, Rate, Skew};
+use crate::timeline::{Cluster, Formation, KeyPrefix, Load, Pattern, Rate, Skew};
 
 /// One drawn cluster in this many is formed by `CLUSTER MEET` instead of starting formed.
 const MEET_SEEDS: u64 = 8;
@@ -122,6 +122,7 @@ pub(super) fn load(cluster: &Cluster, target: &str, rng: &mut Rng) -> Load {
         timeout: Millis(*rng.pick(&[500, 1000, 1000, 2000])),
         closed: rng.ratio(1, 10),
         stop: None,
+        key_prefix: KeyPrefix::default(),
     };
     if embedded {
         return load;
