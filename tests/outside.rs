@@ -27,8 +27,12 @@ fn what_lies_at_the_path_of_a_result_stays_what_it_is() {
         place.write("there", "old");
         let _ = fs::remove_file(place.path.join("link"));
         symlink("there", place.path.join("link")).expect("the folder can be written");
+        let private = fs::Permissions::from_mode(0o600);
+        fs::set_permissions(place.path.join("there"), private).expect("it is there");
         run("link").exits(0);
         assert!(place.path.join("link").is_symlink(), "the link stays");
+        let mode = fs::metadata(place.path.join("there")).expect("it is there").permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "what was private stays private");
         let text = fs::read_to_string(place.path.join("there")).expect("it is there");
         assert!(text.contains("<testsuite") || text.contains('{'), "{text}");
         // A link to what is not there yet makes it.
@@ -259,7 +263,6 @@ fn what_people_type_first_is_answered_with_what_to_type() {
         ("explain nothing", "error: there is no run folder nothing"),
         ("explain quiet.yaml", "error: quiet.yaml is a file, and a run is a folder"),
         ("explain empty", "error: empty is no run folder: it holds no events.jsonl"),
-        ("run quiet.yaml --out quiet.yaml", "error: --out quiet.yaml: that is a file"),
         ("run quiet.yaml --out full", "error: the folder full is not empty"),
         ("--target nothing", "[possible values: embedded, valkey]"),
     ] {
@@ -271,6 +274,10 @@ fn what_people_type_first_is_answered_with_what_to_type() {
         (
             "run quiet.yaml --output nothing/o.json",
             "error: --output nothing/o.json: there is no folder nothing",
+        ),
+        (
+            "run quiet.yaml --out quiet.yaml",
+            "error: failed to make the run folder quiet.yaml: that is a file",
         ),
         ("run quiet.yaml --out /proc/nothing", "error: failed to make the run folder /proc/nothing"),
         ("--seed 1 --server-binary ./full", "error: the server binary ./full is a folder"),

@@ -41,8 +41,9 @@ impl Folder {
         };
         if let Some(path) = given {
             if path.is_file() {
-                return Err(Failure::bad_input(format!("--out {}: that is a file", path.display()))
-                    .hint("a run has a folder; name one that is empty, or not there yet"));
+                let message = format!("failed to make the run folder {}: that is a file", path.display());
+                return Err(Failure::new(Code::Environment, message)
+                    .hint("name a folder by --out DIR, one that is empty or not there yet"));
             }
             fs::create_dir_all(path).map_err(|error| cannot(path, &error))?;
             let taken = fs::read_dir(path).map_err(|error| cannot(path, &error))?.next().is_some();
@@ -98,6 +99,10 @@ fn absolute(path: &Path) -> PathBuf {
 pub fn write_whole(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     let beside = beside(path);
     let mut file = fs::File::create(&beside)?;
+    // Whoever could not read the file that is replaced shall not read this one.
+    if let Ok(there) = fs::metadata(path) {
+        file.set_permissions(there.permissions())?;
+    }
     file.write_all(bytes)?;
     file.sync_all()?;
     fs::rename(&beside, path)

@@ -23,7 +23,10 @@ const fn key(name: &'static str, doc: &'static str) -> KeyInfo {
 pub const TOP: &[KeyInfo] = &[
     key("fuzz", "the version of this form: 1; no other dialect has this key"),
     key("name", "what the run is called"),
-    key("seed", "the seed that fills in every range and draw; `--seed` overrides it"),
+    key(
+        "seed",
+        "the seed that fills in every range and draw, a number or a word that is hashed to one; `--seed` overrides it",
+    ),
     key("generator", "written by `fuzz generate`: the construction that drew this timeline"),
     key("catalogue", "written by `fuzz generate`: the version of the vocabulary"),
     key("profile", "written by `fuzz generate`: the environment's declared profile"),
@@ -31,7 +34,7 @@ pub const TOP: &[KeyInfo] = &[
     key("environment", "where its nodes live; the target's own when absent"),
     key("cluster", "the shape of the cluster at the start"),
     key("load", "what the clients do; the default load when absent"),
-    key("length", "the safety phase: how long faults may strike before everything heals"),
+    key("length", "the safety phase: how long faults may strike before everything heals; at most 45m"),
     key("bugs", "named bugs to switch on in the embedded target"),
     key("checks", "what must hold: `default`, or a list of checks, each a name or a name with its bounds"),
     key("draw", "events that the seed draws"),
@@ -134,7 +137,7 @@ crate::record! {
     pub struct DrawForm {
         /// how many events
         pub events: Spread<u16> = Spread { low: 5, high: 12 },
-        /// the time over which they are spread
+        /// the time over which they are spread; at most 40m
         pub over: Spread<Millis> = Spread { low: Millis(15_000), high: Millis(20_000) },
         /// operations and faults, as a list or with weights; all that target and environment offer when absent
         pub from: Vocabulary = Vocabulary::default(),
