@@ -230,7 +230,8 @@ async fn strike_restart(restart: &Restart, op: &OpIo, target: Rc<dyn Target>) ->
             return Err(skipped(format!("another event started {node} meanwhile")));
         }
         if removed(op, node) {
-            return Err(skipped(format!("{node} has left the cluster meanwhile and stays down")));
+            op.step(format!("{node} has left the cluster and stays down"));
+            continue;
         }
         let old_id = op.id(node).ok();
         op.start(node, restart.data).await.map_err(failed)?;
