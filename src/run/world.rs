@@ -76,6 +76,8 @@ pub struct World {
     pub copied: BTreeSet<NodeId>,
     /// Which event moves a slot; void once the event has ended.
     moving: BTreeMap<u16, String>,
+    /// Between which nodes events move slots, by event; void once the event has ended.
+    moves: Vec<(String, NodeId, NodeId)>,
     /// Lines for people, passed on as notes.
     pub notes: Vec<String>,
     /// Extra load that operations asked for: clients still to be started.
@@ -128,6 +130,7 @@ impl World {
             paused_by: BTreeMap::new(),
             copied: BTreeSet::new(),
             moving: BTreeMap::new(),
+            moves: Vec::new(),
             notes: Vec::new(),
             bursts: Vec::new(),
             stays: Stays::default(),
@@ -196,6 +199,17 @@ impl World {
     /// Says that an event moves these slots from now on.
     pub fn move_slots(&mut self, event: &str, slots: &[u16]) {
         self.moving.extend(slots.iter().map(|slot| (*slot, event.to_string())));
+    }
+
+    /// Lets an event move slots from one node to another, unless one of them both gave and took then.
+    pub fn may_move(&mut self, event: &str, from: NodeId, to: NodeId) -> bool {
+        let applied = &self.applied;
+        self.moves.retain(|(other, _, _)| applied.iter().any(|a| a.event == *other && a.ended.is_none()));
+        let free = self.moves.iter().all(|(_, giver, taker)| *giver != to && *taker != from);
+        if free {
+            self.moves.push((event.into(), from, to));
+        }
+        free
     }
 
     /// Nodes that run, are not paused and belong to the cluster, by number.

@@ -4,7 +4,7 @@
 //! node first and then shut down; who could not be told is told later (`forget`). FORGET bans an id from being learnt by gossip for 60 s
 //! (`CLUSTER_BLACKLIST_TTL`), and does not ban a handshake by `MEET` for ever: see `forget_and_meet`.
 
-use super::slots::{Mover, owned, slots_of_id, take};
+use super::slots::{Mover, owned, slots_of_id, take, turn};
 use crate::env::{NodeAction, NodeId};
 use crate::run::operation::OpIo;
 use crate::target::operation::{AddReplica, ForgetAndMeet, RemoveReplica, ScaleIn, ScaleOut};
@@ -78,6 +78,7 @@ pub async fn scale_out(op: OpIo, fields: ScaleOut) -> Done {
     for (place, donor) in donors.iter().enumerate() {
         // The first donors give one more where the share does not divide evenly.
         let part = share / donors.len() + usize::from(place < share % donors.len());
+        turn(&op, *donor, node).await?;
         let slots = take(&op, *donor, part).await?;
         Mover::new(&op, *donor, node).all(&slots).await?;
     }
@@ -118,6 +119,7 @@ pub async fn scale_in(op: OpIo, fields: ScaleIn) -> Done {
     op.detail(format!("{} slots of {source} go to {} shards", slots.len(), takers.len()));
     let part = slots.len().div_ceil(takers.len()).max(1);
     for (taker, slots) in takers.iter().zip(slots.chunks(part)) {
+        turn(&op, source, *taker).await?;
         Mover::new(&op, source, *taker).all(slots).await?;
     }
     for node in leaving {

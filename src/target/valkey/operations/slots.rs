@@ -27,6 +27,7 @@ const MIGRATE_MS: &str = "2000";
 
 pub async fn reshard(op: OpIo, fields: Reshard) -> Done {
     let (source, target) = ends(&op, fields.from, fields.to)?;
+    turn(&op, source, target).await.map_err(hands::Stop::Skip)?;
     let slots = take(&op, source, usize::from(fields.slots)).await?;
     if slots.is_empty() {
         return skip(format!("{source} owns no slot that could move"));
@@ -45,6 +46,7 @@ pub async fn reshard(op: OpIo, fields: Reshard) -> Done {
 
 pub async fn drain(op: OpIo, fields: Drain) -> Done {
     let (source, target) = ends(&op, fields.shard, fields.to)?;
+    turn(&op, source, target).await.map_err(hands::Stop::Skip)?;
     let slots = take(&op, source, usize::MAX).await?;
     if slots.is_empty() {
         return skip(format!("{source} owns no slot"));
@@ -61,6 +63,18 @@ fn ends(op: &OpIo, from: u16, to: u16) -> Result<(NodeId, NodeId), hands::Stop> 
     op.resolved(source);
     op.resolved(target);
     Ok((source, target))
+}
+
+/// Waits until no other operation lets one of the two give and take at once. Taking a slot raises a node's epoch
+/// without consensus, and with it all that the node still claims: a slot that it gave, of which it was not told yet,
+/// goes back to it on the taker, and is then given away by it, so that nobody owns it (valkey 8.0.1, two reshards
+/// in opposite directions). `redis-cli --cluster reshard` refuses to begin while any slot is open.
+pub async fn turn(op: &OpIo, source: NodeId, target: NodeId) -> Result<(), String> {
+    hands::retry(op, op.io.after(MOVE_TIMEOUT), hands::LOOK, async || {
+        let free = op.world.borrow_mut().may_move(&op.event, source, target);
+        if free { Ok(()) } else { Err(format!("slots of {source} or {target} move the other way")) }
+    })
+    .await
 }
 
 /// The first slots of a node that this operation moves. Two operations never move the same slot at once: `SETSLOT`
