@@ -236,6 +236,12 @@ fn a_server_that_is_none_is_named_at_once_with_what_it_said() {
         .prints("ended by itself before the cluster was healthy: exit 7")
         .prints("/ends does not stay");
     said.prints("it said: no such module").prints("--server-binary").prints("Status: UNKNOWN");
+    // The same while something is done to the nodes already.
+    let timeline = "timeline: [{forming: 1ms, do: {kill: {node: node-0}}, for: 1s}]";
+    let forming = QUIET.replace("embedded", "valkey").replace("timeline: []", timeline);
+    place.write("forming.yaml", &forming);
+    let said = place.fuzz(&["run", "forming.yaml", "--seed", "1", "--server-binary", "./ends"]);
+    said.exits(3).prints("it said: no such module").prints("see `settings` in the scenario");
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Bringing the cluster up: every node created, then started, formed, and seen to be healthy.
 
 use super::{BOOT_LOOK, Executor, RunError};
-use crate::env::{NodeAction, NodeId};
+use crate::env::{Exit, NodeAction, NodeId};
 use crate::fault::restart::RestartData;
 use crate::run::event::Phase;
 use crate::run::operation::OpIo;
@@ -102,13 +102,18 @@ impl Executor<'_> {
         Ok(())
     }
 
-    /// A node that ends before anything was done to the cluster does not come back: waiting for it is in vain.
+    /// A node that ends before anything was done to the cluster, or refuses to start while it forms, does not come
+    /// back: waiting for it is in vain.
     fn all_live(&self) -> Result<(), RunError> {
-        if self.plan.iter().any(|planned| planned.started.is_some()) {
-            return Ok(());
-        }
+        let untouched = self.plan.iter().all(|planned| planned.started.is_none());
         let world = self.world.borrow();
-        let ended = world.lives.iter().find_map(|life| life.ended.map(|(_, exit)| (life.node, exit)));
-        ended.map_or(Ok(()), |(node, exit)| Err(RunError::Ended { node, exit }))
+        let gone = world.lives.iter().find_map(|life| {
+            let (_, exit) = life.ended?;
+            let refused = life.incarnation <= 1
+                && life.signalled.is_empty()
+                && matches!(exit, Exit::Code(code) if code != 0);
+            (untouched || refused).then_some((life.node, exit))
+        });
+        gone.map_or(Ok(()), |(node, exit)| Err(RunError::Ended { node, exit }))
     }
 }
