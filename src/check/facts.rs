@@ -119,6 +119,13 @@ impl<'a> Facts<'a> {
         let awake = nodes.iter().filter(|node| self.awake(**node, at) && !owners.ghosts.contains(node));
         (awake.copied().collect(), nodes.len())
     }
+    /// Owners of which nobody can say whether the others count them as awake: ghosts. One is marked failed where
+    /// it was pinged in vain; where its address answered with another id it has none (`noaddr`), is not pinged any
+    /// more, and never fails.
+    pub fn ghost_owners(&self, at: Micros) -> usize {
+        let owners = self.owners_at(at);
+        owners.nodes().intersection(&owners.ghosts).count()
+    }
     pub fn owners_at(&self, at: Micros) -> &Owners {
         let place = self.owners.partition_point(|owners| owners.at <= at);
         &self.owners[place.saturating_sub(1)]

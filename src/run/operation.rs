@@ -129,7 +129,10 @@ impl OpIo {
         let mut world = self.world.borrow_mut();
         if let Some(state) = world.nodes.get_mut(&node) {
             state.left_dead = false;
-            state.stranger |= data == RestartData::Wiped;
+            if data == RestartData::Wiped {
+                state.stranger = true;
+                state.former_ids.extend(state.id.clone());
+            }
         }
         if data != RestartData::Kept
             && let Some(life) = world.lives.iter_mut().rev().find(|life| life.node == node)

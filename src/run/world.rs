@@ -38,6 +38,8 @@ pub struct NodeState {
     pub left_dead: bool,
     /// It came back under a new id and is no member yet.
     pub stranger: bool,
+    /// The ids that it had before.
+    pub former_ids: BTreeSet<String>,
     /// Its cluster node id, once known.
     pub id: Option<String>,
     pub incarnation: u32,
@@ -176,6 +178,7 @@ impl World {
             removed: false,
             left_dead: false,
             stranger: false,
+            former_ids: BTreeSet::new(),
             id: None,
             incarnation: 0,
         };

@@ -26,6 +26,9 @@ pub async fn rejoin(op: OpIo, node: NodeId, old_id: Option<String>) -> Done {
     let deadline = op.io.after(REJOIN_TIMEOUT);
     let mut ghosts = listed_at(&op, node).await;
     ghosts.extend(old_id);
+    // A node that was answered by another id at a ghost's address has forgotten the address, and keeps the ghost.
+    ghosts
+        .extend(op.world.borrow().nodes.get(&node).map(|state| state.former_ids.clone()).unwrap_or_default());
     ghosts.remove(&new_id);
     for ghost in ghosts {
         let told = forget(&op, &ghost, node, deadline).await;
