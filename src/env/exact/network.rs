@@ -8,13 +8,14 @@
 use crate::entropy::Entropy;
 use crate::env::{ActorId, ConnId, LinkRule, NodeId};
 use nix::errno::Errno;
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use nix::sys::socket::{
     AddressFamily, Backlog, MsgFlags, SockFlag, SockType, UnixAddr, accept4, bind, connect, listen, recv,
     send, socket,
 };
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
 /// A chunk takes its link's own base, and up to this much more by itself.
 const BASE_US: u64 = 40;
@@ -30,6 +31,7 @@ const WINDOW: usize = 1 << 20;
 const CHUNK: usize = 64 * 1024;
 /// The first port of connections that nobody gave a port.
 const EPHEMERAL: u32 = 32_768;
+const EPHEMERAL_COUNT: u64 = 28_000;
 /// What stands for the tool's clients as the end of a link.
 const OUTSIDE: u16 = u16::MAX;
 
@@ -70,8 +72,6 @@ struct Way {
     last_due: u64,
     /// Its end was read.
     ended: bool,
-    /// The receiver's buffer is full.
-    blocked: bool,
 }
 
 #[derive(Debug)]
@@ -106,12 +106,18 @@ pub struct Network {
     next: u64,
     /// Connections that each link has had, by its two ends.
     counts: BTreeMap<(u16, u16), u64>,
-    ports: BTreeMap<u16, u32>,
     rules: BTreeMap<(u16, u16), LinkRule>,
     /// When something of a connection is due.
     due: BTreeSet<(u64, u64, usize)>,
     /// What was carried since it was last asked, for the trace.
     pub hasher: blake3::Hasher,
+    /// What watches the sockets of each node, by the node. An event's number is the connection's, doubled, and the
+    /// side.
+    watches: BTreeMap<u16, Epoll>,
+    /// Ways whose receiver, the node, had no room.
+    blocked: BTreeSet<(u16, u64, usize)>,
+    /// Room for what a watch tells.
+    events: Vec<EpollEvent>,
     /// Room to read into.
     buffer: Vec<u8>,
 }
@@ -152,18 +158,22 @@ impl Network {
             by_actor: BTreeMap::new(),
             next: 0,
             counts: BTreeMap::new(),
-            ports: BTreeMap::new(),
             rules: BTreeMap::new(),
             due: BTreeSet::new(),
             hasher: blake3::Hasher::new(),
+            watches: BTreeMap::new(),
+            blocked: BTreeSet::new(),
+            events: Vec::new(),
             buffer: vec![0; CHUNK],
         }
     }
 
-    fn port(&mut self, node: u16) -> u16 {
-        let count = self.ports.entry(node).or_default();
-        *count += 1;
-        (EPHEMERAL + (*count - 1) % 28_000) as u16
+    /// The port of the next connection of a link: its own count, so that what other links do leaves it alone. (Two
+    /// connections of one port that lead to different places are no rarity.)
+    fn port(&self, from: u16, to: u16) -> u16 {
+        let place = u64::from(from) << 16 | u64::from(to);
+        let count = self.counts.get(&(from, to)).copied().unwrap_or(0);
+        (EPHEMERAL + (((self.key.word("port", place, 0) >> 1) + count) % EPHEMERAL_COUNT) as u32) as u16
     }
 
     fn add(&mut self, ends: [End; 2], to: (u32, u16), from_port: u16) -> u64 {
@@ -179,7 +189,7 @@ impl Network {
 
     /// An actor connects to a node's port.
     pub fn open(&mut self, now: u64, actor: ActorId, id: ConnId, node: NodeId, to: (u32, u16)) {
-        let from_port = self.port(OUTSIDE);
+        let from_port = self.port(OUTSIDE, node.0);
         let number = self.add([End::Actor(actor, id), End::Coming(node)], to, from_port);
         self.by_actor.insert(id, number);
         self.push(now, number, 0, Cargo::Connect);
@@ -210,7 +220,7 @@ impl Network {
     ) -> Result<(), Errno> {
         let Some(there) = there else { return Err(Errno::ECONNREFUSED) };
         let cut = self.is_cut(node.0, there.0) || self.is_cut(there.0, node.0);
-        let from_port = self.port(node.0);
+        let from_port = self.port(node.0, there.0);
         let far = if cut { None } else { Some(self.reach(to, from_port)?) };
         // A listener that lives for one connection: its name is what the server takes for its peer's.
         let unique = format!(".{}", self.next + 1);
@@ -229,14 +239,39 @@ impl Network {
         }
         let far = far.map_or(End::Coming(there), |far| End::Socket(there, far));
         let number = self.add([End::Socket(node, near), far], to, from_port);
+        if held && let Some(connection) = self.connections.get_mut(&number) {
+            connection.in_progress = true;
+        }
+        self.watch(number, 0)?;
+        self.watch(number, 1)?;
         if held {
-            if let Some(connection) = self.connections.get_mut(&number) {
-                connection.in_progress = true;
-            }
             self.push(now, number, 0, Cargo::Connect);
             return Err(Errno::EINPROGRESS);
         }
         Ok(())
+    }
+
+    /// Watches what a node does with its socket. Of a connect in progress only the end is news, which is told
+    /// without being asked for.
+    fn watch(&mut self, number: u64, side: usize) -> nix::Result<()> {
+        let Some(connection) = self.connections.get(&number) else { return Ok(()) };
+        let End::Socket(node, fd) = &connection.ends[side] else { return Ok(()) };
+        let watch = match self.watches.entry(node.0) {
+            Entry::Occupied(entry) => entry.into_mut(),
+            Entry::Vacant(entry) => entry.insert(Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?),
+        };
+        let news = if connection.in_progress { EpollFlags::empty() } else { EpollFlags::EPOLLIN };
+        watch.add(fd, EpollEvent::new(news, number << 1 | side as u64))
+    }
+
+    fn unwatch(&self, number: u64, side: usize) {
+        if let Some(connection) = self.connections.get(&number)
+            && let End::Socket(node, fd) = &connection.ends[side]
+            && let Some(watch) = self.watches.get(&node.0)
+        {
+            // One that is not watched is not to be watched.
+            let _ = watch.delete(fd);
+        }
     }
 
     /// A socket in the queue of whoever listens at this port.
@@ -366,8 +401,9 @@ impl Network {
                     Ok(far) => {
                         let Some(connection) = self.connections.get_mut(&number) else { return false };
                         connection.ends[1 - way] = End::Socket(there, far);
-                        self.push(now, number, 1 - way, Cargo::Opened);
-                        true
+                        let watched = self.watch(number, 1 - way).is_ok();
+                        self.push(now, number, 1 - way, if watched { Cargo::Opened } else { Cargo::Refused });
+                        watched
                     }
                     Err(_) => {
                         let Some(connection) = self.connections.get_mut(&number) else { return false };
@@ -412,11 +448,12 @@ impl Network {
                     }
                     partly @ (Ok(_) | Err(Errno::EAGAIN)) => {
                         let count = partly.unwrap_or(0);
+                        let receiver = end_node(&connection.ends[1 - way]);
                         let lane = &mut connection.ways[way];
                         lane.in_flight -= count;
                         bytes.drain(..count);
                         lane.queue.push_front(Chunk { due: chunk.due, cargo: Cargo::Bytes(bytes) });
-                        lane.blocked = true;
+                        self.blocked.insert((receiver, number, way));
                         false
                     }
                     // Nobody reads there any more: the sender learns it by a reset.
@@ -449,6 +486,10 @@ impl Network {
             let mut buffer = [0; 4096];
             while recv(near.as_raw_fd(), &mut buffer, MsgFlags::MSG_DONTWAIT).is_ok_and(|count| count > 0) {}
         }
+        self.unwatch(number, 0);
+        if self.watch(number, 0).is_err() {
+            self.drop_connection(number);
+        }
     }
 
     fn drop_connection(&mut self, number: u64) {
@@ -463,42 +504,29 @@ impl Network {
 
     /// Reads what a node wrote in its turn, and tries again what it had no room for.
     pub fn pump(&mut self, now: u64, node: NodeId) {
-        let of_node = |end: &End| matches!(end, End::Socket(owner, _) if *owner == node);
-        let sides: Vec<(u64, usize)> = self
-            .connections
-            .iter()
-            .flat_map(|(number, connection)| {
-                (0..2).filter(|side| of_node(&connection.ends[*side])).map(|side| (*number, side))
-            })
-            .collect();
-        let ready: Vec<bool> = {
-            let mut fds = Vec::with_capacity(sides.len());
-            for (number, side) in &sides {
-                let connection = &self.connections[number];
-                if let End::Socket(_, fd) = &connection.ends[*side] {
-                    // Of one in progress only the end is news, which `poll` tells without being asked.
-                    let news = if connection.in_progress { PollFlags::empty() } else { PollFlags::POLLIN };
-                    fds.push(PollFd::new(fd.as_fd(), news));
-                }
-            }
-            let _ = poll(&mut fds, PollTimeout::ZERO);
-            fds.iter().map(|fd| fd.any().unwrap_or(false)).collect()
-        };
-        for ((number, side), ready) in sides.into_iter().zip(ready) {
-            if ready {
-                if self.connections.get(&number).is_some_and(|connection| connection.in_progress && side == 0)
-                {
-                    // The server has given its connect up.
-                    self.drop_connection(number);
-                    continue;
-                }
+        let mut ready = Vec::new();
+        if let Some(watch) = self.watches.get(&node.0) {
+            // Room for all of them: which of many would be left out is not ours to say.
+            let room = (2 * self.connections.len() + 1).max(self.events.len());
+            self.events.resize(room, EpollEvent::empty());
+            let count = watch.wait(&mut self.events, EpollTimeout::ZERO).unwrap_or(0);
+            ready.extend(self.events[..count].iter().map(EpollEvent::data));
+        }
+        ready.sort_unstable();
+        for data in ready {
+            let (number, side) = (data >> 1, (data & 1) as usize);
+            if side == 0 && self.connections.get(&number).is_some_and(|connection| connection.in_progress) {
+                // The server has given its connect up.
+                self.drop_connection(number);
+            } else {
                 self.read(now, number, side);
             }
-            if let Some(connection) = self.connections.get_mut(&number)
-                && std::mem::take(&mut connection.ways[1 - side].blocked)
-            {
-                self.schedule(now, number, 1 - side);
-            }
+        }
+        let of_node = (node.0, 0, 0)..=(node.0, u64::MAX, usize::MAX);
+        let blocked: Vec<_> = self.blocked.range(of_node).copied().collect();
+        for place in blocked {
+            self.blocked.remove(&place);
+            self.schedule(now, place.1, place.2);
         }
     }
 
@@ -530,6 +558,7 @@ impl Network {
             self.push(now, number, side, Cargo::Bytes(bytes));
         }
         if ended {
+            self.unwatch(number, side);
             if let Some(connection) = self.connections.get_mut(&number) {
                 connection.ways[side].ended = true;
             }
@@ -545,13 +574,18 @@ pub const LOOPBACK: u32 = 0x7f00_0001;
 mod tests {
     use super::*;
     use crate::entropy::Seed;
+    use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+    use std::os::fd::AsFd;
+    use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
     const PORT: u16 = 7001;
     const HERE: NodeId = NodeId(0);
     const THERE: NodeId = NodeId(1);
 
     fn network() -> (Network, OwnedFd) {
-        let token = format!("{:016x}", u64::from(std::process::id()) << 32 | 0x7e57);
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let token =
+            format!("{:016x}", u64::from(std::process::id()) << 32 | u64::from(COUNT.fetch_add(1, Relaxed)));
         let network = Network::new(Entropy::root(Seed(1)), token);
         let listener = stream().expect("a socket");
         bind(listener.as_raw_fd(), &name(&network.token, LOOPBACK, PORT, "").expect("a name")).expect("free");
@@ -599,5 +633,31 @@ mod tests {
         let error = nix::sys::socket::getsockopt(&refused, nix::sys::socket::sockopt::SocketError);
         assert_eq!(error, Ok(Errno::ECONNRESET as i32));
         assert!(news.is_empty(), "{news:?}");
+    }
+
+    /// When each chunk of a connection to node 1 is due, and its port, where other links may be busy too.
+    fn choices(others: bool) -> (Vec<u64>, u16) {
+        let (mut network, _listener) = network();
+        let mut dues = Vec::new();
+        if others {
+            network.open(0, ActorId(1), ConnId(90), NodeId(2), (LOOPBACK, PORT + 1));
+            network.send(0, ConnId(90), vec![0; 100]);
+        }
+        network.open(0, ActorId(1), ConnId(1), THERE, (LOOPBACK, PORT));
+        let number = network.by_actor[&ConnId(1)];
+        for count in 0..20 {
+            let now = count * 1_000;
+            if others {
+                network.send(now, ConnId(90), vec![0; 10]);
+            }
+            network.send(now, ConnId(1), vec![0; 10]);
+            dues.push(network.connections[&number].ways[0].queue.back().map_or(0, |chunk| chunk.due));
+        }
+        (dues, network.connections[&number].from_port)
+    }
+
+    #[test]
+    fn what_happens_on_one_link_changes_no_choice_of_another() {
+        assert_eq!(choices(false), choices(true));
     }
 }
