@@ -7,7 +7,7 @@
 mod servers;
 
 use seedfault::entropy::Seed;
-use seedfault::env::exact::{ExactEnv, Options};
+use seedfault::env::exact::{ExactEnv, Options, hang};
 use seedfault::env::{
     ActorId, ConnId, EXACT, Effect, Env, EnvError, Exit, Input, LinkRule, NodeAction, NodeId, Observed,
 };
@@ -44,14 +44,16 @@ impl Bench {
         let run =
             std::env::temp_dir().join(format!("seedfault-exact-{name}-{binary}-{}", std::process::id()));
         let timeline = timeline(seed);
+        fs::create_dir_all(&run).expect("writable");
         let env = ExactEnv::new(Options {
             dir: run.join("nodes"),
             server: server.into(),
             base_port: None,
             key: timeline.key(),
             keep_data: false,
-            trace: None,
+            trace: Some(run.join("trace.txt")),
             pin: false,
+            turn_max: hang::TURN_MAX,
         });
         let env = env.expect("memory and a folder can be had");
         let mut bench = Self { env, run, nodes: 0, connections: 0, logs: Vec::new(), seen: Vec::new() };
@@ -233,4 +235,49 @@ fn a_primary_that_is_cut_off_is_replaced_and_steps_down_when_the_cut_heals() {
         }
         assert_eq!(sums[0], sums[1], "{}", server.display());
     }
+}
+
+/// The turns of one node up to a time: when each was, and what it waited for after it.
+fn turns(bench: &mut Bench, node: u16, until: u64) -> Vec<String> {
+    bench.env.close();
+    let trace = fs::read_to_string(bench.run.join("trace.txt")).expect("it was asked for");
+    let of_node = format!(" node-{node} pid");
+    let early =
+        |line: &&str| line.split(' ').next().and_then(|at| at.parse().ok()).is_some_and(|at: u64| at < until);
+    trace.lines().filter(|line| line.contains(&of_node)).filter(early).map(String::from).collect()
+}
+
+#[test]
+fn leaving_a_fault_out_leaves_all_that_came_before_it_and_a_node_that_it_does_not_reach_alone() {
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    let Some(server) = servers::installed().into_iter().next() else { return };
+    let strike = |name: &str, strikes: bool| {
+        let mut bench = Bench::boot(name, &server, 5);
+        // Node 5 is alone from the beginning: what it does depends on its own choices.
+        let cut = LinkRule { cut: true, ..LinkRule::default() };
+        for other in 0..bench.nodes - 1 {
+            bench.link(5, other, cut);
+            bench.link(other, 5, cut);
+        }
+        bench.pass(Millis(3_000));
+        let at = bench.env.now().0;
+        if strikes {
+            bench.act(0, NodeAction::Signal(Signal::Kill)).expect("it runs");
+        }
+        bench.pass(Millis(1_500));
+        let before: Vec<_> = (0..bench.nodes).map(|node| turns(&mut bench, node, at)).collect();
+        let alone = turns(&mut bench, 5, u64::MAX);
+        (before, alone.len(), alone.iter().map(|line| shape(line)).collect::<Vec<_>>())
+    };
+    let (with, without) = (strike("with", true), strike("without", false));
+    assert_eq!(with.0, without.0, "what came before");
+    assert!(with.1 > 20, "{}", with.1);
+    let equal = with.2.iter().zip(&without.2).filter(|(one, other)| one == other).count();
+    assert!(equal * 10 >= with.2.len() * 9, "{equal} of {} turns of the node that was alone", with.2.len());
+}
+
+/// A turn without the moment at which its predecessors let it begin.
+fn shape(line: &str) -> String {
+    let words: Vec<&str> = line.split(' ').collect();
+    words[2..words.len().min(11)].join(" ")
 }

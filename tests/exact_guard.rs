@@ -1,14 +1,16 @@
 //! The guard of the environment `exact`: a program that gets at the real world around the shim ends with the name of
-//! the call in its log, and one that keeps to the C library's functions does not notice.
+//! the call in its log, one that keeps to the C library's functions does not notice, and one that never gives its turn
+//! back is told to hang, and where.
 #![cfg(all(target_arch = "x86_64", target_os = "linux", target_env = "gnu"))]
 
 use seedfault::entropy::{Entropy, Seed};
 use seedfault::env::exact::{ExactEnv, Options};
-use seedfault::env::{ActorId, Effect, Env, Exit, Input, NodeAction, NodeId, NodeSpec, Observed};
+use seedfault::env::{ActorId, Effect, Env, Exit, Input, NodeAction, NodeId, NodeSpec, Observed, Trouble};
 use seedfault::fault::restart::RestartData;
 use seedfault::time::Micros;
 use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
 
 /// Does what its first argument says.
 const PROGRAM: &str = r#"
@@ -50,6 +52,7 @@ fn main() {
                 time(1, &mut now);
             }
             "rdtsc" => { let low: u32; asm!("rdtsc", out("eax") low, out("edx") _); println!("{low}"); }
+            "spin" => { #[inline(never)] fn spins_for_ever() { loop { std::hint::black_box(()); } } spins_for_ever() }
             other => panic!("{other}"),
         }
     }
@@ -58,7 +61,7 @@ fn main() {
 "#;
 
 /// How a program ends that does this, and what it said.
-fn end(program: &Path, folder: &Path, what: &str) -> (Exit, String) {
+fn end(program: &Path, folder: &Path, what: &str) -> (Exit, String, Option<Trouble>) {
     let options = Options {
         dir: folder.join(what).join("nodes"),
         server: program.into(),
@@ -67,6 +70,7 @@ fn end(program: &Path, folder: &Path, what: &str) -> (Exit, String) {
         keep_data: false,
         trace: None,
         pin: false,
+        turn_max: Duration::from_millis(300),
     };
     let mut env = ExactEnv::new(options).expect("memory and a folder can be had");
     let argv = vec![program.to_string_lossy().into_owned(), what.to_string()];
@@ -80,7 +84,9 @@ fn end(program: &Path, folder: &Path, what: &str) -> (Exit, String) {
         for (_, _, input) in out.drain(..) {
             match input {
                 Input::Observed(Observed::Log { line, .. }) => said += &(line + "\n"),
-                Input::Observed(Observed::Exited { exit, .. }) => return (exit, said),
+                Input::Observed(Observed::Exited { exit, .. }) => {
+                    return (exit, said, env.trouble().cloned());
+                }
                 _ => {}
             }
         }
@@ -89,7 +95,7 @@ fn end(program: &Path, folder: &Path, what: &str) -> (Exit, String) {
 }
 
 #[test]
-fn what_gets_at_the_real_world_around_the_shim_is_ended_by_name() {
+fn what_gets_at_the_real_world_around_the_shim_is_ended_by_name_and_what_hangs_by_its_stack() {
     let folder = std::env::temp_dir().join(format!("seedfault-guard-{}", std::process::id()));
     std::fs::create_dir_all(&folder).expect("writable");
     let (source, program) = (folder.join("program.rs"), folder.join("program"));
@@ -103,8 +109,9 @@ fn what_gets_at_the_real_world_around_the_shim_is_ended_by_name() {
         .expect("the compiler that built this test is there");
     assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
 
-    let (exit, said) = end(&program, &folder, "well-behaved");
+    let (exit, said, trouble) = end(&program, &folder, "well-behaved");
     assert_eq!(exit, Exit::Code(0), "{said}");
+    assert_eq!(trouble, None);
     assert!(said.contains("slept 1000") && said.contains("went through"), "{said}");
     for (what, call) in [
         ("libc", "clock_gettime"),
@@ -113,12 +120,22 @@ fn what_gets_at_the_real_world_around_the_shim_is_ended_by_name() {
         ("connect", "connect"),
         ("vdso", "clock_gettime"),
     ] {
-        let (exit, said) = end(&program, &folder, what);
+        let (exit, said, trouble) = end(&program, &folder, what);
         assert_eq!(exit, Exit::Code(70), "{what}: {said}");
         assert!(said.contains(&format!("seedfault: the server called `{call}` around the shim")), "{said}");
         assert!(!said.contains("went through"), "{said}");
+        assert!(matches!(trouble, Some(Trouble::Leak { node: NodeId(0), .. })), "{trouble:?}");
     }
-    let (exit, said) = end(&program, &folder, "rdtsc");
+    let (exit, said, _) = end(&program, &folder, "rdtsc");
     assert_eq!(exit, Exit::Signal(11), "{said}");
+
+    let (exit, said, trouble) = end(&program, &folder, "spin");
+    assert_eq!(exit, Exit::Signal(9), "{said}");
+    let Some(Trouble::Hang { node: NodeId(0), why, stack }) = trouble else { panic!("{trouble:?}") };
+    assert!(why.contains("works and does not come back"), "{why}");
+    // Named where there is a debugger; without one the kernel says where the program is.
+    let debugger = Command::new("gdb").arg("--version").output().is_ok();
+    assert!(!debugger || why.contains("spins_for_ever"), "{why} {stack:#?}");
+    assert!(!stack.is_empty());
     std::fs::remove_dir_all(folder).expect("it is ours");
 }

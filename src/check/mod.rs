@@ -53,6 +53,9 @@ pub struct Judgement {
 
 pub const EVIDENCE_MAX: usize = 20;
 
+/// The name of a finding that no check makes: the environment itself saw that a node does not come back.
+pub const HANG: &str = "hang";
+
 impl Judgement {
     pub fn new(check: &str, verdict: Verdict, reason: impl Into<String>) -> Self {
         Self {

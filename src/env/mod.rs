@@ -219,6 +219,15 @@ pub enum Exit {
     Signal(i32),
 }
 
+/// What an environment knows of a run that no record shows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Trouble {
+    /// A node took its turn and does not give it back. A finding.
+    Hang { node: NodeId, why: String, stack: Vec<String> },
+    /// Something of the real world got at a node: the run cannot be repeated, and shows nothing.
+    Leak { node: NodeId, what: String },
+}
+
 /// What a step came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
@@ -245,6 +254,10 @@ pub trait Env {
     fn close(&mut self);
     /// A hash over all that the environment did, turn by turn, where it decides that itself.
     fn trace_hash(&self) -> Option<String> {
+        None
+    }
+    /// Why the run ended as if it had been interrupted, if that was the environment's doing.
+    fn trouble(&self) -> Option<&Trouble> {
         None
     }
 }

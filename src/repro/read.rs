@@ -2,7 +2,7 @@
 
 use super::{FORMAT, Facts, Pins, Repro};
 use crate::catalogue::CheckSpec;
-use crate::check::Verdict;
+use crate::check::{HANG, Verdict};
 use crate::env::PROFILES;
 use crate::timeline::Timeline;
 use crate::timeline::{GenerateError, generate};
@@ -130,7 +130,9 @@ fn facts(tree: &Node, problems: &mut Problems) -> Option<Facts> {
             )
             .hint("use the version of the tool that wrote it; the comment at the top names it");
     }
-    for name in checks.iter().flatten().filter(|name| !CheckSpec::NAMES.contains(&name.as_str())) {
+    for name in
+        checks.iter().flatten().filter(|name| *name != HANG && !CheckSpec::NAMES.contains(&name.as_str()))
+    {
         fields.problems.error(Some(node.span), "repro.checks", name, format!("there is no check `{name}`"));
     }
     fields.finish(KEYS);

@@ -9,7 +9,7 @@ use crate::check::{self, Judgement, Verdict};
 use crate::env::exact::{self, ExactEnv};
 use crate::env::processes::{Options, ProcessesEnv, cage};
 use crate::env::sim::SimEnv;
-use crate::env::{Env, SIM};
+use crate::env::{Env, SIM, Trouble};
 use crate::history::Operation;
 use crate::run::event::{FORMAT, Finished, RunEvent};
 use crate::run::execute::{Bounds, Oracle, RunError, Watch, execute};
@@ -113,15 +113,15 @@ pub fn run(timeline: &Timeline, options: &RunOptions) -> i32 {
     if let Some(cage::Cage::Subreaper(why)) = caged {
         recorder.event(&RunEvent::Note { at_us: 0, text: format!("no PID namespace of its own: {why}") });
     }
-    let (result, end_us, trace_hash) = match environment(timeline, options, requests) {
+    let (result, end_us, trace_hash, trouble) = match environment(timeline, options, requests) {
         Ok((mut env, target)) => {
             let bounds = Bounds { boot: options.boot_timeout, run: options.run_timeout };
             let result = execute(timeline, env.as_mut(), target, bounds, Rc::new(Checks), &mut recorder);
             let end = env.now();
             env.close();
-            (result, end.0, env.trace_hash())
+            (result, end.0, env.trace_hash(), env.trouble().cloned())
         }
-        Err(error) => (Err(error), 0, None),
+        Err(error) => (Err(error), 0, None, None),
     };
     let mut finished = Finished {
         verdict: Verdict::Unknown,
@@ -154,6 +154,9 @@ pub fn run(timeline: &Timeline, options: &RunOptions) -> i32 {
                 _ => error.to_string(),
             });
         }
+    }
+    if let Some(trouble) = trouble {
+        troubled(trouble, &mut finished, &mut recorder);
     }
     if let Some(why) = &recorder.failed {
         incomplete(&mut finished, why, timeline.environment != SIM.name);
@@ -191,6 +194,29 @@ impl Oracle for Checks {
     }
     fn settle_bound(&self, timeline: &Timeline, applied: &[Applied], lives: &[Life]) -> (Millis, String) {
         check::owed::settle_bound(timeline, applied, lives)
+    }
+}
+
+/// What the environment alone knows changes what a run comes to: a hang is a finding of its own, and after a leak
+/// nothing that was seen counts.
+fn troubled(trouble: Trouble, finished: &mut Finished, recorder: &mut Recorder) {
+    match trouble {
+        Trouble::Hang { node, why, stack } => {
+            let mut judgement = Judgement::new(check::HANG, Verdict::Fail, why);
+            judgement.looked_at = format!("the turns of {node}");
+            judgement.evidence = stack;
+            judgement.evidence.truncate(check::EVIDENCE_MAX);
+            finished.findings.insert(0, finding(&judgement));
+            recorder.event(&RunEvent::Judged { judgement });
+            finished.verdict = Verdict::Fail;
+            finished.exit_code = exit::FINDING;
+        }
+        Trouble::Leak { what, .. } => {
+            finished.verdict = Verdict::Unknown;
+            finished.exit_code = exit::BROKEN;
+            finished.findings.clear();
+            finished.error = Some(format!("{what}; `--env processes` runs it in real time"));
+        }
     }
 }
 
@@ -300,6 +326,7 @@ fn environment(
                 keep_data: options.keep_data,
                 trace: options.trace.then(|| options.folder.join(crate::env::trace::FILE)),
                 pin: !options.spread,
+                turn_max: exact::hang::TURN_MAX,
             })
             .map_err(|error| unable(error.to_string()))?;
             Ok((Box::new(Stoppable::new(env, requests)), Rc::new(Valkey { kind: server.kind })))

@@ -1,7 +1,7 @@
 //! The wish to stop, for an environment that waits for nothing: virtual time has no place where a signal would
 //! arrive, so it is asked for before every step. Without a request nothing differs, and a run repeats exactly.
 
-use crate::env::{ActorId, Effect, Env, Input, NodeId, Profile, Step};
+use crate::env::{ActorId, Effect, Env, Input, NodeId, Profile, Step, Trouble};
 use crate::time::Micros;
 use nix::errno::Errno;
 use std::os::fd::OwnedFd;
@@ -59,6 +59,9 @@ impl<E: Env> Env for Stoppable<E> {
     }
     fn trace_hash(&self) -> Option<String> {
         self.env.trace_hash()
+    }
+    fn trouble(&self) -> Option<&Trouble> {
+        self.env.trouble()
     }
 }
 

@@ -9,6 +9,7 @@
 //! [`scheduler`] gives the turns, [`super::trace`] writes down what happened. Here the whole is an [`Env`].
 
 pub mod area;
+pub mod hang;
 mod network;
 mod node;
 mod process;
@@ -20,7 +21,7 @@ use super::processes::tail::Tail;
 use super::trace::Trace;
 use super::{
     ActorId, EXACT, Effect, Env, EnvError, Exit, Input, NodeAction, NodeId, NodeSpec, Observed, Profile,
-    Step, Why,
+    Step, Trouble, Why,
 };
 use crate::entropy::Entropy;
 use crate::fault::kill::Signal;
@@ -37,6 +38,7 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
 
 /// The port of node 0 where the timeline wishes for none. Ports are the simulation's own: none is ever taken.
 const PORT_DEFAULT: u16 = 7000;
@@ -44,6 +46,8 @@ const PORT_DEFAULT: u16 = 7000;
 const BUS: u16 = 10_000;
 /// What a command line names where the run decides which binary it is.
 const SERVER: &str = "{server}";
+/// How the shim's last words begin, where the guard has caught something (`shim/guard.rs`).
+const GUARD: &str = "seedfault: the server called";
 /// Slots are numbered from here.
 const FIRST_SLOT: usize = 1;
 
@@ -61,6 +65,8 @@ pub struct Options {
     pub trace: Option<PathBuf>,
     /// Keep to one processor: handing the turn over is several times faster there.
     pub pin: bool,
+    /// Processor time after which a turn counts as one that never ends: [`hang::TURN_MAX`].
+    pub turn_max: Duration,
 }
 
 /// See the module's page.
@@ -81,6 +87,10 @@ pub struct ExactEnv {
     arrived: VecDeque<(ActorId, Input)>,
     trace: Trace,
     turns: u64,
+    turn_max: Duration,
+    trouble: Option<Trouble>,
+    /// The run was told to end because of it.
+    told: bool,
     closed: bool,
 }
 
@@ -120,6 +130,9 @@ impl ExactEnv {
             arrived: VecDeque::new(),
             trace,
             turns: 0,
+            turn_max: options.turn_max,
+            trouble: None,
+            told: false,
             closed: false,
         })
     }
@@ -134,6 +147,11 @@ impl ExactEnv {
     }
 
     fn observe(&mut self, observed: Observed) {
+        if let Observed::Log { node, line } = &observed
+            && line.starts_with(GUARD)
+        {
+            self.trouble.get_or_insert_with(|| Trouble::Leak { node: *node, what: line.clone() });
+        }
         if let Observed::Log { node, line } = &observed
             && !tells_of_the_machine(line)
         {
@@ -344,9 +362,12 @@ impl Env for ExactEnv {
     }
 
     fn step(&mut self, until: Micros, out: &mut Vec<(Micros, ActorId, Input)>) -> Step {
+        // With trouble the run is asked to end, once: it heals and looks at what is left.
+        let mut over = false;
         loop {
             self.carry_news();
-            if !self.arrived.is_empty() || self.now >= until.0 {
+            over |= self.trouble.is_some() && !std::mem::replace(&mut self.told, true);
+            if over || !self.arrived.is_empty() || self.now >= until.0 {
                 break;
             }
             if let Some(slot) = self.next_runnable() {
@@ -364,7 +385,7 @@ impl Env for ExactEnv {
         }
         let now = Micros(self.now);
         out.extend(self.arrived.drain(..).map(|(who, input)| (now, who, input)));
-        Step::Going
+        if over { Step::Interrupted } else { Step::Going }
     }
 
     fn close(&mut self) {
@@ -389,6 +410,10 @@ impl Env for ExactEnv {
     /// Over every turn: what ran, when, for what it waits, every byte that was carried, every line that was logged.
     fn trace_hash(&self) -> Option<String> {
         Some(self.trace.hash().to_hex().to_string())
+    }
+
+    fn trouble(&self) -> Option<&Trouble> {
+        self.trouble.as_ref()
     }
 }
 

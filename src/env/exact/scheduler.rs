@@ -4,8 +4,8 @@ use super::area::Hand;
 use super::area::slot::{
     AUX, CONNECT, EPOLL, FORK, FORKED, KILL, MAIN, NOTHING, SLEEP, SLOTS, TELL_EPOLL, WAIT, WAITPID,
 };
-use super::{ExactEnv, FIRST_SLOT, LOOPBACK, exit_of};
-use crate::env::{Input, NodeId, Observed};
+use super::{ExactEnv, FIRST_SLOT, LOOPBACK, exit_of, hang};
+use crate::env::{Input, NodeId, Observed, Trouble};
 use nix::errno::Errno;
 use nix::libc;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -19,8 +19,6 @@ const TURN_US: u64 = 5;
 const TURN_US_MORE: u64 = 36;
 /// A process that neither parks nor dies is looked at this often, to see whether it has crashed.
 const LOOK_EVERY: Duration = Duration::from_millis(5);
-/// Looks before a turn counts as one that never ends: real time, and generous, for it ends the node.
-const LOOKS_MAX: u32 = 12_000;
 /// How long a process that is on its way out may take.
 const END_MAX_MS: u16 = 30_000;
 
@@ -143,13 +141,14 @@ impl ExactEnv {
         }
     }
 
-    fn await_stop(&self, slot: usize) -> Turn {
+    fn await_stop(&mut self, slot: usize) -> Turn {
         let process = &self.processes[&slot];
-        for _ in 0..LOOKS_MAX {
+        let mut began = None;
+        let (mut worked, mut stuck) = (Duration::ZERO, Duration::ZERO);
+        loop {
             match self.area.take_back(slot, LOOK_EVERY) {
                 Hand::Parked => return Turn::Over,
-                Hand::Running if !process.is_dead(0) => {}
-                Hand::Running => return Turn::Gone,
+                Hand::Running if process.is_dead(0) => return Turn::Gone,
                 Hand::Ending => {
                     if !process.is_dead(END_MAX_MS) {
                         process.send(libc::SIGKILL);
@@ -157,14 +156,32 @@ impl ExactEnv {
                     }
                     return Turn::Gone;
                 }
+                Hand::Running => {}
+            }
+            let time = hang::processor_time(process.kernel_pid);
+            let taken = time.saturating_sub(*began.get_or_insert(time));
+            stuck = if taken > worked || !hang::waits(process.kernel_pid) {
+                Duration::ZERO
+            } else {
+                stuck + LOOK_EVERY
+            };
+            worked = taken;
+            if worked > self.turn_max || stuck > hang::STUCK_MAX {
+                break;
             }
         }
-        // The server's own report of an abort says where it hangs.
-        process.send(libc::SIGABRT);
-        if !process.is_dead(END_MAX_MS) {
-            process.send(libc::SIGKILL);
-            process.is_dead(END_MAX_MS);
-        }
+        let (node, pid) = (process.node, process.pid);
+        let stack = hang::stack(process.kernel_pid);
+        let what = if worked > self.turn_max {
+            "works and does not come back"
+        } else {
+            "waits for what never comes"
+        };
+        let why = format!("{node} (pid {pid}) {what}: {}", hang::innermost(&stack));
+        let stack = stack.lines().map(String::from).collect();
+        process.send(libc::SIGKILL);
+        process.is_dead(END_MAX_MS);
+        self.trouble.get_or_insert(Trouble::Hang { node, why, stack });
         Turn::Gone
     }
 
