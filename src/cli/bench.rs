@@ -3,11 +3,11 @@
 use super::canary;
 use super::choose::{self, Place};
 use super::console::{Console, print};
-use super::determinism;
 use super::exit::{Code, Failure};
 use super::flags::{Format, Output, Where};
 use super::job::{self, Job, Save};
 use super::seed;
+use super::{determinism, virtual_time};
 use crate::entropy::Seed;
 use crate::env::{PROCESSES, Profile, SIM};
 use crate::report::names::{seconds, thousands};
@@ -34,6 +34,9 @@ enum Campaign {
     Canary(canary::Args),
     /// Run many seeds several times over in virtual time: all runs of a seed must be equal, bit for bit
     Determinism(determinism::Args),
+    /// Measure virtual time: how long real servers take to form a cluster, how fast whole runs are, how many fit
+    /// into a minute
+    Exact(virtual_time::Args),
 }
 
 /// Three shards with one replica each, one kill, one failover.
@@ -51,6 +54,7 @@ pub fn main(args: &Args) -> super::Done {
     match &args.campaign {
         Some(Campaign::Canary(args)) => return canary::main(args),
         Some(Campaign::Determinism(args)) => return determinism::main(args),
+        Some(Campaign::Exact(args)) => return virtual_time::main(args),
         None => {}
     }
     let span = Duration::from_secs(args.seconds);

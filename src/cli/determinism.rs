@@ -63,7 +63,7 @@ pub struct Args {
 
 /// Three shards with one replica each, all that a seed may draw, and everything kept on disk: snapshots that are
 /// forked for, and a log that is rewritten when it has doubled.
-const SCENARIO: &str = "fuzz: 1
+pub const SCENARIO: &str = "fuzz: 1
 name: determinism
 target: valkey
 cluster:
@@ -360,7 +360,7 @@ fn open(path: &Path) -> std::io::Result<File> {
 }
 
 /// This thread, and what it starts, keeps to one of the processors, or to none.
-fn processor(number: Option<usize>) {
+pub fn processor(number: Option<usize>) {
     // As process 0 of the affinity calls, a thread names itself; what we began with is what the main thread has.
     let Ok(all) = sched_getaffinity(Pid::this()) else { return };
     let usable: Vec<usize> = (0..CpuSet::count()).filter(|cpu| all.is_set(*cpu).unwrap_or(false)).collect();

@@ -28,6 +28,7 @@ mod schema;
 mod seed;
 mod supervise;
 mod validate;
+mod virtual_time;
 
 use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};
