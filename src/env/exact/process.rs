@@ -1,7 +1,7 @@
 //! One process under the scheduler: a server, or a child that it forked.
 
 use super::area::slot::{
-    FD_AREA, FD_CONTROL, FD_OWN, FD_RANDOM, FD_SHIM, FD_SMAPS, FD_STAT, RUNNING, VARIABLE,
+    FD_AREA, FD_CONTROL, FD_OWN, FD_RANDOM, FD_SETTING, FD_SHIM, FD_SMAPS, FD_STAT, RUNNING, VARIABLE,
 };
 use super::area::{Area, memory_file};
 use crate::entropy::Entropy;
@@ -33,6 +33,8 @@ const STAT: &str = "1 (server) R 0 1 1 0 -1 4194304 0 0 0 0 0 0 0 0 20 0 1 0 0 6
 /// `/proc/self/smaps`: nothing that a server sums up.
 const SMAPS: &str = "Rss: 16384 kB\nPrivate_Dirty: 0 kB\nPrivate_Clean: 0 kB\n";
 
+/// What every file below `/proc/sys` and `/sys` holds.
+const SETTING: &str = "65535\n";
 /// The allocator's own thread races with the others for what it gives back to the kernel, and how many arenas there
 /// are follows from the number of processors; both show in what a server tells of its memory.
 const ALLOCATOR: &str = "background_thread:false,narenas:4";
@@ -89,6 +91,7 @@ impl Process {
         let random = memory_file("random", &random)?;
         let stat = memory_file("stat", STAT.as_bytes())?;
         let smaps = memory_file("smaps", SMAPS.as_bytes())?;
+        let setting = memory_file("setting", SETTING.as_bytes())?;
         let (ours, theirs) =
             socketpair(AddressFamily::Unix, SockType::Datagram, None, SockFlag::SOCK_CLOEXEC)?;
         let slot = area.slot(launch.slot);
@@ -125,6 +128,7 @@ impl Process {
             (stat.as_raw_fd(), FD_STAT),
             (smaps.as_raw_fd(), FD_SMAPS),
             (shim.as_raw_fd(), FD_SHIM),
+            (setting.as_raw_fd(), FD_SETTING),
         ];
         inherit(&mut command, given);
         let child = command.spawn()?;
@@ -215,10 +219,10 @@ fn random_bytes(launch: &Launch<'_>) -> Vec<u8> {
 /// of the limits of this machine.
 const FILES: libc::rlim_t = 16_384;
 
-fn inherit(command: &mut Command, given: [(RawFd, RawFd); 6]) {
+fn inherit(command: &mut Command, given: [(RawFd, RawFd); 7]) {
     let prepare = move || {
         // Numbers of ours may be among those to give: all are first copied to above them.
-        let mut copies = [0; 6];
+        let mut copies = [0; 7];
         for (copy, (from, _)) in copies.iter_mut().zip(given) {
             #[expect(unsafe_code, reason = "fcntl of a number that stays open until after the fork")]
             let fd = unsafe { libc::fcntl(from, libc::F_DUPFD_CLOEXEC, FD_OWN) };

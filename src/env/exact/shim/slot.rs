@@ -11,6 +11,7 @@ pub const FD_RANDOM: i32 = 902;
 pub const FD_STAT: i32 = 903;
 pub const FD_SMAPS: i32 = 904;
 pub const FD_SHIM: i32 = 905;
+pub const FD_SETTING: i32 = 906;
 /// The first number tried for a descriptor that the shim opens for itself.
 pub const FD_OWN: i32 = 950;
 

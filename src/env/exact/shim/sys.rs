@@ -22,6 +22,7 @@ pub const SYS_GETPEERNAME: usize = 52;
 pub const SYS_SETSOCKOPT: usize = 54;
 pub const SYS_WAIT4: usize = 61;
 pub const SYS_KILL: usize = 62;
+pub const SYS_UNAME: usize = 63;
 pub const SYS_FCNTL: usize = 72;
 pub const SYS_PRCTL: usize = 157;
 pub const SYS_GETTID: usize = 186;
@@ -94,6 +95,11 @@ const FUTEX_WAKE: usize = 1;
 
 pub unsafe fn futex_wait(word: &AtomicU32, value: u32) {
     unsafe { sys!(SYS_FUTEX, word.as_ptr(), FUTEX_WAIT, value, 0) };
+}
+
+/// As `futex_wait`, for so long at most.
+pub unsafe fn futex_sleep(word: &AtomicU32, value: u32, time: &[i64; 2]) {
+    unsafe { sys!(SYS_FUTEX, word.as_ptr(), FUTEX_WAIT, value, time.as_ptr()) };
 }
 
 pub unsafe fn futex_wake(word: &AtomicU32) {

@@ -26,8 +26,30 @@ static PARKS: AtomicU32 = AtomicU32::new(0);
 /// The mutex whose unlock is to wait for the helper of this index plus one.
 static PENDING_MUTEX: AtomicUsize = AtomicUsize::new(0);
 static PENDING_HELPER: AtomicUsize = AtomicUsize::new(0);
-/// Looks, with the processor given away in between, before a helper counts as stuck: some seconds.
-const LOOKS_MAX: u32 = 3_000_000;
+/// Looks, with the processor given away in between, before a wait for a helper sleeps.
+const LOOKS: u32 = 1_000;
+/// Sleeps before a helper counts as stuck: two minutes of real time, for the machine may have none for it.
+const SLEEPS_MAX: u32 = 1_200;
+const SLEEP: [i64; 2] = [0, 100_000_000];
+
+/// Waits until a word is no longer this.
+unsafe fn until_changed(word: &AtomicU32, value: u32, else_words: &str) {
+    unsafe {
+        for _ in 0..LOOKS {
+            if word.load(Acquire) != value {
+                return;
+            }
+            sys!(SYS_SCHED_YIELD);
+        }
+        for _ in 0..SLEEPS_MAX {
+            if word.load(Acquire) != value {
+                return;
+            }
+            futex_sleep(word, value, &SLEEP);
+        }
+        give_up(else_words)
+    }
+}
 
 fn helper(condition: usize, claim: bool) -> Option<usize> {
     for (index, helper) in HELPERS.iter().enumerate() {
@@ -64,6 +86,8 @@ unsafe extern "C" fn cond_wait_from(condition: *mut c_void, mutex: *mut c_void, 
         helper.mutex.store(mutex as usize, Relaxed);
         helper.parked.store(1, Release);
         PARKS.fetch_add(1, AcqRel);
+        futex_wake(&helper.parked);
+        futex_wake(&PARKS);
         let done = real(condition, mutex);
         helper.parked.store(0, Release);
         done
@@ -118,14 +142,7 @@ pub unsafe extern "C" fn pthread_mutex_unlock(mutex: *mut c_void) -> i32 {
         let done = real!(c"pthread_mutex_unlock" as fn(*mut c_void) -> i32)(mutex);
         if claimed {
             let helper = &HELPERS[pending - 1];
-            let mut looks = 0;
-            while helper.parked.load(Acquire) == 0 {
-                sys!(SYS_SCHED_YIELD);
-                looks += 1;
-                if looks > LOOKS_MAX {
-                    give_up("seedfault: a background thread does not finish its job\n");
-                }
-            }
+            until_changed(&helper.parked, 0, "seedfault: a background thread does not finish its job\n");
         }
         done
     }
@@ -144,14 +161,7 @@ pub unsafe extern "C" fn pthread_create(
         let real = real!(c"pthread_create" as fn(*mut c_void, *const c_void, *const c_void, *mut c_void) -> i32);
         let done = real(thread, attributes, start, argument);
         if done == 0 && slot().is_some() {
-            let mut looks = 0;
-            while PARKS.load(Acquire) == before {
-                sys!(SYS_SCHED_YIELD);
-                looks += 1;
-                if looks > LOOKS_MAX {
-                    give_up("seedfault: a thread of the server never waits for a job\n");
-                }
-            }
+            until_changed(&PARKS, before, "seedfault: a thread of the server never waits for a job\n");
         }
         done
     }

@@ -4,7 +4,8 @@
 use crate::clock::Seconds;
 use crate::slot::*;
 use crate::sys::*;
-use crate::{ask, park, send_descriptor, slot, sys};
+use crate::{ask, park, real, send_descriptor, slot, sys};
+use core::ffi::c_void;
 use core::sync::atomic::{AtomicI32, Ordering::Relaxed};
 
 /// The server's epoll descriptor, once the scheduler has it, and our own.
@@ -135,4 +136,27 @@ pub unsafe extern "C" fn sleep(seconds: u32) -> u32 {
         unsafe { sleep_micros(slot, i64::from(seconds) * 1_000_000) };
     }
     0
+}
+
+/// As the servers use it: to sleep.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn select(
+    count: i32,
+    reads: *mut c_void,
+    writes: *mut c_void,
+    others: *mut c_void,
+    wish: *mut Seconds,
+) -> i32 {
+    unsafe {
+        let Some(slot) = slot() else {
+            return real!(
+                c"select" as fn(i32, *mut c_void, *mut c_void, *mut c_void, *mut Seconds) -> i32
+            )(count, reads, writes, others, wish);
+        };
+        if count != 0 || wish.is_null() {
+            give_up("seedfault: the server waits for descriptors by `select`, which cannot be followed\n");
+        }
+        sleep_micros(slot, (*wish).seconds * 1_000_000 + (*wish).rest);
+        0
+    }
 }
