@@ -7,7 +7,7 @@
 mod servers;
 
 use seedfault::entropy::Seed;
-use seedfault::env::exact::{ExactEnv, Options, hang};
+use seedfault::env::exact::{ExactEnv, Options, hang, image};
 use seedfault::env::{
     ActorId, ConnId, EXACT, Effect, Env, EnvError, Exit, Input, LinkRule, NodeAction, NodeId, Observed,
 };
@@ -17,6 +17,7 @@ use seedfault::spec::{Dialect, Spec};
 use seedfault::target::valkey::provision;
 use seedfault::time::{Micros, Millis};
 use seedfault::timeline::{Timeline, generate};
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
@@ -280,4 +281,45 @@ fn leaving_a_fault_out_leaves_all_that_came_before_it_and_a_node_that_it_does_no
 fn shape(line: &str) -> String {
     let words: Vec<&str> = line.split(' ').collect();
     words[2..words.len().min(11)].join(" ")
+}
+
+/// Hashes of a boot and a kill, by digest of the server and of the C library: the same on every machine that has
+/// both. `SEEDFAULT_UPDATE=1` writes those of this machine, after a change of what a seed means in virtual time.
+#[test]
+fn a_seed_means_the_same_on_every_machine_with_the_same_server_and_c_library() {
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/exact.tsv");
+    let stored = fs::read_to_string(&path).unwrap_or_default();
+    let mut lines: BTreeMap<String, String> = stored
+        .lines()
+        .filter(|line| !line.starts_with('#'))
+        .filter_map(|line| line.rsplit_once('\t'))
+        .map(|(key, hash)| (key.to_string(), hash.to_string()))
+        .collect();
+    let update = std::env::var_os("SEEDFAULT_UPDATE").is_some();
+    for server in &servers::installed() {
+        let image = image::image(server);
+        for seed in [1, 2] {
+            let key = format!("{}\t{}\t{seed}", image.server, image.libc);
+            if !update && !lines.contains_key(&key) {
+                eprintln!("skipped: no hash is stored for {} ({key})", server.display());
+                continue;
+            }
+            let mut bench = Bench::boot("known", server, seed);
+            bench.pass(Millis(3_000));
+            bench.act(1, NodeAction::Signal(Signal::Kill)).expect("it runs");
+            bench.pass(Millis(5_000));
+            let hash = bench.env.trace_hash().expect("every turn is hashed");
+            if update {
+                lines.insert(key, hash);
+            } else {
+                assert_eq!(lines[&key], hash, "{}, seed {seed}, kernel {}", server.display(), image.kernel);
+            }
+        }
+    }
+    if update {
+        let mut text = String::from("# server\tC library\tseed\thash of the trace; see tests/exact_env.rs\n");
+        lines.iter().for_each(|(key, hash)| text += &format!("{key}\t{hash}\n"));
+        fs::write(path, text).expect("the file can be written");
+    }
 }

@@ -100,6 +100,7 @@ pub fn place(flags: &Where, spec: &Spec) -> Result<Place, Failure> {
             )
             .hint("name a dynamically linked server itself by --server-binary, or use --env processes")
         })?;
+        started(&server.path)?;
     }
     Ok(place)
 }
@@ -171,7 +172,7 @@ fn absent(named: &Path) -> String {
 }
 
 /// Whether the shim can be loaded into this program: what a server does without the C library, nobody sees.
-fn loadable(path: &Path) -> Result<(), String> {
+pub fn loadable(path: &Path) -> Result<(), String> {
     if !cfg!(exact) {
         return Err("it is offered on x86_64 Linux with glibc".into());
     }
@@ -190,6 +191,21 @@ fn loadable(path: &Path) -> Result<(), String> {
     } else {
         Ok(())
     }
+}
+
+/// Whether it starts under the shim: what this machine does not allow shows here, and not in the middle of a run.
+#[cfg(exact)]
+fn started(path: &Path) -> Result<(), Failure> {
+    crate::env::exact::probe::probe(path).map(drop).map_err(|unable| {
+        let message = format!("{} cannot run in virtual time here: {}", path.display(), unable.why);
+        let or = unable.mend.map_or_else(String::new, |mend| format!("{mend}; or "));
+        Failure::new(Code::Environment, message).hint(format!("{or}use --env processes"))
+    })
+}
+
+#[cfg(not(exact))]
+fn started(_: &Path) -> Result<(), Failure> {
+    Ok(())
 }
 
 /// Applies the flags that pin what the scenario leaves open.

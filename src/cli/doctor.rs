@@ -1,9 +1,10 @@
 //! `fuzz doctor`: what this machine can do, what is missing, and the command that mends it.
 
+use super::choose;
 use super::console::print;
 use super::exit::Code;
 use super::folder::RUNS;
-use crate::env::processes::doctor::{Standing, examine};
+use crate::env::processes::doctor::{Finding, Server, Standing, examine, servers_on};
 use std::path::PathBuf;
 
 #[derive(Clone, Debug, clap::Args)]
@@ -18,7 +19,9 @@ pub fn main(args: &Args) -> super::Done {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let mut text = String::from("✓ embedded: the target `embedded` in environment `sim` needs nothing\n");
     let mut missing = false;
-    for finding in examine(&path, &args.runs) {
+    let mut findings = examine(&path, &args.runs);
+    findings.extend(servers_on(&path).iter().filter(|server| server.version.is_ok()).map(virtual_time));
+    for finding in findings {
         let sign = match finding.standing {
             Standing::Good => "✓",
             Standing::Limited => "!",
@@ -35,4 +38,40 @@ pub fn main(args: &Args) -> super::Done {
     }
     print(&text);
     Ok(if missing { Code::Environment } else { Code::Passed })
+}
+
+/// Whether a server can run in virtual time on this machine.
+fn virtual_time(server: &Server) -> Finding {
+    let place = server.path.display();
+    let finding = |standing, found: String, means: Option<&str>, mend: Option<&str>| Finding {
+        what: "virtual time".into(),
+        standing,
+        found,
+        means: means.map(Into::into),
+        mend: mend.map(Into::into),
+    };
+    let unable = "`--env exact` is refused for it; `--env processes` runs it in real time";
+    if let Err(why) = choose::loadable(&server.path) {
+        return finding(Standing::Limited, format!("{place}: {why}"), Some(unable), None);
+    }
+    match probed(server) {
+        Ok(true) => finding(Standing::Good, format!("`--env exact` runs {place}"), None, None),
+        Ok(false) => finding(
+            Standing::Limited,
+            format!("`--env exact` runs {place} without its guard: the kernel refuses seccomp"),
+            Some("what gets around the shim shows as two runs that differ, and not by name"),
+            Some("docker run --security-opt seccomp=unconfined ..."),
+        ),
+        Err((why, mend)) => finding(Standing::Limited, format!("{place}: {why}"), Some(unable), mend),
+    }
+}
+
+#[cfg(exact)]
+fn probed(server: &Server) -> Result<bool, (String, Option<&'static str>)> {
+    crate::env::exact::probe::probe(&server.path).map_err(|unable| (unable.why, unable.mend))
+}
+
+#[cfg(not(exact))]
+fn probed(_: &Server) -> Result<bool, (String, Option<&'static str>)> {
+    Err(("it is offered on x86_64 Linux with glibc".into(), None))
 }

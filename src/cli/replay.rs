@@ -95,6 +95,7 @@ pub fn main(args: &Args) -> super::Done {
         let agreement = agreement(&repro, &done);
         if args.times == 1 {
             words(&agreement, &repro).iter().for_each(|line| console.say(line));
+            turns(&repro, &done).iter().for_each(|line| console.say(line));
             job::tell(&mut console, &done);
         } else {
             console.say(&format!(
@@ -269,6 +270,33 @@ fn words(agreement: &Agreement, repro: &Repro) -> Vec<String> {
     }
     lines.push(format!("Replay: {}", agreement.words));
     lines
+}
+
+/// Of an exact run, whether every turn was the same, and if not, what else is not.
+fn turns(repro: &Repro, done: &Done) -> Option<String> {
+    let (was, is) = (repro.facts.trace_hash.as_ref()?, done.finished.trace_hash.as_ref()?);
+    if was == is {
+        return Some("Replay: every turn is the same".into());
+    }
+    let mut others = Vec::new();
+    if let (Some(was), Some(is)) = (&repro.facts.image, &done.finished.image) {
+        for (what, was, is) in [
+            ("server", &was.server, &is.server),
+            ("C library", &was.libc, &is.libc),
+            ("kernel", &was.kernel, &is.kernel),
+        ] {
+            if was != is {
+                others.push(format!("the {what} was {was} and is {is}"));
+            }
+        }
+    }
+    Some(if others.is_empty() {
+        "Replay: the turns are not the same, on the same server, C library and kernel; --check-determinism says \
+         whether two runs of this build are"
+            .into()
+    } else {
+        format!("Replay: the turns are not the same; {}", others.join(", "))
+    })
 }
 
 /// How many reproduced, and the exit code.

@@ -119,6 +119,7 @@ fn finished(verdict: Verdict, exit_code: i32, findings: &[&str]) -> RunEvent {
         schedule_hash: "aabb".into(),
         history_hash: "ccdd".into(),
         trace_hash: None,
+        image: None,
         virtual_ms: 33_120,
         wall_ms: 38_640,
         run: "runs/20260314T091507Z-1009".into(),

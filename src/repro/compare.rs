@@ -68,6 +68,8 @@ mod tests {
             timeline_hash: String::new(),
             schedule_hash: "a".into(),
             history_hash: "h".into(),
+            trace_hash: None,
+            image: None,
             schedule: schedule.iter().map(ToString::to_string).collect(),
             tool: String::new(),
             server: String::new(),

@@ -14,6 +14,7 @@ pub use read::{ReadError, read};
 pub use wilson::wilson;
 
 use crate::check::Verdict;
+use crate::run::event::Image;
 use crate::timeline::Timeline;
 
 /// The version of the `repro` mapping.
@@ -37,6 +38,9 @@ pub struct Facts {
     pub timeline_hash: String,
     pub schedule_hash: String,
     pub history_hash: String,
+    /// Over all that the environment decided, and what that rests on, where execution is exact.
+    pub trace_hash: Option<String>,
+    pub image: Option<Image>,
     /// The schedule in words, so that the first divergence can be named.
     pub schedule: Vec<String>,
     /// The version of this tool.

@@ -4,6 +4,7 @@ use super::{FORMAT, Facts, Pins, Repro};
 use crate::catalogue::CheckSpec;
 use crate::check::{HANG, Verdict};
 use crate::env::PROFILES;
+use crate::run::event::Image;
 use crate::timeline::Timeline;
 use crate::timeline::{GenerateError, generate};
 use crate::yaml::document::{Node, Problems, Value};
@@ -17,6 +18,8 @@ const KEYS: &[&str] = &[
     "timeline_hash",
     "schedule_hash",
     "history_hash",
+    "trace_hash",
+    "image",
     "tool",
     "server",
     "drawn",
@@ -114,6 +117,8 @@ fn facts(tree: &Node, problems: &mut Problems) -> Option<Facts> {
     let timeline_hash = fields.required::<String>("timeline_hash");
     let schedule_hash = fields.optional::<String>("schedule_hash").unwrap_or_default();
     let history_hash = fields.optional::<String>("history_hash").unwrap_or_default();
+    let trace_hash = fields.optional::<String>("trace_hash");
+    let image = fields.take("image").and_then(|node| image(node, fields.problems));
     let tool = fields.required::<String>("tool");
     let server = fields.optional::<String>("server").unwrap_or_default();
     let drawn = fields.take("drawn").and_then(|node| pins(node, fields.problems));
@@ -144,11 +149,21 @@ fn facts(tree: &Node, problems: &mut Problems) -> Option<Facts> {
         timeline_hash: timeline_hash?,
         schedule_hash,
         history_hash,
+        trace_hash,
+        image,
         schedule,
         tool: tool?,
         server,
         drawn,
     })
+}
+
+fn image(node: &Node, problems: &mut Problems) -> Option<Image> {
+    let mut fields = Fields::open(node, "repro.image", problems)?;
+    let mut text = |name: &str| fields.optional::<String>(name).unwrap_or_default();
+    let image = Image { server: text("server"), libc: text("libc"), kernel: text("kernel") };
+    fields.finish(&["server", "libc", "kernel"]);
+    Some(image)
 }
 
 fn pins(node: &Node, problems: &mut Problems) -> Option<Pins> {

@@ -4,6 +4,7 @@ use super::{Facts, Pins, ReadError, Repro, read};
 use crate::check::Verdict;
 use crate::entropy::Seed;
 use crate::env::PROCESSES;
+use crate::run::event::Image;
 use crate::timeline::generate;
 use crate::yaml::document::Problems;
 
@@ -28,6 +29,8 @@ fn repro() -> Repro {
         timeline_hash: timeline.hash().to_hex().to_string(),
         schedule_hash: "0123".into(),
         history_hash: "4567".into(),
+        trace_hash: Some("89ab".into()),
+        image: Some(Image { server: "00ff".into(), libc: "1e10".into(), kernel: "6.1.0-18-amd64".into() }),
         schedule: vec!["e1 applied node-2".into(), "e2 failed node-4".into()],
         tool: "0.1.0".into(),
         server: "valkey-server 8.0.1".into(),

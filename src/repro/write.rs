@@ -46,6 +46,13 @@ impl Repro {
         line("timeline_hash", quoted(&facts.timeline_hash));
         line("schedule_hash", quoted(&facts.schedule_hash));
         line("history_hash", quoted(&facts.history_hash));
+        if let Some(hash) = &facts.trace_hash {
+            line("trace_hash", quoted(hash));
+        }
+        if let Some(image) = &facts.image {
+            let [server, libc, kernel] = [&image.server, &image.libc, &image.kernel].map(|text| quoted(text));
+            line("image", format!("{{server: {server}, libc: {libc}, kernel: {kernel}}}"));
+        }
         line("tool", quote(&facts.tool));
         line("server", quote(&facts.server));
         if let Some(pins) = &facts.drawn {

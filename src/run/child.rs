@@ -6,12 +6,14 @@
 
 use crate::check::{self, Judgement, Verdict};
 #[cfg(exact)]
+use crate::env::EXACT;
+#[cfg(exact)]
 use crate::env::exact::{self, ExactEnv};
 use crate::env::processes::{Options, ProcessesEnv, cage};
 use crate::env::sim::SimEnv;
 use crate::env::{Env, SIM, Trouble};
 use crate::history::Operation;
-use crate::run::event::{FORMAT, Finished, RunEvent};
+use crate::run::event::{FORMAT, Finished, Image, RunEvent};
 use crate::run::execute::{Bounds, Oracle, RunError, Watch, execute};
 use crate::run::marks;
 use crate::run::operation::Target;
@@ -130,6 +132,7 @@ pub fn run(timeline: &Timeline, options: &RunOptions) -> i32 {
         schedule_hash: String::new(),
         history_hash: String::new(),
         trace_hash,
+        image: image(timeline, options),
         virtual_ms: end_us / 1000,
         wall_ms: 0,
         run: options.run.clone(),
@@ -284,6 +287,17 @@ fn begin(timeline: &Timeline, options: &RunOptions) -> RunEvent {
         started_at: options.started_at.clone(),
         server: options.server_version.clone(),
     }
+}
+
+#[cfg(exact)]
+fn image(timeline: &Timeline, options: &RunOptions) -> Option<Image> {
+    let server = options.server_binary.as_ref().filter(|_| timeline.environment == EXACT.name)?;
+    Some(exact::image::image(server))
+}
+
+#[cfg(not(exact))]
+fn image(_: &Timeline, _: &RunOptions) -> Option<Image> {
+    None
 }
 
 /// The environment and the target that the timeline names.

@@ -180,6 +180,9 @@ pub struct Finished {
     /// Over all that the environment decided, turn by turn; only where execution is exact and servers are real.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trace_hash: Option<String>,
+    /// What such a run rests on beside its timeline.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<Image>,
     pub virtual_ms: u64,
     pub wall_ms: u64,
     pub run: String,
@@ -190,6 +193,17 @@ pub struct Finished {
     /// The saved file that replays it, if one was saved.
     pub repro: Option<String>,
     pub error: Option<String>,
+}
+
+/// Digests of what an exact run rests on beside its timeline: with the same image a seed gives the same hashes.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Image {
+    /// The first digits of BLAKE3 of the server's file.
+    pub server: String,
+    /// Those of the C library's.
+    pub libc: String,
+    /// The kernel's release.
+    pub kernel: String,
 }
 
 /// Logical time as reporters print it: since the cluster was healthy.

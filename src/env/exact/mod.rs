@@ -10,8 +10,10 @@
 
 pub mod area;
 pub mod hang;
+pub mod image;
 mod network;
 mod node;
+pub mod probe;
 mod process;
 mod scheduler;
 
@@ -32,6 +34,7 @@ use network::{LOOPBACK, Network, News};
 use node::{Clock, Node};
 use process::{Launch, Process};
 use scheduler::Turn;
+use std::borrow::Cow;
 use std::collections::{BTreeMap, VecDeque};
 use std::fs;
 use std::io;
@@ -46,8 +49,10 @@ const PORT_DEFAULT: u16 = 7000;
 const BUS: u16 = 10_000;
 /// What a command line names where the run decides which binary it is.
 const SERVER: &str = "{server}";
-/// How the shim's last words begin, where the guard has caught something (`shim/guard.rs`).
-const GUARD: &str = "seedfault: the server called";
+/// How the shim's last words begin, in which it says why it has ended a server.
+const LAST_WORDS: &str = "seedfault: ";
+/// What it says and goes on.
+const NO_GUARD: &str = "seedfault: there is no guard";
 /// Slots are numbered from here.
 const FIRST_SLOT: usize = 1;
 
@@ -148,14 +153,15 @@ impl ExactEnv {
 
     fn observe(&mut self, observed: Observed) {
         if let Observed::Log { node, line } = &observed
-            && line.starts_with(GUARD)
+            && line.starts_with(LAST_WORDS)
+            && !line.starts_with(NO_GUARD)
         {
             self.trouble.get_or_insert_with(|| Trouble::Leak { node: *node, what: line.clone() });
         }
         if let Observed::Log { node, line } = &observed
             && !tells_of_the_machine(line)
         {
-            self.trace.line(format_args!("{} {node} log {line}", self.now));
+            self.trace.line(format_args!("{} {node} log {}", self.now, without_addresses(line)));
         }
         self.tell(ActorId::EXECUTOR, Input::Observed(observed));
     }
@@ -429,6 +435,23 @@ fn tells_of_the_machine(line: &str) -> bool {
     line.contains(" # (0000") || line.starts_with("config_file:")
 }
 
+/// A line with what it says of places in memory left out: where the kernel may not be asked to put a program always at
+/// the same place, they differ.
+fn without_addresses(line: &str) -> Cow<'_, str> {
+    const DIGITS_MIN: usize = 6;
+    if !line.contains("0x") {
+        return Cow::Borrowed(line);
+    }
+    let mut parts = line.split("0x");
+    let mut out = parts.next().unwrap_or_default().to_string();
+    for part in parts {
+        let digits = part.bytes().take_while(u8::is_ascii_hexdigit).count();
+        out += "0x";
+        out += if digits < DIGITS_MIN { part } else { &part[digits..] };
+    }
+    Cow::Owned(out)
+}
+
 /// How a server ended, as the kernel says it.
 fn exit_of(status: Option<std::process::ExitStatus>) -> Exit {
     use std::os::unix::process::ExitStatusExt;
@@ -445,5 +468,20 @@ fn exit_of(status: Option<std::process::ExitStatus>) -> Exit {
 impl Turn {
     const fn is_over(self) -> bool {
         matches!(self, Self::Gone)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::without_addresses;
+
+    #[test]
+    fn addresses_are_left_out_and_numbers_are_not() {
+        assert_eq!(
+            without_addresses("at: 0x7ffff7fbafda, flags 0x10 [0x55555555a0b1]"),
+            "at: 0x, flags 0x10 [0x]"
+        );
+        assert_eq!(without_addresses("no number"), "no number");
+        assert_eq!(without_addresses("ends in 0x"), "ends in 0x");
     }
 }
