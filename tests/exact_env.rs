@@ -323,3 +323,42 @@ fn a_seed_means_the_same_on_every_machine_with_the_same_server_and_c_library() {
         fs::write(path, text).expect("the file can be written");
     }
 }
+
+/// 64 MB of data in one shard, sent whole to an empty replica by a forked child, through a pipe and by way of a file,
+/// and the log of writes rewritten by another.
+#[test]
+fn a_large_data_set_is_sent_and_rewritten_the_same_twice() {
+    const KEYS: u32 = 65_536;
+    const BYTES: u32 = 1_024;
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    for server in &servers::installed() {
+        let mut sums = Vec::new();
+        for round in 0..2 {
+            let mut bench = Bench::boot(&format!("bulk{round}"), server, 3);
+            bench.pass(Millis(3_000));
+            // The slot of {a} is in the last third.
+            let (primary, replica) = (4, 5);
+            for (diskless, keys) in [("yes", "x{a}"), ("no", "y{a}")] {
+                bench.act(replica, NodeAction::Signal(Signal::Kill)).expect("it runs");
+                let set = bench.ask(primary, &format!("CONFIG SET repl-diskless-sync {diskless}"));
+                assert_eq!(set, "+OK\r\n");
+                let filled = bench.ask(primary, &format!("DEBUG POPULATE {} {keys} {BYTES}", KEYS / 2));
+                assert_eq!(filled, "+OK\r\n");
+                bench.act(replica, NodeAction::Start(RestartData::Empty)).expect("it is down");
+                bench.pass(Millis(20_000));
+                let size = bench.ask(primary, "DBSIZE");
+                assert_eq!(bench.ask(replica, "DBSIZE"), size, "{diskless}: {:#?}", bench.logs);
+                assert!(bench.ask(replica, "ROLE").contains("connected"));
+            }
+            assert_eq!(bench.ask(replica, "DBSIZE"), format!(":{KEYS}\r\n"));
+            assert_eq!(bench.ask(primary, "CONFIG SET appendonly yes"), "+OK\r\n");
+            bench.pass(Millis(5_000));
+            let has =
+                |text: &str| bench.logs.iter().any(|(node, line)| node.0 == primary && line.contains(text));
+            assert!(has("Background AOF rewrite finished successfully"), "{:#?}", bench.logs);
+            assert!(has("Starting BGSAVE for SYNC with target: disk"), "{:#?}", bench.logs);
+            sums.push(bench.sum());
+        }
+        assert_eq!(sums[0], sums[1], "{}", server.display());
+    }
+}
