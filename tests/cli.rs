@@ -243,6 +243,17 @@ fn a_closed_pipe_is_no_error() {
 }
 
 #[test]
+fn what_an_environment_cannot_do_names_one_that_can() {
+    let place = Place::new("unable");
+    place.write("cut.yaml", "fuzz: 1\ntimeline: [{at: 1s, do: {cut: {node: node-1}}, for: 2s}]\n");
+    place
+        .fuzz(&["generate", "--spec", "cut.yaml", "--seed", "1", "--target", "valkey", "--env", "processes"])
+        .exits(3)
+        .complains("event `e1`: environment `processes` cannot do `cut`")
+        .complains("hint: --env exact can");
+}
+
+#[test]
 fn a_child_whose_parent_is_another_refuses() {
     let place = Place::new("child");
     place.fuzz_reading(&["__run"], "{}").exits(2).complains("the request is no run");

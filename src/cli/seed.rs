@@ -6,6 +6,7 @@ use super::flags::{Output, Shape, Where, shell};
 use super::input;
 use super::job::{self, Job, Save};
 use crate::entropy::{Seed, SeedSource};
+use crate::env::{PROFILES, Profile};
 use crate::repro::Pins;
 use crate::spec::Spec;
 use crate::timeline::{GenerateError, Timeline, generate};
@@ -113,8 +114,16 @@ pub fn draw(spec: &Spec, seed: Seed, place: &choose::Place) -> Result<Timeline, 
         };
         let failure = Failure::new(code, error.to_string());
         match error {
-            GenerateError::Unable { .. } => failure
-                .hint("`fuzz list environments` says what each can do; choose another by --target and --env"),
+            GenerateError::Unable { needs, .. } => {
+                let can = |profile: &&&Profile| {
+                    profile.lacks(&place.target).is_none()
+                        && profile.abilities.iter().any(|ability| ability.as_str() == needs)
+                };
+                failure.hint(match PROFILES.iter().find(can) {
+                    Some(profile) => format!("--env {} can", profile.name),
+                    None => "no environment of this target can yet; choose another by --target".into(),
+                })
+            }
             _ => failure,
         }
     })

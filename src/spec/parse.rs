@@ -193,10 +193,6 @@ timeline:
                 "- {at: 1s, do: {pause: {node: node-1}}, for: 4s}\n  - ^{at: 3s, do: {pause: {node: node-1}}, for: 1s}",
                 "still in force",
             ),
-            (
-                "- {at: 1s, do: {cut: {node: node-1}}, for: 4s}\n  - {at: 2s, do: {^admin: {node: any, command: saveconfig}}}",
-                "no target offers `admin` beside what stands before it",
-            ),
             ("- {at: 1s, do: {together: [{^at: 2s, do: {kill: {node: any}}}]}}", "starts with its group"),
             ("- {at: 1s, do: {together: [rolling_restart]}, ^for: 2s}", "nothing in this group lasts"),
             ("- {when: {log: {node: any, has: ^\"\"}}, do: {kill: {node: any}}}", "the empty text"),
@@ -224,13 +220,13 @@ timeline:
 
     #[test]
     fn target_and_environment_must_offer_what_is_used() {
-        let found = refuse("fuzz: 1\ntarget: valkey\ntimeline: [{at: 1s, do: {cut: {node: node-1}}}]\n");
-        assert!(found[0].contains("target `valkey` does not offer `cut`"), "{found:#?}");
+        let found = refuse("fuzz: 1\ntarget: embedded\ntimeline: [{at: 1s, do: {scale_out: {}}}]\n");
+        assert!(found[0].contains("target `embedded` does not offer `scale_out`"), "{found:#?}");
         let found =
             refuse("fuzz: 1\nenvironment: processes\ntimeline: [{at: 1s, do: {cut: {node: node-1}}}]\n");
         assert!(found[0].contains("environment `processes` cannot do `cut`"), "{found:#?}");
-        assert!(found[0].contains("environments that can: sim"), "{found:#?}");
-        let found = refuse("fuzz: 1\ntarget: valkey\ndraw: {from: [kill, cut, check]}\n");
+        assert!(found[0].contains("environments that can: sim, exact"), "{found:#?}");
+        let found = refuse("fuzz: 1\ntarget: embedded\ndraw: {from: [kill, scale_out, check]}\n");
         assert_eq!(found.len(), 2, "{found:#?}");
     }
 
