@@ -8,9 +8,17 @@
 
 mod servers;
 
+use seedfault::check::Verdict;
+use seedfault::entropy::Seed;
+use seedfault::env::EXACT;
+use seedfault::repro::{Facts, Repro};
+use seedfault::spec::{Dialect, Spec};
+use seedfault::time::Millis;
+use seedfault::timeline::generate;
 use servers::installed;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 const ROUNDS: usize = 2;
@@ -122,5 +130,58 @@ fn a_campaign_that_was_cut_short_goes_on_where_its_journal_ends() {
     assert!(second.starts_with(&first), "what was done is not done again");
     let (_, third) = campaign("2");
     assert_eq!(second, third, "nothing was left to do");
+    std::fs::remove_dir_all(folder).expect("it is ours");
+}
+
+#[test]
+fn a_replay_stands_at_a_turn_answers_and_goes_on() {
+    let Some(server) = installed().into_iter().next() else { return };
+    let folder = folder("standing");
+    std::fs::create_dir_all(&folder).expect("writable");
+    let spec = Spec { length: Some(Millis(500)), ..Spec::quiet(Dialect::Native) };
+    let timeline = generate(&spec, Seed(4), "valkey", &EXACT).expect("nothing is drawn");
+    let facts = Facts {
+        verdict: Verdict::Pass,
+        checks: Vec::new(),
+        findings: Vec::new(),
+        timeline_hash: timeline.hash().to_hex().to_string(),
+        schedule_hash: String::new(),
+        history_hash: String::new(),
+        trace_hash: None,
+        image: None,
+        schedule: Vec::new(),
+        tool: String::new(),
+        server: String::new(),
+        drawn: None,
+    };
+    let file = folder.join("repro.yaml");
+    std::fs::write(&file, Repro { timeline, facts }.to_yaml()).expect("writable");
+    let mut replay = Command::new(env!("CARGO_BIN_EXE_fuzz"))
+        .arg("replay")
+        .arg(&file)
+        .args(["--stop-at-turn", "700", "--server-binary"])
+        .arg(&server)
+        .arg("--out")
+        .arg(folder.join("run"))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the tool starts");
+    replay
+        .stdin
+        .take()
+        .expect("it is a pipe")
+        .write_all(b"node-0 PING\nnode-99 PING\nnode-1 CLUSTER INFO\n\n")
+        .expect("it reads");
+    let output = replay.wait_with_output().expect("it ends");
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(0), "{said}");
+    assert!(
+        said.contains("the run stands at turn 700, at ") && said.contains("the server: gdb -p "),
+        "{said}"
+    );
+    assert!(said.contains("+PONG") && said.contains("there is no node-99"), "{said}");
+    assert!(said.contains("cluster_known_nodes:6"), "{said}");
     std::fs::remove_dir_all(folder).expect("it is ours");
 }

@@ -55,6 +55,7 @@ impl Bench {
             trace: Some(run.join("trace.txt")),
             pin: false,
             turn_max: hang::TURN_MAX,
+            stop: None,
         });
         let env = env.expect("memory and a folder can be had");
         let mut bench = Self { env, run, nodes: 0, connections: 0, logs: Vec::new(), seen: Vec::new() };

@@ -71,6 +71,7 @@ fn end(program: &Path, folder: &Path, what: &str) -> (Exit, String, Option<Troub
         trace: None,
         pin: false,
         turn_max: Duration::from_millis(300),
+        stop: None,
     };
     let mut env = ExactEnv::new(options).expect("memory and a folder can be had");
     let argv = vec![program.to_string_lossy().into_owned(), what.to_string()];

@@ -148,6 +148,7 @@ fn fixed(target: &str, args: &Args) -> Result<Code, Failure> {
         save: Save::No,
         trace: false,
         spread: false,
+        stop_at_turn: None,
     };
     let done = job::run(job, &mut Console::new(Format::Text, true, false));
     let code = done.as_ref().map_or(Code::Passed, job::Done::code);

@@ -246,6 +246,7 @@ impl Campaign<'_> {
                 save: Save::No,
                 trace: true,
                 spread,
+                stop_at_turn: None,
             };
             let done = job::run(job, &mut Console::new(Format::Text, true, false))?;
             if self.stop.load(Relaxed) || done.code() == Code::Interrupted {

@@ -38,6 +38,8 @@ pub struct Job<'a> {
     pub trace: bool,
     /// Let an exact run use all processors.
     pub spread: bool,
+    /// Let an exact run stand still after so many turns.
+    pub stop_at_turn: Option<u64>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,6 +92,7 @@ pub fn run(job: Job<'_>, console: &mut Console) -> Result<Done, Failure> {
             keep_data: job.output.keep_data,
             trace: job.trace,
             spread: job.spread,
+            stop_at_turn: job.stop_at_turn,
             reproduce: reproduce.clone(),
             boot_timeout: BOOT_TIMEOUT,
             run_timeout: RUN_TIMEOUT,

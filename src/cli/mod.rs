@@ -26,6 +26,7 @@ mod replay;
 mod run;
 mod schema;
 mod seed;
+mod standing;
 mod supervise;
 mod validate;
 mod virtual_time;

@@ -7,11 +7,12 @@ use super::flags::{Output, Shape, Where, shell};
 use super::input;
 use super::job::{self, Done, Job, Save};
 use super::seed;
+use super::standing;
 use crate::catalogue;
 use crate::check::Verdict;
 use crate::entropy::GENERATOR;
 use crate::env::{
-    PROCESSES,
+    EXACT, PROCESSES,
     trace::{FILE as TRACE, divergence},
 };
 use crate::report::story::Story;
@@ -33,6 +34,9 @@ pub struct Args {
     /// Run it twice in an exact environment and name the first turn in which the two differ
     #[arg(long, conflicts_with_all = ["times", "expect"])]
     check_determinism: bool,
+    /// Let an exact run stand still after so many turns, with all nodes there to be looked into
+    #[arg(long, value_name = "N", conflicts_with_all = ["times", "expect", "check_determinism"])]
+    stop_at_turn: Option<u64>,
     #[command(flatten)]
     place: Where,
     #[command(flatten)]
@@ -73,9 +77,18 @@ pub fn main(args: &Args) -> super::Done {
     if args.check_determinism {
         return check_determinism(args, &repro, &place, &mut console);
     }
+    if args.stop_at_turn.is_some() && place.profile.name != EXACT.name {
+        let message = format!("environment {} has no turns to stop at", place.profile.name);
+        return Err(Failure::bad_input(message).hint("`--env exact` runs real servers turn by turn"));
+    }
+    let standing = args.stop_at_turn.map(|_| standing::folder(&args.output, repro.timeline.seed));
+    if let Some(folder) = &standing {
+        standing::attend(folder.clone());
+    }
     let mut tries = Vec::new();
     for number in 1..=args.times {
         let out = args.output.out.as_ref().filter(|_| args.times > 1).map(|out| out.join(number.to_string()));
+        let out = standing.clone().or(out);
         let job = Job {
             timeline: repro.timeline.clone(),
             place: &place,
@@ -86,6 +99,7 @@ pub fn main(args: &Args) -> super::Done {
             save: Save::No,
             trace: false,
             spread: false,
+            stop_at_turn: args.stop_at_turn,
         };
         // Of many runs, a line each is what can be read.
         let mut silent =
@@ -146,6 +160,7 @@ fn check_determinism(
             save: Save::No,
             trace: true,
             spread: false,
+            stop_at_turn: None,
         };
         let done = job::run(job, &mut Console::new(args.output.format, true, false))?;
         if done.code() == Code::Interrupted || done.code() == Code::Broken {
@@ -164,7 +179,13 @@ fn check_determinism(
     match texts.collect::<Result<Vec<_>, _>>() {
         Ok(texts) => match divergence(&texts[0], &texts[1]) {
             Some((turn, one, other)) => {
-                console.insist(&format!("the two runs differ first at line {turn} of their traces"));
+                // Lines of turns are those that say `turn`; the others are lines of logs and ends of processes.
+                let before = texts[0].lines().take(turn - 1).filter(|line| line.contains(" turn ")).count();
+                console.insist(&format!(
+                    "the two runs differ first at line {turn} of their traces, in turn {}: --stop-at-turn {before} \
+                     stands before it",
+                    before + 1
+                ));
                 console.insist(&format!("  {}/{TRACE}: {one}", runs[0].run));
                 console.insist(&format!("  {}/{TRACE}: {other}", runs[1].run));
             }

@@ -74,6 +74,7 @@ fn one(
         save: Save::AsCommand,
         trace: false,
         spread: false,
+        stop_at_turn: None,
     };
     let done = job::run(job, console)?;
     job::tell(console, &done);

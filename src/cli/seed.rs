@@ -50,6 +50,7 @@ pub fn main(args: &Args) -> super::Done {
         save: if args.spec.is_none() { Save::BesideSeed } else { Save::AsCommand },
         trace: false,
         spread: false,
+        stop_at_turn: None,
         out: None,
         output: &args.output,
         place: &place,

@@ -163,6 +163,7 @@ fn run(timeline: &Timeline, place: &Place) -> Result<(u64, u64), Failure> {
         save: Save::No,
         trace: false,
         spread: false,
+        stop_at_turn: None,
     };
     let done = job::run(job, &mut Console::new(Format::Text, true, false));
     // What cannot be removed is seen in the temporary folder.
@@ -225,6 +226,7 @@ fn form(place: &Place, shards: u16, replicas: u16) -> Result<(Duration, u64, u64
         trace: None,
         pin: true,
         turn_max: hang::TURN_MAX,
+        stop: None,
     })
     .map_err(|error| broken(&error.to_string()))?;
     let nodes = provision::cluster(&timeline);

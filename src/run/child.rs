@@ -98,7 +98,8 @@ fn say(text: &str) {
 /// Carries a run out and gives the exit code.
 pub fn run(timeline: &Timeline, options: &RunOptions) -> i32 {
     // Before anything is opened: the cage returns in a new process.
-    let caged = (timeline.environment != SIM.name).then(cage::enter);
+    // Whoever attaches a debugger to a node needs its number outside of it.
+    let caged = (timeline.environment != SIM.name && options.stop_at_turn.is_none()).then(cage::enter);
     // Before the first event is told: whoever hears of the run may ask it to stop.
     let requests = cage::interrupts();
     #[expect(clippy::disallowed_methods, reason = "the border reads the clock: how long the run took")]
@@ -341,6 +342,9 @@ fn environment(
                 trace: options.trace.then(|| options.folder.join(crate::env::trace::FILE)),
                 pin: !options.spread,
                 turn_max: exact::hang::TURN_MAX,
+                stop: options
+                    .stop_at_turn
+                    .map(|turn| exact::stop::Stop { turn, folder: options.folder.clone() }),
             })
             .map_err(|error| unable(error.to_string()))?;
             Ok((Box::new(Stoppable::new(env, requests)), Rc::new(Valkey { kind: server.kind })))

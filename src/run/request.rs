@@ -37,6 +37,9 @@ pub struct RunOptions {
     pub trace: bool,
     /// Let an exact run use all processors. One is several times faster; what comes of it is the same.
     pub spread: bool,
+    /// Let an exact run stand still after so many turns.
+    #[serde(default)]
+    pub stop_at_turn: Option<u64>,
     /// The command that does this run again, for `Finished`.
     pub reproduce: String,
     /// How long, in wall time, the cluster may take to become healthy for the first time.
@@ -108,6 +111,7 @@ mod tests {
                 keep_data: true,
                 trace: false,
                 spread: false,
+                stop_at_turn: None,
                 reproduce: "fuzz --seed 1 --target embedded --env sim".into(),
                 boot_timeout: BOOT_TIMEOUT,
                 run_timeout: RUN_TIMEOUT,

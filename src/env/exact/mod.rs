@@ -16,6 +16,7 @@ mod node;
 pub mod probe;
 mod process;
 mod scheduler;
+pub mod stop;
 
 use super::processes::folder::{Folder, LOG, Place, fill};
 use super::processes::heals::{Heal, Heals};
@@ -72,6 +73,8 @@ pub struct Options {
     pub pin: bool,
     /// Processor time after which a turn counts as one that never ends: [`hang::TURN_MAX`].
     pub turn_max: Duration,
+    /// Stand still at a turn.
+    pub stop: Option<stop::Stop>,
 }
 
 /// See the module's page.
@@ -93,6 +96,7 @@ pub struct ExactEnv {
     trace: Trace,
     turns: u64,
     turn_max: Duration,
+    stop: Option<stop::Stop>,
     trouble: Option<Trouble>,
     /// The run was told to end because of it.
     told: bool,
@@ -136,6 +140,7 @@ impl ExactEnv {
             trace,
             turns: 0,
             turn_max: options.turn_max,
+            stop: options.stop,
             trouble: None,
             told: false,
             closed: false,
@@ -309,6 +314,22 @@ impl ExactEnv {
         format!("signal {number} is taken at its next turn")
     }
 
+    /// Gives one turn, or lets time pass up to the next event, at most until then. False: there is none.
+    fn advance(&mut self, until: u64) -> bool {
+        if let Some(slot) = self.next_runnable() {
+            let turn = self.turn(slot);
+            self.after_turn(slot, turn);
+            return true;
+        }
+        let next = [self.network.next_due(), self.next_deadline()].into_iter().flatten().min();
+        let next = next.unwrap_or(u64::MAX).min(until);
+        if next == u64::MAX {
+            return false;
+        }
+        self.now = self.now.max(next);
+        true
+    }
+
     fn carry_news(&mut self) {
         let mut news = Vec::new();
         self.network.deliver(self.now, &mut news);
@@ -376,18 +397,11 @@ impl Env for ExactEnv {
             if over || !self.arrived.is_empty() || self.now >= until.0 {
                 break;
             }
-            if let Some(slot) = self.next_runnable() {
-                let turn = self.turn(slot);
-                self.after_turn(slot, turn);
-                continue;
-            }
-            let next = [self.network.next_due(), self.next_deadline()].into_iter().flatten().min();
-            let next = next.unwrap_or(u64::MAX).min(until.0);
-            if next == u64::MAX {
+            if !self.advance(until.0) {
                 // Nothing will ever happen by itself.
                 break;
             }
-            self.now = self.now.max(next);
+            self.stand();
         }
         let now = Micros(self.now);
         out.extend(self.arrived.drain(..).map(|(who, input)| (now, who, input)));

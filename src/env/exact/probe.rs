@@ -48,6 +48,7 @@ fn run(server: &Path, dir: PathBuf) -> Result<(Exit, Vec<String>), String> {
         trace: None,
         pin: false,
         turn_max: hang::TURN_MAX,
+        stop: None,
     })
     .map_err(|error| error.to_string())?;
     let argv = vec![server.to_string_lossy().into_owned(), "--version".into()];
