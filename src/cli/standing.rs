@@ -24,7 +24,10 @@ pub fn folder(output: &Output, seed: Seed) -> PathBuf {
 }
 
 /// Waits beside the run until it stands. The thread ends with the process, at the latest.
-#[expect(clippy::disallowed_methods, reason = "it reads a terminal; the run is another process, of one thread")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "it reads a terminal; the run is another process, of one thread"
+)]
 pub fn attend(folder: PathBuf) {
     std::thread::spawn(move || {
         let told = loop {
