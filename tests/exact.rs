@@ -80,6 +80,21 @@ fn a_seed_gives_the_same_run_each_time_on_a_busy_machine() {
     });
 }
 
+/// The refusal of a server: the exit code is 3, and what is said names the cause and another way.
+fn refused(server: &Path, scenario: &Path) -> String {
+    let output = Command::new(env!("CARGO_BIN_EXE_fuzz"))
+        .arg("run")
+        .arg(scenario)
+        .args(["--env", "exact", "--target", "valkey", "--server-binary"])
+        .arg(server)
+        .output()
+        .expect("the tool starts");
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(3), "{said}");
+    assert!(said.contains("--env processes"), "{said}");
+    said
+}
+
 #[test]
 fn what_cannot_run_in_virtual_time_is_refused_with_what_to_do() {
     let scenario = Path::new(env!("CARGO_MANIFEST_DIR")).join("dsl/kill-primary.yaml");
@@ -88,17 +103,30 @@ fn what_cannot_run_in_virtual_time_is_refused_with_what_to_do() {
     let script = folder.join("server");
     std::fs::write(&script, "#!/bin/sh\necho 'Redis server v=7.0.15'\n").expect("writable");
     Command::new("chmod").arg("+x").arg(&script).status().expect("there is chmod");
-    let output = Command::new(env!("CARGO_BIN_EXE_fuzz"))
-        .arg("run")
-        .arg(scenario)
-        .args(["--env", "exact", "--target", "valkey", "--server-binary"])
-        .arg(&script)
+    let said = refused(&script, &scenario);
+    assert!(said.contains("it is no program but a script"), "{said}");
+
+    let (source, program) = (folder.join("static.rs"), folder.join("static"));
+    std::fs::write(&source, "fn main() { println!(\"Redis server v=7.0.15\"); }").expect("writable");
+    let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
+    let built = Command::new(rustc)
+        .args(["--edition", "2021", "-C", "target-feature=+crt-static", "-o"])
+        .arg(&program)
+        .arg(&source)
         .output()
-        .expect("the tool starts");
+        .expect("the compiler that built this test is there");
+    assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
+    let said = refused(&program, &scenario);
+    assert!(said.contains("it is statically linked"), "{said}");
+
+    if let Some(server) = installed().first() {
+        let threads = folder.join("threads.yaml");
+        let text = "fuzz: 1\ntarget: valkey\ncluster: {shards: 3, replicas: 1, settings: {io-threads: 4}}\ntimeline: []\n";
+        std::fs::write(&threads, text).expect("writable");
+        let said = refused(server, &threads);
+        assert!(said.contains("io-threads 4"), "{said}");
+    }
     std::fs::remove_dir_all(folder).expect("it is ours");
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(3), "{said}");
-    assert!(said.contains("it is no program but a script") && said.contains("--env processes"), "{said}");
 }
 
 #[test]

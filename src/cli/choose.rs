@@ -186,11 +186,28 @@ pub fn loadable(path: &Path) -> Result<(), String> {
         Err("it is built for another machine".into())
     } else if has(b".gopclntab") {
         Err("it is written in Go, whose programs make their system calls themselves".into())
-    } else if !has(b"ld-linux-x86-64.so.2\0") || !has(b"libc.so.6\0") {
+    } else if !names_a_loader(&bytes) || !has(b"libc.so.6\0") {
         Err("it is statically linked, or by another C library than glibc".into())
     } else {
         Ok(())
     }
+}
+
+/// Whether the kernel is to start this program by a loader, which loads the shim too: a segment `PT_INTERP`. (A static
+/// program may hold the loader's name all the same: its C library can load others.)
+fn names_a_loader(bytes: &[u8]) -> bool {
+    const INTERPRETER: u32 = 3;
+    let number = |at: usize, length: usize| {
+        let part = bytes.get(at..at.checked_add(length)?)?;
+        Some(part.iter().rev().fold(0usize, |sum, byte| sum << 8 | usize::from(*byte)))
+    };
+    let (Some(begin), Some(size), Some(count)) = (number(32, 8), number(54, 2), number(56, 2)) else {
+        return false;
+    };
+    (0..count).any(|n| {
+        let at = size.checked_mul(n).and_then(|offset| offset.checked_add(begin));
+        at.and_then(|at| number(at, 4)) == Some(INTERPRETER as usize)
+    })
 }
 
 /// Whether it starts under the shim: what this machine does not allow shows here, and not in the middle of a run.

@@ -1,11 +1,12 @@
 //! Whether a server can run in virtual time here: it is started under the shim once, to say its version.
 
-use super::{ExactEnv, NO_GUARD, Options, hang};
+use super::{ExactEnv, FIRST_SLOT, NO_GUARD, Options, hang};
 use crate::entropy::{Entropy, Seed};
 use crate::env::{ActorId, Effect, Env as _, Exit, Input, NodeAction, NodeId, NodeSpec, Observed};
 use crate::fault::restart::RestartData;
 use crate::time::Micros;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering::Relaxed;
 
 /// Why not, and the command that mends it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,13 +26,8 @@ pub fn probe(server: &Path) -> Result<bool, Unable> {
     // What cannot be removed is seen in the temporary folder.
     let _ = std::fs::remove_dir_all(folder);
     let (exit, said) = done.map_err(|why| Unable { mend: mend(&why), why })?;
-    let line = |has: &str| said.iter().find(|line| line.contains(has));
-    if let Some(line) = line("cannot be preloaded") {
-        let mend = Some("sysctl -w vm.memfd_noexec=0");
-        return Err(Unable { why: format!("the loader refuses the shim: {line}"), mend });
-    }
     if exit == Exit::Code(0) {
-        return Ok(line(NO_GUARD).is_none());
+        return Ok(!said.iter().any(|line| line.starts_with(NO_GUARD)));
     }
     let last = said.last().map_or("it said nothing", String::as_str);
     Err(Unable { why: format!("under the shim `--version` ended with {exit}: {last}"), mend: None })
@@ -62,6 +58,11 @@ fn run(server: &Path, dir: PathBuf) -> Result<(Exit, Vec<String>), String> {
             match input {
                 Input::Applied(Err(error)) => return Err(error.to_string()),
                 Input::Observed(Observed::Log { line, .. }) => said.push(line),
+                Input::Observed(Observed::Exited { .. })
+                    if env.area.slot(FIRST_SLOT).loaded.load(Relaxed) == 0 =>
+                {
+                    return Err(format!("it did not load the shim: {}", said.join(" / ")));
+                }
                 Input::Observed(Observed::Exited { exit, .. }) => return Ok((exit, said)),
                 _ => {}
             }
@@ -72,6 +73,9 @@ fn run(server: &Path, dir: PathBuf) -> Result<(Exit, Vec<String>), String> {
 
 /// What a refused system call needs, as far as it is known.
 fn mend(why: &str) -> Option<&'static str> {
+    if why.contains("cannot be preloaded") {
+        return Some("sysctl -w vm.memfd_noexec=0");
+    }
     let refused = why.contains("not permitted") || why.contains("not implemented");
     refused.then_some("docker run --security-opt seccomp=unconfined ...")
 }

@@ -97,6 +97,7 @@ impl Process {
         let slot = area.slot(launch.slot);
         slot.pid.store(launch.pid, Relaxed);
         slot.signal.store(0, Relaxed);
+        slot.loaded.store(0, Relaxed);
         slot.random.store(launch.key.word("getrandom", launch.pid as u64, 0), Relaxed);
         slot.state.store(RUNNING, Relaxed);
 

@@ -61,6 +61,7 @@ unsafe extern "C" fn begin(_: i32, _: *const *const c_char, environment: *const 
         find_code();
         AREA.store(area as *mut u8, Release);
         SLOT.store(slot_at(number), Release);
+        (*slot_at(number)).loaded.store(1, Release);
         guard::put_up();
     }
 }

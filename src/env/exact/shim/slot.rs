@@ -73,7 +73,8 @@ pub struct Slot {
     pub kernel_pid: AtomicI32,
     /// Files were opened since the scheduler last looked.
     pub touched: AtomicU32,
-    pub spare: AtomicU32,
+    /// The shim is there.
+    pub loaded: AtomicU32,
     /// The monotonic clock when its turn began, in microseconds; each read of a clock adds one.
     pub clock: AtomicU64,
     pub reads: AtomicU64,
