@@ -100,6 +100,17 @@ pub const EXACT: Profile = Profile {
 
 pub const PROFILES: &[&Profile] = &[&SIM, &PROCESSES, &EXACT];
 
+/// Digests of what an exact run rests on beside its timeline: with the same image a seed gives the same hashes.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Image {
+    /// The first digits of BLAKE3 of the server's file.
+    pub server: String,
+    /// Those of the C library's.
+    pub libc: String,
+    /// The kernel's release.
+    pub kernel: String,
+}
+
 /// What a node is: the same data for every environment.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NodeSpec {

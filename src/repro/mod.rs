@@ -14,7 +14,7 @@ pub use read::{ReadError, read};
 pub use wilson::wilson;
 
 use crate::check::Verdict;
-use crate::run::event::Image;
+use crate::env::Image;
 use crate::timeline::Timeline;
 
 /// The version of the `repro` mapping.

@@ -3,8 +3,8 @@
 use super::{FORMAT, Facts, Pins, Repro};
 use crate::catalogue::CheckSpec;
 use crate::check::{HANG, Verdict};
+use crate::env::Image;
 use crate::env::PROFILES;
-use crate::run::event::Image;
 use crate::timeline::Timeline;
 use crate::timeline::{GenerateError, generate};
 use crate::yaml::document::{Node, Problems, Value};

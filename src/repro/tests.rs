@@ -3,8 +3,8 @@
 use super::{Facts, Pins, ReadError, Repro, read};
 use crate::check::Verdict;
 use crate::entropy::Seed;
+use crate::env::Image;
 use crate::env::PROCESSES;
-use crate::run::event::Image;
 use crate::timeline::generate;
 use crate::yaml::document::Problems;
 

@@ -2,7 +2,7 @@
 
 use super::record::{Applied, Life, LogLine};
 use crate::check::{Judgement, Verdict};
-use crate::env::NodeId;
+use crate::env::{Image, NodeId};
 use crate::time::{Micros, Millis};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -193,17 +193,6 @@ pub struct Finished {
     /// The saved file that replays it, if one was saved.
     pub repro: Option<String>,
     pub error: Option<String>,
-}
-
-/// Digests of what an exact run rests on beside its timeline: with the same image a seed gives the same hashes.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Image {
-    /// The first digits of BLAKE3 of the server's file.
-    pub server: String,
-    /// Those of the C library's.
-    pub libc: String,
-    /// The kernel's release.
-    pub kernel: String,
 }
 
 /// Logical time as reporters print it: since the cluster was healthy.

@@ -1,6 +1,6 @@
 //! What a run rests on beside its timeline and this tool: the server's file, the C library's, the kernel.
 
-use crate::run::event::Image;
+use crate::env::Image;
 use std::fs;
 use std::path::{Path, PathBuf};
 
