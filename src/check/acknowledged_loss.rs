@@ -362,6 +362,22 @@ mod tests {
     }
 
     #[test]
+    fn a_deposed_primary_whose_links_were_bad_may_accept_until_it_hears_of_it() {
+        for (at, excuse) in [(15_000, true), (20_500, true), (22_600, false)] {
+            let mut scene = Scene::new(3, 1).healthy();
+            scene.apply("s1", "slow: {node: node-0}", 11_000, Some(20_000), &[0]);
+            scene.run_until(14_000);
+            scene.promote(1, 0);
+            scene.run_until(30_000);
+            scene.settle();
+            scene.set(1, "r:9", "a", 14_900);
+            scene.set(0, "r:9", "b", at);
+            scene.holds("r:9", 9, text("a"));
+            if excuse { excused(&scene, "deposed-primary-window") } else { fails(&scene, "no rule") }
+        }
+    }
+
+    #[test]
     fn a_primary_that_goes_on_while_its_replica_is_being_elected_may_accept_until_it_hears_of_it() {
         // The write comes after the pause and before the first view that shows the new owner.
         for (back, excuse) in [(13_500, true), (8_000, false)] {

@@ -150,7 +150,11 @@ impl<'a, 'b> Excuses<'a, 'b> {
                 let stopped = facts.life_at(node, from).is_some_and(|life| {
                     life.paused.iter().any(|(_, until)| until.is_none_or(|until| until >= from))
                 });
-                return stopped.then_some("deposed-primary-window");
+                // Its links were bad a moment ago: what it was told of the election may still be on its way.
+                let unreached = self.disruptive.iter().filter(concerns).any(|one| {
+                    fouls_links(one) && one.resolved.contains(&node) && one.started <= write.complete.logical
+                });
+                return (stopped || unreached).then_some("deposed-primary-window");
             }
         }
         for life in lives() {
@@ -166,8 +170,7 @@ impl<'a, 'b> Excuses<'a, 'b> {
                 return Some("paused-primary-async-window");
             }
         }
-        let cuts = self.disruptive.iter().filter(concerns);
-        if cuts.filter(|one| matches!(one.action.as_str(), "cut" | "lossy" | "slow")).count() > 0 {
+        if self.disruptive.iter().filter(concerns).any(|one| fouls_links(one)) {
             return Some("cut-off-primary-window");
         }
         lives().find_map(|life| self.reloaded(write, life))
@@ -281,6 +284,10 @@ impl<'a, 'b> Excuses<'a, 'b> {
         });
         reborn || self.moved.contains(&slot) || slot >= SLOTS || facts.evicting()
     }
+}
+
+fn fouls_links(applied: &Applied) -> bool {
+    matches!(applied.action.as_str(), "cut" | "lossy" | "slow")
 }
 
 /// What a node said after a moment, in order.
