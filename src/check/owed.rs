@@ -160,6 +160,19 @@ fn owed(facts: &Facts<'_>, outage: &Outage, outages: &[Outage]) -> Owed {
             return Owed::No("cluster-replica-no-failover is set".into());
         }
     }
+    if let (true, false, Some(back)) = (outage.wiped, facts.embedded(), outage.until) {
+        // Who is answered by another id takes the address from the old one (NOADDR) and never again asks whether
+        // that lives, so that it is not marked as failing (`cluster_legacy.c`, `clusterProcessPacket`, `clusterCron`).
+        let node = outage.node;
+        if back <= outage.from.plus(facts.node_timeout()) {
+            return Owed::No(format!("a stranger answered at {node}'s address before it could be missed"));
+        }
+        if back <= outage.from.plus(detect(facts.node_timeout())) {
+            return Owed::Unclear(format!(
+                "{node} may not have been missed before a stranger answered for it"
+            ));
+        }
+    }
     let end = facts.end();
     let horizon = if outage.wiped { end } else { outage.until.unwrap_or(end).min(end) };
     let together = outages
@@ -262,8 +275,12 @@ fn missing_condition(
         return None;
     }
     let (awake, owners) = facts.awake_owners(at);
-    if awake.len() < owners / 2 + 1 {
-        return Some(format!("{} of {owners} slot-owning primaries were awake: no majority", awake.len()));
+    let fouled = facts.fouled_between(at, at);
+    let well = awake.iter().filter(|node| !fouled.contains(*node)).count();
+    if well < owners / 2 + 1 {
+        return Some(format!(
+            "{well} of {owners} slot-owning primaries were awake and connected: no majority"
+        ));
     }
     if candidates.is_empty() {
         return Some(format!("{} had no replica that may take over", outage.node));
@@ -275,6 +292,7 @@ fn missing_condition(
         let same = facts.life_at(candidate.node, at).map(|life| life.incarnation)
             == facts.life_at(candidate.node, outage.from).map(|life| life.incarnation);
         facts.awake(candidate.node, at)
+            && !fouled.contains(&candidate.node)
             && begun.plus(tries) <= candidate.until
             && (same || candidate.until == Micros::MAX)
     };
@@ -435,8 +453,29 @@ mod tests {
     fn a_primary_that_comes_back_in_time_needs_no_successor_unless_it_came_back_wiped() {
         for (stale, owed) in [(None, false), (Some("wiped"), true)] {
             let mut scene = killed(Scene::new(3, 1));
-            scene.start(0, 12_000, stale);
+            scene.start(0, 14_000, stale);
             assert_eq!(matches!(owed_for(&later(scene)), Owed::By(_)), owed, "{stale:?}");
+        }
+    }
+
+    #[test]
+    fn nobody_misses_a_primary_whose_address_a_stranger_took_at_once() {
+        let back = |at| {
+            let mut scene = killed(Scene::new(3, 1));
+            scene.start(0, at, Some("wiped"));
+            owed_for(&later(scene))
+        };
+        assert!(matches!(back(12_000), Owed::No(_)));
+        assert!(matches!(back(13_000), Owed::Unclear(_)));
+    }
+
+    #[test]
+    fn voters_and_replicas_whose_links_are_bad_owe_nothing_meanwhile() {
+        for (struck, owed) in [(1, false), (2, false), (3, true)] {
+            let mut scene = killed(Scene::new(3, 1));
+            scene.apply("c1", &format!("cut: {{node: node-{struck}}}"), 9000, Some(80_000), &[struck]);
+            let found = owed_for(&later(scene));
+            assert_eq!(matches!(found, Owed::By(_)), owed, "{struck}: {found:?}");
         }
     }
 
