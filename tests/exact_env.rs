@@ -284,10 +284,10 @@ fn shape(line: &str) -> String {
     words[2..words.len().min(11)].join(" ")
 }
 
-/// Hashes of a boot and a kill, by digest of the server and of the C library: the same on every machine that has
-/// both. `SEEDFAULT_UPDATE=1` writes those of this machine, after a change of what a seed means in virtual time.
+/// Hashes of a boot and a kill, by the image: the same on every machine that has the server, the C library and the
+/// kernel. `SEEDFAULT_UPDATE=1` writes those of this machine, after a change of what a seed means in virtual time.
 #[test]
-fn a_seed_means_the_same_on_every_machine_with_the_same_server_and_c_library() {
+fn a_seed_means_the_same_on_every_machine_of_the_same_image() {
     let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/exact.tsv");
     let stored = fs::read_to_string(&path).unwrap_or_default();
@@ -301,7 +301,7 @@ fn a_seed_means_the_same_on_every_machine_with_the_same_server_and_c_library() {
     for server in &servers::installed() {
         let image = image::image(server);
         for seed in [1, 2] {
-            let key = format!("{}\t{}\t{seed}", image.server, image.libc);
+            let key = format!("{}\t{}\t{}\t{seed}", image.server, image.libc, image.kernel);
             if !update && !lines.contains_key(&key) {
                 eprintln!("skipped: no hash is stored for {} ({key})", server.display());
                 continue;
@@ -319,7 +319,8 @@ fn a_seed_means_the_same_on_every_machine_with_the_same_server_and_c_library() {
         }
     }
     if update {
-        let mut text = String::from("# server\tC library\tseed\thash of the trace; see tests/exact_env.rs\n");
+        let mut text =
+            String::from("# server\tC library\tkernel\tseed\thash of the trace; see tests/exact_env.rs\n");
         lines.iter().for_each(|(key, hash)| text += &format!("{key}\t{hash}\n"));
         fs::write(path, text).expect("the file can be written");
     }
