@@ -279,7 +279,7 @@ impl<'a> Facts<'a> {
     /// Nodes that an event which fouls links or clocks concerned at some time in a window.
     pub fn fouled_between(&self, from: Micros, to: Micros) -> BTreeSet<NodeId> {
         let fouls = |applied: &&Applied| {
-            matches!(applied.action.as_str(), "cut" | "lossy" | "slow" | "clock_skew")
+            (fouls_links(applied) || applied.action == "clock_skew")
                 && !skipped(applied)
                 && applied.started <= to
                 && applied.ended.is_none_or(|ended| ended >= from)
@@ -427,6 +427,11 @@ fn claims_over(before: &[Span], view: &ClusterView) -> Vec<Span> {
         }
     }
     spans
+}
+
+/// Whether an event makes links bad.
+pub fn fouls_links(applied: &Applied) -> bool {
+    matches!(applied.action.as_str(), "cut" | "lossy" | "slow")
 }
 
 /// How many ranges a sentence names before it counts the rest.

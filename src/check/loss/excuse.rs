@@ -4,7 +4,7 @@
 //! failure, and so is one that a rule of promise forbids: a write that every replica had confirmed, a hole in
 //! one primary's stream.
 
-use super::super::facts::{Facts, Owners, SLOTS, disruptive, skipped};
+use super::super::facts::{Facts, Owners, SLOTS, disruptive, fouls_links, skipped};
 use super::super::owed::{detect, last_report};
 use crate::env::NodeId;
 use crate::history::Operation;
@@ -284,10 +284,6 @@ impl<'a, 'b> Excuses<'a, 'b> {
         });
         reborn || self.moved.contains(&slot) || slot >= SLOTS || facts.evicting()
     }
-}
-
-fn fouls_links(applied: &Applied) -> bool {
-    matches!(applied.action.as_str(), "cut" | "lossy" | "slow")
 }
 
 /// What a node said after a moment, in order.
