@@ -5,7 +5,7 @@ use super::choose::{self, Place};
 use super::console::{Console, print};
 use super::exit::{Code, Failure};
 use super::flags::{Format, Output, Where};
-use super::job::{self, Job, Save};
+use super::job::{self, Job};
 use super::seed;
 use super::{determinism, virtual_time};
 use crate::entropy::Seed;
@@ -129,27 +129,9 @@ fn fixed(target: &str, args: &Args) -> Result<Code, Failure> {
     };
     let place = choose::place(&flags, &spec)?;
     let folder = std::env::temp_dir().join(format!("seedfault-bench-{}-{target}", std::process::id()));
-    let output = Output {
-        out: Some(folder.clone()),
-        format: Format::Text,
-        junit: None,
-        output: None,
-        quiet: true,
-        verbose: false,
-        keep_data: false,
-    };
-    let job = Job {
-        timeline: seed::draw(&spec, Seed(1), &place)?,
-        place: &place,
-        output: &output,
-        out: None,
-        reproduce: Some(String::new()),
-        drawn: None,
-        save: Save::No,
-        trace: false,
-        spread: false,
-        stop_at_turn: None,
-    };
+    let output = Output::quiet(folder.clone());
+    let timeline = seed::draw(&spec, Seed(1), &place)?;
+    let job = Job { reproduce: Some(String::new()), ..Job::plain(timeline, &place, &output) };
     let done = job::run(job, &mut Console::new(Format::Text, true, false));
     let code = done.as_ref().map_or(Code::Passed, job::Done::code);
     // Of a run that did not pass, the folder is what there is to look at.

@@ -9,7 +9,7 @@ use super::choose::{self, Place};
 use super::console::{Console, print, talk};
 use super::exit::{Code, Failure};
 use super::flags::{Format, Output, Where};
-use super::job::{self, Job, Save};
+use super::job::{self, Job};
 use super::seed;
 use crate::check::Verdict;
 use crate::entropy::Seed;
@@ -227,27 +227,9 @@ impl Campaign<'_> {
             let spread = number % 2 == 1;
             processor((!spread).then_some(worker + usize::from(number / 2)));
             let out = folder.join(number.to_string());
-            let output = Output {
-                out: Some(out),
-                format: Format::Text,
-                junit: None,
-                output: None,
-                quiet: true,
-                verbose: false,
-                keep_data: false,
-            };
-            let job = Job {
-                timeline: timeline.clone(),
-                place: &subject.place,
-                output: &output,
-                out: None,
-                reproduce: None,
-                drawn: None,
-                save: Save::No,
-                trace: true,
-                spread,
-                stop_at_turn: None,
-            };
+            let output = Output::quiet(out);
+            let plain = Job::plain(timeline.clone(), &subject.place, &output);
+            let job = Job { trace: true, spread, ..plain };
             let done = job::run(job, &mut Console::new(Format::Text, true, false))?;
             if self.stop.load(Relaxed) || done.code() == Code::Interrupted {
                 self.stop.store(true, Relaxed);

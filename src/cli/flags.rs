@@ -61,6 +61,21 @@ pub struct Output {
     pub keep_data: bool,
 }
 
+impl Output {
+    /// Of a run of which nothing is told, in this folder.
+    pub fn quiet(out: PathBuf) -> Self {
+        Self {
+            out: Some(out),
+            format: Format::Text,
+            junit: None,
+            output: None,
+            quiet: true,
+            verbose: false,
+            keep_data: false,
+        }
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Format {
     Text,

@@ -42,6 +42,24 @@ pub struct Job<'a> {
     pub stop_at_turn: Option<u64>,
 }
 
+impl<'a> Job<'a> {
+    /// A timeline and nothing more: neither saved nor traced.
+    pub fn plain(timeline: Timeline, place: &'a Place, output: &'a Output) -> Self {
+        Self {
+            timeline,
+            place,
+            output,
+            out: None,
+            reproduce: None,
+            drawn: None,
+            save: Save::No,
+            trace: false,
+            spread: false,
+            stop_at_turn: None,
+        }
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Save {
     /// Seed and flags bring the timeline back; the saved file is for safety.

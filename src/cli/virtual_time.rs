@@ -6,7 +6,7 @@ use super::console::{Console, print};
 use super::determinism::{SCENARIO, processor};
 use super::exit::{Code, Failure};
 use super::flags::{Format, Output, Where};
-use super::job::{self, Job, Save};
+use super::job::{self, Job};
 use super::seed;
 use crate::entropy::Seed;
 use crate::env::{EXACT, PROCESSES, Profile};
@@ -139,32 +139,13 @@ fn run(timeline: &Timeline, place: &Place) -> Result<(u64, u64), Failure> {
     static COUNT: AtomicUsize = AtomicUsize::new(0);
     let name = format!("seedfault-bench-{}-{}", std::process::id(), COUNT.fetch_add(1, Relaxed));
     let folder = std::env::temp_dir().join(name);
-    let output = Output {
-        out: Some(folder.clone()),
-        format: Format::Text,
-        junit: None,
-        output: None,
-        quiet: true,
-        verbose: false,
-        keep_data: false,
-    };
+    let output = Output::quiet(folder.clone());
     let timeline = Timeline {
         environment: place.profile.name.into(),
         profile: place.profile.label(),
         ..timeline.clone()
     };
-    let job = Job {
-        timeline,
-        place,
-        output: &output,
-        out: None,
-        reproduce: None,
-        drawn: None,
-        save: Save::No,
-        trace: false,
-        spread: false,
-        stop_at_turn: None,
-    };
+    let job = Job::plain(timeline, place, &output);
     let done = job::run(job, &mut Console::new(Format::Text, true, false));
     // What cannot be removed is seen in the temporary folder.
     let _ = std::fs::remove_dir_all(folder);
