@@ -2,18 +2,10 @@
 
 mod command;
 
-use command::{Place, said};
+use command::{Place, QUIET, said};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::process::Stdio;
-
-const QUIET: &str = "fuzz: 1
-name: nothing happens
-target: embedded
-cluster: {shards: 3, replicas: 1}
-length: 2s
-timeline: []
-";
 
 #[test]
 fn seeds_are_numbers_or_words_and_never_tokens() {

@@ -5,18 +5,10 @@
 
 mod command;
 
-use command::{Place, Said};
+use command::{Place, QUIET, Said};
 use std::fs;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt, symlink};
 use std::time::{Duration, Instant};
-
-const QUIET: &str = "fuzz: 1
-name: nothing happens
-target: embedded
-cluster: {shards: 3, replicas: 1}
-length: 2s
-timeline: []
-";
 
 #[test]
 fn what_lies_at_the_path_of_a_result_stays_what_it_is() {

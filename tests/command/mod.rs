@@ -7,6 +7,15 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
+/// A scenario in which nothing happens.
+pub const QUIET: &str = "fuzz: 1
+name: nothing happens
+target: embedded
+cluster: {shards: 3, replicas: 1}
+length: 2s
+timeline: []
+";
+
 /// A folder of its own for each test, in which the tool is started.
 pub struct Place {
     pub path: PathBuf,
