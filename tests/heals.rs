@@ -19,6 +19,8 @@ const CASES: &[Case] = &[
     ("stranger-followed", &[("gone", "applied"), ("wiped", "applied")]),
     ("stranger-dies", &[("again", "applied")]),
     ("older-than-promotion", &[("over", "applied"), ("older", "applied")]),
+    ("older-epoch", &[("over", "applied"), ("back", "applied"), ("older", "applied")]),
+    ("older-than-wiped", &[("wiped", "applied"), ("older", "skipped"), ("more", "applied")]),
     ("stranger-alone", &[("wiped", "applied")]),
     ("two-ways", &[("to-1", "applied"), ("fro-1", "applied"), ("to-6", "applied"), ("fro-6", "applied")]),
     ("told-later", &[("stop", "applied"), ("fewer", "applied")]),

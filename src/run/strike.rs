@@ -237,6 +237,8 @@ async fn strike_restart(restart: &Restart, op: &OpIo, target: Rc<dyn Target>) ->
         op.start(node, restart.data).await.map_err(failed)?;
         op.step(format!("{node} started again, data {}", restart.data));
         if restart.data == RestartData::Wiped {
+            // It would bring an id back that the others are about to forget.
+            op.world.borrow_mut().copied.remove(&node);
             match target.rejoin(op.clone(), node, old_id).await {
                 Status::Applied => {}
                 other => return Err(other),
@@ -247,7 +249,8 @@ async fn strike_restart(restart: &Restart, op: &OpIo, target: Rc<dyn Target>) ->
 }
 
 /// Why these nodes cannot come back with older data: known before any of them is ended, because one that could
-/// not be started again would stay dead. Copies are made once, early; a node that was added later has none.
+/// not be started again would stay dead. Copies are made once, early; a node that was added later has none, nor one
+/// that was wiped since.
 fn without_copy(world: &World, nodes: &[NodeId]) -> Option<String> {
     let without: Vec<NodeId> = nodes.iter().copied().filter(|node| !world.copied.contains(node)).collect();
     (!without.is_empty()).then(|| format!("no older copy of the folder was kept of {}", names(&without)))

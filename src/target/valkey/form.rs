@@ -110,10 +110,17 @@ async fn introduce(op: &OpIo, nodes: &[NodeId]) -> Result<(), String> {
     for node in nodes {
         let there = hands::known(op, *node).await?;
         if there.len() < nodes.len() {
+            greet_again(op, *node, host).await?;
             return Err(format!("{node} knows {} of {} nodes", there.len(), nodes.len()));
         }
     }
     Ok(())
+}
+
+/// A node that died before it had written down whom it met is known to others that it does not know, and takes no
+/// word of theirs for a greeting: it has to begin.
+async fn greet_again(op: &OpIo, node: NodeId, member: NodeId) -> Result<(), String> {
+    if node == member { Ok(()) } else { hands::meet(op, node, member).await }
 }
 
 /// Introduces a node to the cluster by one member and waits until every live node knows it.
@@ -135,9 +142,7 @@ pub async fn join(op: &OpIo, node: NodeId, member: NodeId, deadline: Micros) -> 
         };
         let known_here = hands::known(op, node).await?.len();
         if known_here < members.len() {
-            // A node that died before it had written down whom it met is known to others that it does not know,
-            // and takes no word of theirs for a greeting.
-            hands::meet(op, node, member).await?;
+            greet_again(op, node, member).await?;
             return Err(format!("{node} knows {known_here} of {} nodes", members.len()));
         }
         for other in members {

@@ -40,6 +40,7 @@ pub async fn mend(op: OpIo) {
     if op.world.borrow().lives.iter().all(|life| !lost_its_place(life.stale.as_deref())) {
         return;
     }
+    raise_epochs(&op).await;
     // An election that is under way comes first.
     let timeout = op.world.borrow().timeline.cluster.node_timeout();
     let deadline = op.io.after(Millis(4 * timeout.0).saturating_add(Millis(10_000)));
@@ -52,6 +53,44 @@ pub async fn mend(op: OpIo) {
     {
         op.step(why);
     }
+}
+
+/// A primary that came back with an older `nodes.conf` may hold a lower epoch than it has told the others. Nobody tells
+/// it: an epoch travels with its own node's messages alone, and theirs is kept for being higher (`clusterProcessPacket`
+/// in cluster.c). It gets a new one, above all.
+async fn raise_epochs(op: &OpIo) {
+    let older: BTreeSet<NodeId> = {
+        let world = op.world.borrow();
+        let lives = world.lives.iter().filter(|life| life.stale.as_deref() == Some("older"));
+        lives.map(|life| life.node).filter(|node| world.is_live(*node)).collect()
+    };
+    for node in older {
+        let told = async {
+            let id = op.id(node)?;
+            let own = epoch_of(&hands::text(op, node, &["CLUSTER", "NODES"]).await?, &id);
+            let others: Vec<NodeId> = op.world.borrow().live().into_iter().filter(|n| *n != node).collect();
+            let mut highest = None;
+            for other in others {
+                highest = highest.max(epoch_of(&hands::text(op, other, &["CLUSTER", "NODES"]).await?, &id));
+            }
+            if own.is_some() && own < highest {
+                op.tell(node, &["CLUSTER", "BUMPEPOCH"]).await?;
+                op.step(format!("{node}, which came back with an older epoch, got a new one"));
+            }
+            Ok::<(), String>(())
+        };
+        if let Err(why) = told.await {
+            op.step(why);
+        }
+    }
+}
+
+/// The epoch that an answer to CLUSTER NODES gives a primary.
+fn epoch_of(nodes: &str, id: &str) -> Option<u64> {
+    let line = nodes.lines().find(|line| line.split_ascii_whitespace().next() == Some(id))?;
+    let words: Vec<&str> = line.split_ascii_whitespace().collect();
+    let primary = words.get(2)?.split(',').any(|flag| flag == "master");
+    words.get(6)?.parse().ok().filter(|_| primary)
 }
 
 /// It may have come back as less than the cluster takes it for.
@@ -223,6 +262,13 @@ fn ranges(slots: &BTreeSet<u16>) -> Vec<(u16, u16)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_epoch_of_a_primary_is_read_and_no_replicas() {
+        let nodes = "aa 127.0.0.1:7000@17000 myself,master - 0 0 5 connected 0-5460\n\
+                     bb 127.0.0.1:7001@17001 slave aa 0 17 5 connected\n";
+        assert_eq!(["aa", "bb", "cc"].map(|id| epoch_of(nodes, id)), [Some(5), None, None]);
+    }
 
     #[test]
     fn neighbours_become_ranges() {
