@@ -260,7 +260,8 @@ impl Network {
             Entry::Occupied(entry) => entry.into_mut(),
             Entry::Vacant(entry) => entry.insert(Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?),
         };
-        let news = if connection.in_progress { EpollFlags::empty() } else { EpollFlags::EPOLLIN };
+        let waits = side == 0 && connection.in_progress;
+        let news = if waits { EpollFlags::empty() } else { EpollFlags::EPOLLIN };
         watch.add(fd, EpollEvent::new(news, number << 1 | side as u64))
     }
 
@@ -623,6 +624,16 @@ mod tests {
         network.set_rule(2_000_000, THERE, HERE, LinkRule::default());
         network.deliver(3_000_000, &mut news);
         assert_eq!(shows(&kept), PollFlags::POLLOUT, "it is through, and nothing can be read");
+        // What the other side says from now on is heard.
+        let accepted = [(); 2].map(|()| accept4(listener.as_raw_fd(), SockFlag::SOCK_CLOEXEC));
+        let heard = accepted
+            .iter()
+            .filter(|fd| send(fd.expect("both came"), b"hello", MsgFlags::MSG_NOSIGNAL) == Ok(5))
+            .count();
+        assert_eq!(heard, 1, "the other is given up");
+        network.pump(3_000_000, THERE);
+        network.deliver(3_100_000, &mut news);
+        assert_eq!(shows(&kept), PollFlags::POLLIN | PollFlags::POLLOUT);
 
         network.set_rule(3_000_000, HERE, THERE, cut);
         assert_eq!(try_connect(&mut network, 3_000_000, &refused), Err(Errno::EINPROGRESS));
