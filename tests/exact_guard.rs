@@ -8,6 +8,7 @@ use seedfault::env::exact::{ExactEnv, Options};
 use seedfault::env::{ActorId, Effect, Env, Exit, Input, NodeAction, NodeId, NodeSpec, Observed, Trouble};
 use seedfault::fault::restart::RestartData;
 use seedfault::time::Micros;
+use seedfault::timeline::Policy;
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
@@ -67,6 +68,7 @@ fn end(program: &Path, folder: &Path, what: &str) -> (Exit, String, Option<Troub
         server: program.into(),
         base_port: None,
         key: Entropy::root(Seed(1)),
+        policy: Policy::Random,
         keep_data: false,
         trace: None,
         pin: false,

@@ -12,7 +12,7 @@ use crate::history::{Key, KeyKind, OpKind, Operation, Outcome, Stamp, Value};
 use crate::run::record::{Applied, CatchUp, KeyDump, Last, Life, LogLine, Record, SlotAnswer, Status};
 use crate::run::view::{ClusterView, Member, NodeReport, NodeView, Replication};
 use crate::time::{Micros, Millis};
-use crate::timeline::{Cluster, Event, Formation, Load, Role, Settings, Start, Timeline};
+use crate::timeline::{Cluster, Event, Formation, Load, Role, Schedule, Settings, Start, Timeline};
 use crate::yaml::document::{Key as YamlKey, Node, Problems, Span, Value as YamlValue};
 use std::collections::BTreeMap;
 
@@ -98,6 +98,7 @@ impl Scene {
             events: Vec::new(),
             checks: Vec::new(),
             bugs: Vec::new(),
+            schedule: Schedule::default(),
         };
         let nodes = timeline.cluster.nodes();
         let members: Vec<Member> = (0..nodes).map(|node| member(&timeline.cluster, node)).collect();

@@ -150,7 +150,7 @@ impl SimEnv {
     /// On a bug that has no such name: the timeline's reader refuses those.
     pub fn new(timeline: &Timeline) -> Self {
         keep_crashes_quiet();
-        let key = timeline.key().child("sim");
+        let key = timeline.environment_key().child("sim");
         let cluster = &timeline.cluster;
         let bugs = Bugs::from_names(timeline.bugs.iter().map(String::as_str)).expect("bugs were validated");
         let nodes = cluster.nodes();

@@ -116,6 +116,11 @@ pub fn run(timeline: &Timeline, options: &RunOptions) -> i32 {
     if let Some(cage::Cage::Subreaper(why)) = caged {
         recorder.event(&RunEvent::Note { at_us: 0, text: format!("no PID namespace of its own: {why}") });
     }
+    #[cfg(exact)]
+    if timeline.environment == EXACT.name {
+        let text = format!("turns are given by policy {}", timeline.policy());
+        recorder.event(&RunEvent::Note { at_us: 0, text });
+    }
     let (result, end_us, trace_hash, trouble) = match environment(timeline, options, requests) {
         Ok((mut env, target)) => {
             let bounds = Bounds { boot: options.boot_timeout, run: options.run_timeout };
@@ -337,7 +342,8 @@ fn environment(
                 dir: options.folder.join("nodes"),
                 server: binary,
                 base_port: timeline.cluster.base_port,
-                key: timeline.key(),
+                key: timeline.environment_key(),
+                policy: timeline.policy(),
                 keep_data: options.keep_data,
                 trace: options.trace.then(|| options.folder.join(crate::env::trace::FILE)),
                 pin: !options.spread,

@@ -9,7 +9,7 @@ use crate::history::{Key, KeyKind, Operation, Redirect, Stamp};
 use crate::run::record::{KeyDump, Last, Life, LogLine};
 use crate::run::view::ClusterView;
 use crate::target::operation::{Failover, Reshard};
-use crate::timeline::{Cluster, Event, Load, Settings, Timeline};
+use crate::timeline::{Cluster, Event, Load, Schedule, Settings, Timeline};
 
 const SECOND: u64 = 1_000_000;
 
@@ -38,6 +38,7 @@ fn quiet() -> Record {
             events: Vec::new(),
             checks: Vec::new(),
             bugs: Vec::new(),
+            schedule: Schedule::default(),
         },
         healthy_at: Micros(SECOND),
         healed_at: Micros(20 * SECOND),

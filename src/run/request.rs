@@ -62,7 +62,7 @@ mod tests {
     use super::*;
     use crate::catalogue::Action;
     use crate::entropy::Seed;
-    use crate::timeline::{Cluster, Event, Formation, Load, Settings, Start};
+    use crate::timeline::{Cluster, Event, Formation, Load, Schedule, Settings, Start};
 
     #[test]
     fn a_request_survives_its_journey_as_json() {
@@ -101,6 +101,7 @@ mod tests {
                 }],
                 checks: Vec::new(),
                 bugs: Vec::new(),
+                schedule: Schedule::default(),
             },
             options: RunOptions {
                 run: "20260314T091507Z-1".into(),

@@ -36,6 +36,7 @@ pub const TOP: &[KeyInfo] = &[
     key("load", "what the clients do; the default load when absent"),
     key("length", "the safety phase: how long faults may strike before everything heals; at most 45m"),
     key("bugs", "named bugs to switch on in the embedded target"),
+    key("schedule", "what is pinned of the choices of a simulated environment; all are drawn when absent"),
     key("checks", "what must hold: `default`, or a list of checks, each a name or a name with its bounds"),
     key("draw", "events that the seed draws"),
     key("timeline", "events as written"),

@@ -31,6 +31,7 @@ pub fn check(spec: &Spec, file: &Node, events: &Events<'_>, problems: &mut Probl
     observations(spec, events, &room, problems);
     load(spec, file, &room, problems);
     bugs(spec, file, problems);
+    schedule(spec, file, problems);
     order::circles(events, problems);
     order::anchored_only(events, problems);
     // What the generator made may overlap and may end late; a person who writes so has made a mistake.
@@ -495,6 +496,21 @@ fn load(spec: &Spec, file: &Node, room: &Room, problems: &mut Problems) {
             )
             .hint("wait for at most as many as there are");
     }
+}
+
+/// What real time decides is pinned nowhere; the embedded target has a key and no turns.
+fn schedule(spec: &Spec, file: &Node, problems: &mut Problems) {
+    let (Some((key, _)), Some(profile)) = (get(file, "schedule"), profile(spec)) else { return };
+    let without_effect = match profile.name {
+        "exact" => return,
+        "sim" if spec.schedule.policy.is_none() => return,
+        "sim" => "schedule.policy",
+        _ => "schedule",
+    };
+    let message = format!("{without_effect}: without effect in environment `{}`", profile.name);
+    problems
+        .warning(Some(key.span), without_effect, "schedule", message)
+        .hint("turns are given in `environment: exact`");
 }
 
 fn bugs(spec: &Spec, file: &Node, problems: &mut Problems) {

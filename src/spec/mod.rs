@@ -18,7 +18,7 @@ mod spread;
 use crate::catalogue::{Action, CheckSpec, EventId};
 use crate::entropy::Seed;
 use crate::time::Millis;
-use crate::timeline::{Formation, Load, Observation, Settings};
+use crate::timeline::{Formation, Load, Observation, Schedule, Settings};
 pub use background::{Background, Choice};
 pub use dialect::Dice;
 use serde::{Deserialize, Serialize};
@@ -64,6 +64,8 @@ pub struct Spec {
     /// `None`: the default checks of the target.
     pub checks: Option<Vec<CheckSpec>>,
     pub bugs: Vec<String>,
+    /// What is pinned of a simulated environment's choices.
+    pub schedule: Schedule,
     /// What a materialised timeline says of its origin; kept when it is read back.
     pub origin: Option<Origin>,
     /// A server binary that a foreign dialect names; a flag overrides it.
@@ -166,6 +168,7 @@ impl Spec {
             dice: Vec::new(),
             checks: None,
             bugs: Vec::new(),
+            schedule: Schedule::default(),
             origin: None,
             server_binary: None,
             dialect,

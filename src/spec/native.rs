@@ -42,6 +42,7 @@ pub fn read(node: &Node, problems: &mut Problems) -> Option<Spec> {
     spec.load = record(node, "load", problems);
     spec.length = length(node, problems);
     spec.bugs = value(node, "bugs", problems).unwrap_or_default();
+    spec.schedule = record(node, "schedule", problems).unwrap_or_default();
     spec.checks = checks(node, problems);
     spec.draw = draw(node, problems);
     spec.origin = origin(node, problems);

@@ -24,6 +24,7 @@ mod tests {
     use crate::time::Millis;
     use crate::timeline::Observation;
     use crate::yaml::document::Severity;
+    use crate::yaml::fields::Record as _;
 
     fn read(text: &str) -> Spec {
         let mut problems = Problems::default();
@@ -246,6 +247,25 @@ timeline:
     }
 
     #[test]
+    fn a_pinned_schedule_is_read_and_told_where_it_has_no_effect() {
+        for (environment, pinned, warnings) in [
+            ("exact", "{policy: starve, key: 7}", 0),
+            ("sim", "{key: 7}", 0),
+            ("sim", "{policy: starve}", 1),
+            ("processes", "{key: 7}", 1),
+        ] {
+            let text = format!("fuzz: 1\nenvironment: {environment}\nschedule: {pinned}\ntimeline: []\n");
+            let mut problems = Problems::default();
+            let spec = parse(text.as_bytes(), &mut problems).expect("no more than a warning");
+            assert_eq!(problems.list.len(), warnings, "{text} {problems:#?}");
+            let fields = spec.schedule.write_fields();
+            let written: Vec<String> =
+                fields.iter().map(|(name, value)| format!("{name}: {value}")).collect();
+            assert_eq!(format!("{{{}}}", written.join(", ")), pinned);
+        }
+    }
+
+    #[test]
     fn what_has_parts_is_told_at_the_part_that_is_wrong() {
         for (marked, words) in [
             ("cluster: {settings: {save: \"\", ^port: 7}}", "`port` is set by the run itself"),
@@ -254,6 +274,8 @@ timeline:
             ("cluster: {settings: ^[1, 2]}", "expected a mapping of settings to values"),
             ("draw: {keep: {quorum: ^maybe}}", "expected true or false"),
             ("draw: {keep: {^quorom: true}}", "did you mean `quorum`?"),
+            ("schedule: {policy: ^burst}", "did you mean `bursts`?"),
+            ("schedule: {^polcy: bursts}", "did you mean `policy`?"),
             ("draw: {from: [kill, ^[pause]]}", "expected a string, got a list"),
             ("draw: {from: {kill: 1, pause: ^often}}", "expected an integer"),
             ("draw: {from: {kill: 1, ^pauze: 1}}", "did you mean `pause`?"),

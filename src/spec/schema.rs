@@ -11,7 +11,7 @@ use crate::catalogue::{ACTIONS, Action, CheckSpec};
 use crate::env::PROFILES;
 use crate::target::embedded::bugs::BUGS;
 use crate::time::Millis;
-use crate::timeline::Load;
+use crate::timeline::{Load, Schedule};
 use crate::yaml::fields::{Field, FieldInfo, Record};
 use serde_json::{Map, Value, json};
 
@@ -170,6 +170,7 @@ fn top(key: &KeyInfo) -> Value {
         "cluster" => record(ClusterForm::FIELDS),
         "load" => record(Load::FIELDS),
         "length" => Millis::schema(),
+        "schedule" => record(Schedule::FIELDS),
         "bugs" => {
             let names: Vec<&str> = BUGS.iter().map(|bug| bug.name).collect();
             json!({"type": "array", "items": {"enum": names}})

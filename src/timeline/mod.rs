@@ -9,6 +9,7 @@ mod generate;
 mod hash;
 mod limits;
 pub mod load;
+mod schedule;
 mod settings;
 mod text;
 mod write;
@@ -20,6 +21,7 @@ pub use checks::default_checks;
 pub use generate::{Cause, GenerateError, LENGTH_MAX, MOMENTS, Moment, Speaker, generate};
 pub use limits::{Limits, nodes_peak, too_large};
 pub use load::{KeyPrefix, Load, Mix, Pattern, Rate, Skew};
+pub use schedule::{Policy, Schedule};
 use serde::{Deserialize, Serialize};
 pub use settings::Settings;
 use std::borrow::Cow;
@@ -146,10 +148,13 @@ pub struct Timeline {
     pub checks: Vec<CheckSpec>,
     /// Named bugs switched on in the embedded target.
     pub bugs: Vec<String>,
+    /// What is pinned of a simulated environment's choices.
+    #[serde(default, skip_serializing_if = "Schedule::is_empty")]
+    pub schedule: Schedule,
 }
 
 impl Timeline {
-    /// The root of all choices made during the run.
+    /// The root of all choices made during the run, but for those of a simulated environment.
     pub fn key(&self) -> Entropy {
         Entropy::root(self.seed).child("run")
     }

@@ -22,6 +22,11 @@ impl Timeline {
         if !self.bugs.is_empty() {
             line("bugs", self.bugs.join(", "));
         }
+        if !self.schedule.is_empty() {
+            let pinned =
+                self.schedule.write_fields().into_iter().map(|(name, value)| format!("{name} {value}"));
+            line("schedule", pinned.collect::<Vec<_>>().join(", "));
+        }
         let checks: Vec<&str> = self.checks.iter().map(CheckSpec::name).collect();
         line("checks", if checks.is_empty() { "none".into() } else { checks.join(", ") });
         line("safety", format!("{}, then everything heals and the cluster must settle", self.length));
@@ -196,7 +201,9 @@ mod tests {
     use crate::fault::pause::Pause;
     use crate::target::operation::{Failover, FailoverMode};
     use crate::time::Millis;
-    use crate::timeline::{Cluster, Event, Formation, Load, Observation, Settings, Start, Timeline};
+    use crate::timeline::{
+        Cluster, Event, Formation, Load, Observation, Schedule, Settings, Start, Timeline,
+    };
 
     fn event(id: &str, start: Start, delay: u64, action: Action, lasts: Option<u64>) -> Event {
         Event {
@@ -253,6 +260,7 @@ mod tests {
             ],
             checks: Vec::new(),
             bugs: Vec::new(),
+            schedule: Schedule::default(),
         };
         let expected = format!(
             "\

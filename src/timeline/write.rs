@@ -32,6 +32,9 @@ impl Timeline {
         if !self.bugs.is_empty() {
             line("bugs", self.bugs.write());
         }
+        if !self.schedule.is_empty() {
+            line("schedule", mapping(self.schedule.write_fields()));
+        }
         line("checks", sequence(self.checks.iter().map(check)));
         if self.events.is_empty() {
             line("timeline", "[]".into());
@@ -123,7 +126,9 @@ mod tests {
     use crate::fault::kill::{Kill, Signal};
     use crate::fault::pause::Pause;
     use crate::time::Millis;
-    use crate::timeline::{Cluster, Event, Formation, Load, Observation, Settings, Start, Timeline};
+    use crate::timeline::{
+        Cluster, Event, Formation, Load, Observation, Schedule, Settings, Start, Timeline,
+    };
 
     fn example() -> Timeline {
         let kill = Kill {
@@ -182,6 +187,7 @@ mod tests {
                 CheckSpec::ConvergenceTime(ConvergenceTime { within: Some(Millis::secs(20)) }),
             ],
             bugs: vec![],
+            schedule: Schedule::default(),
         }
     }
 
@@ -210,6 +216,13 @@ timeline:
             timeline.hash().to_hex()
         );
         assert_eq!(timeline.to_yaml(), expected);
+    }
+
+    #[test]
+    fn a_pinned_schedule_is_written() {
+        let schedule = Schedule { policy: Some(crate::timeline::Policy::RoundRobin), key: Some(9) };
+        let text = Timeline { schedule, ..example() }.to_yaml();
+        assert!(text.contains("\nlength: 15s\nschedule: {policy: round_robin, key: 9}\nchecks: "), "{text}");
     }
 
     #[test]

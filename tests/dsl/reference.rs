@@ -4,7 +4,7 @@
 use seedfault::catalogue::{ACTIONS, Action, ActionKind, CheckSpec};
 use seedfault::env::PROFILES;
 use seedfault::spec::forms::{ClusterForm, DrawForm, EVENT, GROUPS, Keep, KeyInfo, OBSERVATIONS, TOP};
-use seedfault::timeline::{Load, Mix};
+use seedfault::timeline::{Load, Mix, Schedule};
 use seedfault::yaml::fields::{FieldInfo, Record};
 
 /// The page with every table made anew.
@@ -28,6 +28,7 @@ fn table(name: &str) -> String {
         "cluster" => fields(ClusterForm::FIELDS),
         "load" => fields(Load::FIELDS),
         "mix" => fields(Mix::FIELDS),
+        "schedule" => fields(Schedule::FIELDS),
         "draw" => fields(DrawForm::FIELDS),
         "keep" => fields(Keep::FIELDS),
         "observations" => OBSERVATIONS

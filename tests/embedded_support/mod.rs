@@ -6,7 +6,7 @@ use seedfault::env::{ActorId, ConnId, Effect, Env, Input, LinkRule, NodeAction, 
 use seedfault::fault::kill::Signal;
 use seedfault::fault::restart::RestartData;
 use seedfault::time::{Micros, Millis};
-use seedfault::timeline::{Cluster, Formation, Load, Settings, Timeline};
+use seedfault::timeline::{Cluster, Formation, Load, Schedule, Settings, Timeline};
 use std::collections::BTreeMap;
 
 const DRIVER: ActorId = ActorId(7);
@@ -34,6 +34,7 @@ pub fn timeline(seed: u64, shards: u16, replicas: u16, bugs: &[&str]) -> Timelin
         events: Vec::new(),
         checks: Vec::new(),
         bugs: bugs.iter().map(ToString::to_string).collect(),
+        schedule: Schedule::default(),
     }
 }
 

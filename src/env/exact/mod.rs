@@ -6,13 +6,14 @@
 //! count); when no process can run, the clock jumps to the next deadline. See ADR 0005.
 //!
 //! The pieces: [`area`] hands the turn over, [`process`] starts servers, [`network`] is what lies between them,
-//! [`scheduler`] gives the turns, [`super::trace`] writes down what happened. Here the whole is an [`Env`].
+//! [`scheduler`] gives the turns as [`policy`] orders them, [`super::trace`] writes down what happened. Here the whole is an [`Env`].
 
 pub mod area;
 pub mod hang;
 pub mod image;
 mod network;
 mod node;
+mod policy;
 pub mod probe;
 mod process;
 mod scheduler;
@@ -30,9 +31,11 @@ use crate::entropy::Entropy;
 use crate::fault::kill::Signal;
 use crate::fault::restart::RestartData;
 use crate::time::Micros;
+use crate::timeline::Policy;
 use area::Area;
 use network::{LOOPBACK, Network, News};
 use node::{Clock, Node};
+use policy::Picker;
 use process::{Launch, Process};
 use scheduler::Turn;
 use std::borrow::Cow;
@@ -64,8 +67,10 @@ pub struct Options {
     pub dir: PathBuf,
     pub server: PathBuf,
     pub base_port: Option<u16>,
-    /// The timeline's key: the one source of all choices.
+    /// The timeline's key for its environment: the one source of all choices.
     pub key: Entropy,
+    /// Who goes next among those that can run.
+    pub policy: Policy,
     pub keep_data: bool,
     /// Where to keep the trace; its hash is kept in any case.
     pub trace: Option<PathBuf>,
@@ -89,6 +94,7 @@ pub struct ExactEnv {
     shim: OwnedFd,
     heals: Heals,
     network: Network,
+    picker: Picker,
     nodes: BTreeMap<NodeId, Node>,
     processes: BTreeMap<usize, Process>,
     now: u64,
@@ -116,8 +122,9 @@ impl ExactEnv {
         let digits = token.as_bytes().try_into().expect("sixteen digits");
         let area = Area::new(digits).map_err(|error| failed("sharing memory", error))?;
         let shim = process::shim().map_err(|error| failed("making the shim", error))?;
-        let trace =
+        let mut trace =
             Trace::new(options.trace.as_deref()).map_err(|error| failed("opening the trace", error))?;
+        trace.line(format_args!("policy {}", options.policy));
         scheduler::open_many_files();
         if options.pin {
             scheduler::keep_to_one_processor();
@@ -129,6 +136,7 @@ impl ExactEnv {
             base_port: options.base_port.unwrap_or(PORT_DEFAULT),
             keep_data: options.keep_data,
             network: Network::new(key.child("network"), token),
+            picker: Picker::new(options.policy, key),
             key,
             area,
             shim,

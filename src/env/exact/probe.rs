@@ -5,6 +5,7 @@ use crate::entropy::{Entropy, Seed};
 use crate::env::{ActorId, Effect, Env as _, Exit, Input, NodeAction, NodeId, NodeSpec, Observed};
 use crate::fault::restart::RestartData;
 use crate::time::Micros;
+use crate::timeline::Policy;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -40,6 +41,7 @@ fn run(server: &Path, dir: PathBuf) -> Result<(Exit, Vec<String>), String> {
         server: server.to_path_buf(),
         base_port: None,
         key: Entropy::root(Seed(0)),
+        policy: Policy::Random,
         keep_data: false,
         trace: None,
         pin: false,

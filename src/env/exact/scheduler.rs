@@ -4,6 +4,7 @@ use super::area::Hand;
 use super::area::slot::{
     AUX, CONNECT, EPOLL, FORK, FORKED, KILL, MAIN, NOTHING, SLEEP, SLOTS, TELL_EPOLL, WAIT, WAITPID,
 };
+use super::policy::Candidate;
 use super::{ExactEnv, FIRST_SLOT, LOOPBACK, exit_of, hang};
 use crate::env::{Input, NodeId, Observed, Trouble};
 use nix::errno::Errno;
@@ -71,22 +72,24 @@ impl ExactEnv {
         (FIRST_SLOT..SLOTS).find(|slot| !self.processes.contains_key(slot))
     }
 
-    /// Among those that may run, the one whose rank for its next turn is the least.
-    pub(super) fn next_runnable(&self) -> Option<usize> {
+    /// Among those that may run, the one that the policy has go next.
+    pub(super) fn next_runnable(&mut self) -> Option<usize> {
         let mut fds = Vec::new();
         let mut owners = Vec::new();
-        let mut best: Option<(u64, usize)> = None;
-        let mut offer = |rank: u64, slot: usize| {
-            if best.is_none_or(|best| (rank, slot) < best) {
-                best = Some((rank, slot));
-            }
-        };
+        let mut runnable = Vec::new();
         for (slot, process) in &self.processes {
             if process.gone || self.nodes[&process.node].paused {
                 continue;
             }
+            let candidate = Candidate {
+                slot: *slot,
+                node: process.node.0,
+                pid: process.pid,
+                turns: process.turns,
+                rank: process.rank,
+            };
             if process.forced || process.deadline <= self.now {
-                offer(process.rank, *slot);
+                runnable.push(candidate);
                 continue;
             }
             let waits_on = self.area.slot(*slot).waits_on.load(Relaxed);
@@ -94,17 +97,14 @@ impl ExactEnv {
                 && let Some(Some(epoll)) = process.epolls.get(waits_on as usize)
             {
                 fds.push(PollFd::new(epoll.as_fd(), PollFlags::POLLIN));
-                owners.push((process.rank, *slot));
+                owners.push(candidate);
             }
         }
         if !fds.is_empty() && poll(&mut fds, PollTimeout::ZERO).unwrap_or(0) > 0 {
-            for (fd, (rank, slot)) in fds.iter().zip(owners) {
-                if fd.any().unwrap_or(false) {
-                    offer(rank, slot);
-                }
-            }
+            let ready = fds.iter().zip(owners).filter(|(fd, _)| fd.any().unwrap_or(false));
+            runnable.extend(ready.map(|(_, candidate)| candidate));
         }
-        best.map(|(_, slot)| slot)
+        self.picker.pick(&runnable, self.nodes.keys().map(|node| node.0))
     }
 
     /// When the next process wants to run of itself.

@@ -32,7 +32,7 @@ const TOP_NEWER: &[&str] =
 const TOP_OLDER: &[&str] =
     &["scenario", "cluster", "operations", "chaos", "workload", "validation", "state_validation"];
 /// Keys that neither dialect has and only the native form does.
-const NATIVE: &[&str] = &["timeline", "draw", "load", "checks", "target", "environment", "bugs"];
+const NATIVE: &[&str] = &["timeline", "draw", "load", "checks", "target", "environment", "bugs", "schedule"];
 
 /// Nodes listen here unless the file says otherwise.
 const PORT_DEFAULT: u64 = 7000;

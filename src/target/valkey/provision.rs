@@ -146,7 +146,7 @@ mod tests {
     use super::*;
     use crate::entropy::Seed;
     use crate::time::Millis;
-    use crate::timeline::{Cluster, Load};
+    use crate::timeline::{Cluster, Load, Schedule};
 
     fn timeline(change: impl FnOnce(&mut Cluster)) -> Timeline {
         let mut cluster = Cluster {
@@ -173,6 +173,7 @@ mod tests {
             events: Vec::new(),
             checks: Vec::new(),
             bugs: Vec::new(),
+            schedule: Schedule::default(),
         }
     }
 

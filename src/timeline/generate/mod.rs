@@ -134,6 +134,7 @@ pub fn generate(spec: &Spec, seed: Seed, target: &str, profile: &Profile) -> Res
         events,
         checks: spec.checks.clone().unwrap_or_else(|| default_checks(target)),
         bugs: spec.bugs.clone(),
+        schedule: spec.schedule.clone(),
     })
 }
 
