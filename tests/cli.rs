@@ -101,7 +101,7 @@ fn a_cluster_that_the_machine_does_not_carry_is_refused_with_the_flags_that_pin_
     place.write("joins.yaml", &format!("fuzz: 1\ntarget: valkey\ntimeline:\n{joins}"));
     let with = |shards: &str, replicas: &str| {
         let shape = ["--shards", shards, "--replicas", replicas];
-        let run = ["run", "joins.yaml", "--seed", "1", "--server-binary", "./server"];
+        let run = ["run", "joins.yaml", "--seed", "1", "--env", "processes", "--server-binary", "./server"];
         place.fuzz(&[&run[..], &shape[..]].concat())
     };
     let refused = with("16", "5");

@@ -1,12 +1,12 @@
 //! What our own events did to a real cluster is put right by us, and never held against the server: each
 //! scenario in `tests/heals/` leaves something behind that only an administrator can mend, and passes.
 //!
-//! Each runs on every server that is installed. Without any they are skipped by name, and fail where
+//! Each runs on every server that is installed, in real time and in virtual time. Without any they are skipped by name, and fail where
 //! `SEEDFAULT_REQUIRE_SERVERS=1` says that servers must be there.
 
 mod servers;
 
-use servers::{Ran, installed, left_over, run, side_by_side};
+use servers::{Ran, left_over, places, run, side_by_side};
 use std::path::{Path, PathBuf};
 
 /// Most of a run is waiting.
@@ -55,25 +55,26 @@ fn amiss(ran: &Ran, events: &[(&str, &str)]) -> Vec<String> {
 
 #[test]
 fn what_our_own_events_left_behind_is_mended_and_never_fails_the_server() {
-    let servers = installed();
-    if servers.is_empty() {
+    let places = places();
+    if places.is_empty() {
         for (scenario, _) in CASES {
             println!("skipped: tests/heals/{scenario}.yaml: no server is on PATH");
         }
         return;
     }
-    let jobs: Vec<(&Case, &PathBuf)> =
-        CASES.iter().flat_map(|case| servers.iter().map(move |server| (case, server))).collect();
-    let runs = side_by_side(&jobs, AT_ONCE, |((scenario, _), server)| {
+    let jobs: Vec<(&Case, &(PathBuf, &str))> =
+        CASES.iter().flat_map(|case| places.iter().map(move |place| (case, place))).collect();
+    let runs = side_by_side(&jobs, AT_ONCE, |((scenario, _), (server, environment))| {
         let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/heals/{scenario}.yaml"));
-        run(&format!("heals-{scenario}"), &["run", &file.to_string_lossy(), "--seed", "1"], server)
+        let arguments = ["run", &file.to_string_lossy(), "--seed", "1", "--env", environment];
+        run(&format!("heals-{scenario}-{environment}"), &arguments, server)
     });
     let mut failed = Vec::new();
-    for (((scenario, events), server), ran) in jobs.iter().zip(&runs) {
+    for (((scenario, events), (server, environment)), ran) in jobs.iter().zip(&runs) {
         let amiss = amiss(ran, events);
         if !amiss.is_empty() {
             failed.push(format!(
-                "{scenario} on {}: {}\n{}",
+                "{scenario} on {} in {environment}: {}\n{}",
                 server.display(),
                 amiss.join("\n  "),
                 ran.story()

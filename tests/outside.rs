@@ -207,7 +207,8 @@ fn script(place: &Place, name: &str, text: &str) {
 fn a_server_that_is_none_is_named_at_once_with_what_it_said() {
     let place = Place::new("servers");
     place.write("quiet.yaml", &QUIET.replace("embedded", "valkey"));
-    let run = |binary: &str| place.fuzz(&["run", "quiet.yaml", "--seed", "1", "--server-binary", binary]);
+    let real_time = ["run", "quiet.yaml", "--seed", "1", "--env", "processes"];
+    let run = |binary: &str| place.fuzz(&[&real_time[..], &["--server-binary", binary]].concat());
     run("/bin/true").exits(3).complains("/bin/true says `true (GNU coreutils)").complains("hint: ");
     script(&place, "silent", "exit 0");
     run("./silent")
@@ -230,9 +231,9 @@ fn a_server_that_is_none_is_named_at_once_with_what_it_said() {
     said.prints("it said: no such module").prints("--server-binary").prints("Status: UNKNOWN");
     // The same while something is done to the nodes already.
     let timeline = "timeline: [{forming: 1ms, do: {kill: {node: node-0}}, for: 1s}]";
-    let forming = QUIET.replace("embedded", "valkey").replace("timeline: []", timeline);
-    place.write("forming.yaml", &forming);
-    let said = place.fuzz(&["run", "forming.yaml", "--seed", "1", "--server-binary", "./ends"]);
+    place.write("forming.yaml", &QUIET.replace("embedded", "valkey").replace("timeline: []", timeline));
+    let forming = ["run", "forming.yaml", "--seed", "1", "--env", "processes", "--server-binary", "./ends"];
+    let said = place.fuzz(&forming);
     said.exits(3).prints("it said: no such module").prints("see `settings` in the scenario");
 }
 

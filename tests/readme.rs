@@ -86,7 +86,7 @@ fn the_main_job_passes_on_a_real_cluster_and_leaves_nothing_behind() {
     assert_eq!(output.status.code(), Some(0), "{told}");
     assert!(out.starts_with("seed 67890, target valkey ("), "{told}");
     assert!(out.contains("\nStatus: PASSED\n"), "{told}");
-    assert_eq!(out.lines().last(), Some("fuzz --seed 67890 --target valkey --env processes"), "{told}");
+    assert_eq!(out.lines().last(), Some("fuzz --seed 67890 --target valkey --env exact"), "{told}");
     let runs: Vec<PathBuf> = std::fs::read_dir(place.join("runs"))
         .expect("the folder of runs")
         .map(|entry| entry.expect("an entry").path())

@@ -1,12 +1,12 @@
 //! The checks, tested by harm: each sabotage behind a real cluster's back turns the verdict to fail, the check
 //! that is named for it says so, and a healthy run stays silent. The scenarios are in `tests/sabotage/`.
 //!
-//! Every scenario runs on each server that is installed. Without any it is skipped by name, and fails where
+//! Every scenario runs on each server that is installed, in real time and in virtual time. Without any it is skipped by name, and fails where
 //! `SEEDFAULT_REQUIRE_SERVERS=1` says that servers must be there.
 
 mod servers;
 
-use servers::{Ran, installed, run, side_by_side};
+use servers::{Ran, places, run, side_by_side};
 use std::path::{Path, PathBuf};
 
 /// Most of a run is waiting: for time-outs, and for the bound within which the cluster must settle.
@@ -44,24 +44,25 @@ fn amiss(ran: &Ran, check: Option<&str>) -> Option<String> {
 
 #[test]
 fn every_sabotage_is_found_by_the_check_that_is_named_for_it() {
-    let servers = installed();
-    if servers.is_empty() {
+    let places = places();
+    if places.is_empty() {
         for (claim, scenario, _) in CLAIMS {
             println!("skipped: {claim} (tests/sabotage/{scenario}.yaml): no server is on PATH");
         }
         println!("skipped: {} sabotages, because none of {:?} is on PATH", CLAIMS.len(), servers::SERVERS);
         return;
     }
-    let jobs: Vec<(&Claim, &PathBuf)> =
-        CLAIMS.iter().flat_map(|claim| servers.iter().map(move |server| (claim, server))).collect();
-    let runs = side_by_side(&jobs, AT_ONCE, |((_, scenario, _), server)| {
+    let jobs: Vec<(&Claim, &(PathBuf, &str))> =
+        CLAIMS.iter().flat_map(|claim| places.iter().map(move |place| (claim, place))).collect();
+    let runs = side_by_side(&jobs, AT_ONCE, |((_, scenario, _), (server, environment))| {
         let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/sabotage/{scenario}.yaml"));
         let file = file.to_string_lossy();
-        run(&format!("sabotage-{scenario}"), &["run", &file, "--seed", "1"], server)
+        let arguments = ["run", &file, "--seed", "1", "--env", environment];
+        run(&format!("sabotage-{scenario}-{environment}"), &arguments, server)
     });
     let mut failed = Vec::new();
-    for (((claim, scenario, check), server), ran) in jobs.iter().zip(&runs) {
-        let place = format!("{claim} ({scenario} on {})", server.display());
+    for (((claim, scenario, check), (server, environment)), ran) in jobs.iter().zip(&runs) {
+        let place = format!("{claim} ({scenario} on {} in {environment})", server.display());
         match amiss(ran, *check) {
             None => println!("ok: {place}"),
             Some(why) => failed.push(format!("{place}: {why}\n{}", ran.story())),

@@ -3,7 +3,7 @@
 use super::exit::{Code, Failure};
 use super::flags::{Shape, Where};
 use crate::env::processes::doctor::{self, SERVERS};
-use crate::env::{EXACT, PROCESSES, PROFILES, Profile, SIM};
+use crate::env::{EXACT, PROFILES, Profile, SIM, own_of};
 use crate::spec::{Dialect, Spec, Spread};
 use crate::target::embedded::bugs;
 use crate::target::valkey;
@@ -38,7 +38,8 @@ impl Place {
             .server
             .as_ref()
             .map_or_else(String::new, |server| format!(" ({}, {})", server.path.display(), server.version));
-        format!("target {}{server} in environment {}: {}", self.target, self.profile.name, self.why)
+        let time = if self.profile.name == EXACT.name { ", in virtual time" } else { "" };
+        format!("target {}{server} in environment {}{time}: {}", self.target, self.profile.name, self.why)
     }
     pub fn spelled(&self) -> String {
         let named = self.server.as_ref().and_then(|server| server.named.as_deref());
@@ -67,7 +68,7 @@ pub fn target(flags: &Where, spec: &Spec) -> Result<Place, Failure> {
     } else {
         ("embedded".into(), format!("no {} was found on PATH", SERVERS.join(" or ")))
     };
-    let own = if target == "embedded" { &SIM } else { &PROCESSES };
+    let own = own_of(&target).unwrap_or(&EXACT);
     let named = environment.and_then(|name| PROFILES.iter().copied().find(|profile| profile.name == name));
     let profile = named.unwrap_or(own);
     if let Some(why) = profile.lacks(&target) {

@@ -98,7 +98,13 @@ pub const EXACT: Profile = Profile {
     summary: "real servers in virtual time, exact to the bit",
 };
 
-pub const PROFILES: &[&Profile] = &[&SIM, &PROCESSES, &EXACT];
+/// The first in which a target lives is its own: where its nodes live unless something else is asked for.
+pub const PROFILES: &[&Profile] = &[&SIM, &EXACT, &PROCESSES];
+
+/// The environment in which a target's nodes live unless another is asked for.
+pub fn own_of(target: &str) -> Option<&'static Profile> {
+    PROFILES.iter().copied().find(|profile| profile.lacks(target).is_none())
+}
 
 /// Digests of what an exact run rests on beside its timeline: with the same image a seed gives the same hashes.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -10,7 +10,7 @@ use super::forms::{suggest, targets};
 use super::parts::get;
 use super::{Spec, StartSpec, order};
 use crate::catalogue::{ACTIONS, Action, CheckSpec, NodeSelector};
-use crate::env::{PROFILES, Profile};
+use crate::env::{PROFILES, Profile, own_of};
 use crate::target::embedded::bugs::BUGS;
 use crate::timeline::Observation;
 use crate::yaml::document::{Node, Problems, Span, Value};
@@ -108,7 +108,7 @@ fn lives(spec: &Spec, file: &Node, problems: &mut Problems) {
     let Some((target, profile)) = spec.target.as_deref().zip(profile(spec)) else { return };
     let Some((_, value)) = get(file, "environment") else { return };
     if let Some(why) = profile.lacks(target) {
-        let own = PROFILES.iter().find(|profile| profile.lacks(target).is_none());
+        let own = own_of(target);
         let problem = problems.error(
             Some(value.span),
             "environment",

@@ -233,7 +233,7 @@ timeline:
 
     #[test]
     fn a_target_is_refused_in_an_environment_where_it_does_not_live() {
-        for (target, environment, own) in [("valkey", "sim", "processes"), ("embedded", "processes", "sim")] {
+        for (target, environment, own) in [("valkey", "sim", "exact"), ("embedded", "processes", "sim")] {
             let text = format!("fuzz: 1\ntarget: {target}\nenvironment: {environment}\ntimeline: []\n");
             let mut problems = Problems::default();
             assert_eq!(parse(text.as_bytes(), &mut problems), None);

@@ -25,6 +25,14 @@ pub fn installed() -> Vec<PathBuf> {
     servers
 }
 
+/// Every installed server in every environment that real servers live in.
+pub fn places() -> Vec<(PathBuf, &'static str)> {
+    let exact = cfg!(all(target_arch = "x86_64", target_os = "linux", target_env = "gnu"));
+    let environments = if exact { &["processes", "exact"][..] } else { &["processes"] };
+    let servers = installed();
+    environments.iter().flat_map(|name| servers.iter().map(|server| (server.clone(), *name))).collect()
+}
+
 /// What a run of the tool came to.
 pub struct Ran {
     pub code: i32,

@@ -209,6 +209,7 @@ impl ExactEnv {
             port: own.port,
             bus_port: own.bus_port,
             incarnations: 0,
+            started: 0,
             processes: 0,
             server: None,
             paused: false,
@@ -272,6 +273,7 @@ impl ExactEnv {
             .prepare(data, &node.spec)
             .map_err(|error| failed(format!("preparing its folder: {error}")))?;
         node.incarnations += 1;
+        node.started = self.now;
         node.processes += 1;
         (node.paused, node.doomed) = (false, false);
         let incarnation = node.incarnations;

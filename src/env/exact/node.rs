@@ -20,6 +20,8 @@ pub struct Node {
     pub port: u16,
     pub bus_port: u16,
     pub incarnations: u32,
+    /// When the last of them began.
+    pub started: u64,
     /// Processes that it has had, its forked children too.
     pub processes: i32,
     /// The slot of the server while it lives.

@@ -7,6 +7,7 @@ use super::area::slot::{
 use super::policy::Candidate;
 use super::{ExactEnv, FIRST_SLOT, LOOPBACK, exit_of, hang};
 use crate::env::{Input, NodeId, Observed, Trouble};
+use crate::time::Micros;
 use nix::errno::Errno;
 use nix::libc;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -375,7 +376,7 @@ impl ExactEnv {
             let Some(mut process) = self.processes.remove(&slot) else { continue };
             if process.parent.is_none() {
                 process.is_dead(END_MAX_MS);
-                ended = Some((process.incarnation, exit_of(process.reap())));
+                ended = Some((process.incarnation, process.pid, exit_of(process.reap())));
             } else if !process.gone {
                 process.is_dead(END_MAX_MS);
             }
@@ -386,7 +387,11 @@ impl ExactEnv {
         node.server = None;
         (node.paused, node.doomed) = (false, false);
         let waiting = std::mem::take(&mut node.waiting);
-        if let Some((incarnation, exit)) = ended {
+        if let Some((incarnation, pid, exit)) = ended {
+            let (started, now) = (Micros(node.started), Micros(self.now));
+            node.folder.note_exit(&format!(
+                "incarnation {incarnation}: pid {pid}, started {started}, ended {now}, {exit}\n"
+            ));
             self.trace.line(format_args!("{} {id} ended by {exit}", self.now));
             self.observe(Observed::Exited { node: id, incarnation, exit });
         }

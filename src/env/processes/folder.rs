@@ -2,8 +2,8 @@
 
 use crate::env::{EnvError, NodeId, NodeSpec};
 use crate::fault::restart::RestartData;
-use std::fs;
-use std::io;
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 /// What the server printed, and where a server that wants a log file of its own should write.
@@ -120,6 +120,14 @@ impl Folder {
             fs::remove_dir_all(&self.copy)?;
         }
         self.remove(&|name| is_data(name, spec))
+    }
+
+    /// Adds a line to what is known of how its processes ended. An exit is observed whether or not it could be
+    /// written down.
+    pub fn note_exit(&self, line: &str) {
+        if let Ok(mut file) = OpenOptions::new().create(true).append(true).open(self.path.join(EXIT)) {
+            let _ = file.write_all(line.as_bytes());
+        }
     }
 
     /// Removes every file whose relative path the rule names, and folders that are empty then. Our own files

@@ -4,7 +4,7 @@
 //! so that nothing here ever blocks. What is answered was read back from the kernel.
 
 use super::cage::{die_with_us, signals_as_usual};
-use super::folder::{EXIT, Folder, LOG};
+use super::folder::{Folder, LOG};
 use super::heals::{Heal, Heals, kill_family};
 use super::ports;
 use super::proc::{self, Identity, Stat};
@@ -18,7 +18,7 @@ use nix::sys::signal::Signal;
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 use std::fs::OpenOptions;
-use std::io::{self, Write};
+use std::io;
 use std::os::fd::{FromRawFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
@@ -252,10 +252,7 @@ impl Node {
             process.pid, process.started
         );
         self.process = None;
-        // The exit is observed whether or not it could be written down.
-        if let Ok(mut file) = OpenOptions::new().create(true).append(true).open(self.folder.path.join(EXIT)) {
-            let _ = file.write_all(line.as_bytes());
-        }
+        self.folder.note_exit(&line);
         Some((incarnation, exit))
     }
 
