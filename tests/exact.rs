@@ -120,6 +120,27 @@ fn what_cannot_run_in_virtual_time_is_refused_with_what_to_do() {
     assert!(said.contains("it is statically linked"), "{said}");
 
     if let Some(server) = installed().first() {
+        // What marks a Go program: its table of functions. That it does not run shows here, before it is tried.
+        let go = folder.join("go");
+        let mut bytes = std::fs::read(server).expect("it is installed");
+        bytes.extend_from_slice(b"\0.gopclntab\0");
+        std::fs::write(&go, bytes).expect("writable");
+        Command::new("chmod").arg("+x").arg(&go).status().expect("there is chmod");
+        let said = refused(&go, &scenario);
+        assert!(said.contains("it is written in Go"), "{said}");
+
+        let few = Command::new("sh")
+            .args(["-c", "ulimit -n 200 && exec \"$0\" run \"$1\" --env exact --server-binary \"$2\""])
+            .arg(env!("CARGO_BIN_EXE_fuzz"))
+            .arg(&scenario)
+            .arg(server)
+            .output()
+            .expect("there is a shell");
+        let said = String::from_utf8_lossy(&few.stderr);
+        assert_eq!(few.status.code(), Some(3), "{said}");
+        assert!(said.contains("too few files may be open (200), and 1024 are needed"), "{said}");
+        assert!(said.contains("hint: ulimit -n 4096; or use --env processes"), "{said}");
+
         let threads = folder.join("threads.yaml");
         let text = "fuzz: 1\ntarget: valkey\ncluster: {shards: 3, replicas: 1, settings: {io-threads: 4}}\ntimeline: []\n";
         std::fs::write(&threads, text).expect("writable");

@@ -125,7 +125,7 @@ impl ExactEnv {
         let mut trace =
             Trace::new(options.trace.as_deref()).map_err(|error| failed("opening the trace", error))?;
         trace.line(format_args!("policy {}", options.policy));
-        scheduler::open_many_files();
+        scheduler::open_many_files().map_err(|error| failed("opening files", error))?;
         if options.pin {
             scheduler::keep_to_one_processor();
         }

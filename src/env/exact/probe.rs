@@ -1,5 +1,6 @@
 //! Whether a server can run in virtual time here: it is started under the shim once, to say its version.
 
+use super::scheduler::FEW_FILES;
 use super::{ExactEnv, FIRST_SLOT, NO_GUARD, Options, hang};
 use crate::entropy::{Entropy, Seed};
 use crate::env::{ActorId, Effect, Env as _, Exit, Input, NodeAction, NodeId, NodeSpec, Observed};
@@ -77,6 +78,9 @@ fn run(server: &Path, dir: PathBuf) -> Result<(Exit, Vec<String>), String> {
 fn mend(why: &str) -> Option<&'static str> {
     if why.contains("cannot be preloaded") {
         return Some("sysctl -w vm.memfd_noexec=0");
+    }
+    if why.contains(FEW_FILES) {
+        return Some("ulimit -n 4096");
     }
     let refused = why.contains("not permitted") || why.contains("not implemented");
     refused.then_some("docker run --security-opt seccomp=unconfined ...")

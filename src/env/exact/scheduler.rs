@@ -21,6 +21,10 @@ const TURN_US: u64 = 5;
 const TURN_US_MORE: u64 = 36;
 /// A process that neither parks nor dies is looked at this often, to see whether it has crashed.
 const LOOK_EVERY: Duration = Duration::from_millis(5);
+/// Open files without which nothing can be started: above those that the shim gives its own numbers.
+const FILES_MIN: u64 = 1024;
+/// How the refusal begins.
+pub const FEW_FILES: &str = "too few files may be open";
 /// How long a process that is on its way out may take.
 const END_MAX_MS: u16 = 30_000;
 
@@ -59,13 +63,17 @@ pub fn keep_to_one_processor() {
     }
 }
 
-/// Two sockets per connection and some descriptors per process: as many files as the machine lets us have.
-pub fn open_many_files() {
+/// Two sockets per connection and some descriptors per process: as many files as the machine lets us have. An error
+/// where they are too few for the numbers that the shim gives its own.
+pub fn open_many_files() -> io::Result<()> {
     use nix::sys::resource::{Resource, getrlimit, setrlimit};
-    if let Ok((_, most)) = getrlimit(Resource::RLIMIT_NOFILE) {
-        // Where it is refused, a large cluster fails by name when the files run out.
-        let _ = setrlimit(Resource::RLIMIT_NOFILE, most, most);
+    let (_, most) = getrlimit(Resource::RLIMIT_NOFILE)?;
+    if most < FILES_MIN {
+        return Err(io::Error::other(format!("{FEW_FILES} ({most}), and {FILES_MIN} are needed")));
     }
+    // Where it is refused, a large cluster fails by name when the files run out.
+    let _ = setrlimit(Resource::RLIMIT_NOFILE, most, most);
+    Ok(())
 }
 
 impl ExactEnv {
