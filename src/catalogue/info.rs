@@ -19,6 +19,12 @@ pub enum Ability {
     Link,
     /// Shift or drift the clock of one node.
     Clock,
+    /// Let calls to the disk of one node fail, last, or be where it ends.
+    Disk,
+    /// Lose what one node has not synced.
+    Power,
+    /// Limit the memory of one node.
+    Memory,
     /// Needs nothing of the environment: commands over the client port.
     None,
 }
@@ -31,6 +37,9 @@ impl Ability {
             Self::Cut => "cut",
             Self::Link => "link",
             Self::Clock => "clock",
+            Self::Disk => "disk",
+            Self::Power => "power",
+            Self::Memory => "memory",
             Self::None => "none",
         }
     }

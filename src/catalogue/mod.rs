@@ -71,6 +71,12 @@ tagged! {
     Lossy = fault::lossy::Lossy,
     Slow = fault::slow::Slow,
     ClockSkew = fault::clock_skew::ClockSkew,
+    DiskError = fault::disk_error::DiskError,
+    FullDisk = fault::full_disk::FullDisk,
+    SlowDisk = fault::slow_disk::SlowDisk,
+    StrikeAt = fault::strike_at::StrikeAt,
+    PowerLoss = fault::power_loss::PowerLoss,
+    MemoryLimit = fault::memory_limit::MemoryLimit,
     // Looking, and harm behind the cluster's back that proves the checks.
     Check = operation::CheckNow,
     Sabotage = operation::Sabotage,
@@ -106,6 +112,9 @@ infos! {
     RollingRestart = operation::RollingRestart, Burst = operation::Burst, Admin = operation::Admin,
     Kill = fault::kill::Kill, Pause = fault::pause::Pause, Restart = fault::restart::Restart, Cut = fault::cut::Cut,
     Lossy = fault::lossy::Lossy, Slow = fault::slow::Slow, ClockSkew = fault::clock_skew::ClockSkew,
+    DiskError = fault::disk_error::DiskError, FullDisk = fault::full_disk::FullDisk,
+    SlowDisk = fault::slow_disk::SlowDisk, StrikeAt = fault::strike_at::StrikeAt,
+    PowerLoss = fault::power_loss::PowerLoss, MemoryLimit = fault::memory_limit::MemoryLimit,
     Check = operation::CheckNow, Sabotage = operation::Sabotage, Aim = operation::Aim,
 }
 

@@ -479,6 +479,29 @@ mod tests {
     }
 
     #[test]
+    fn a_disk_that_failed_excuses_what_its_server_could_not_write() {
+        for (fault, policy, class) in [
+            ("power_loss: {node: node-0}", "no", Some("appendfsync-no")),
+            ("power_loss: {node: node-0}", "everysec", None),
+            ("disk_error: {node: node-0}", "everysec", Some("aof-write-error")),
+            ("full_disk: {node: node-0}", "no", Some("aof-write-error")),
+            ("disk_error: {node: node-0}", "always", None),
+            ("disk_error: {node: node-1}", "everysec", None),
+        ] {
+            let mut scene =
+                Scene::new(3, 0).setting("appendonly", "yes").setting("appendfsync", policy).healthy();
+            scene.kill("k1", 0, 15_000, Some(16_000));
+            let node = if fault.contains("node-0") { 0 } else { 1 };
+            scene.apply("d1", fault, 10_500, Some(15_000), &[node]);
+            let scene = lossy(scene);
+            match class {
+                Some(class) => excused(&scene, class),
+                None => fails(&scene, "no rule"),
+            }
+        }
+    }
+
+    #[test]
     fn a_slot_on_the_move_is_a_class_of_its_own_and_an_open_one_is_left_out() {
         let mut scene = killed(1);
         scene.apply("r1", "reshard: {from: 0, to: 1}", 10_500, Some(11_500), &[0, 2]);

@@ -4,9 +4,10 @@
 //! and SIGINT may take `shutdown-timeout` and exit with 1 when a replica lags (valkey.conf, "shutdown-timeout").
 //! Ends by design are no crash but are counted: see [`BY_DESIGN`].
 
+use super::facts::in_force;
 use super::{Check, Judgement, Verdict};
 use crate::env::{Exit, NodeId};
-use crate::run::record::{Life, Record};
+use crate::run::record::{Life, LogLine, Record};
 
 crate::record! {
     pub struct Crash {
@@ -25,11 +26,25 @@ pub const BY_DESIGN: &[(&str, &str, &str)] = &[
         "aof.c: with appendfsync always an acknowledged write that cannot be synced ends the server",
     ),
     (
+        "exit-on-aof-error",
+        "Can't persist AOF for fsync error when the AOF fsync policy is 'always'",
+        "aof.c: with appendfsync always an acknowledged write that cannot be synced ends the server",
+    ),
+    (
+        "replica-exit-on-disk-error",
+        "Replica was unable to write command to disk",
+        "valkey.conf, replica-ignore-disk-write-errors: a replica that cannot persist what it is sent ends",
+    ),
+    (
         "exit-on-nodes-conf",
         "update cluster config file",
         "cluster.c, clusterSaveConfigOrDie: a node that cannot save its configuration must not go on",
     ),
 ];
+
+/// What a server says that gets no memory, and then ends (`server.c`, the handler given to
+/// `zmalloc_set_oom_handler`). By design where a fault of ours took the memory.
+const OUT_OF_MEMORY: &str = "OUT OF MEMORY";
 
 const SIGHUP: i32 = 1;
 const SIGINT: i32 = 2;
@@ -64,6 +79,24 @@ fn shut_down(record: &Record, life: &Life) -> bool {
     })
 }
 
+/// The documented end that the log of a process speaks of, or the fault of ours in force that a server cannot live
+/// with: one without its disk ends by itself, with exit code 1, wherever it cannot go on.
+pub(super) fn by_design(record: &Record, life: &Life) -> Option<&'static str> {
+    let says = |text: &str| {
+        let own = |line: &&LogLine| line.node == life.node && line.incarnation == life.incarnation;
+        record.log_lines.iter().filter(own).any(|line| line.line.contains(text))
+    };
+    let (ended, exit) = life.ended?;
+    let under = |faults: &[&str]| in_force(record, life.node, ended, faults);
+    if let Some((class, _, _)) = BY_DESIGN.iter().find(|(_, text, _)| says(text)) {
+        return Some(class);
+    }
+    if says(OUT_OF_MEMORY) && under(&["memory_limit"]) {
+        return Some("exit-on-memory-limit");
+    }
+    (exit == Exit::Code(1) && under(&["disk_error", "full_disk"])).then_some("exit-under-disk-fault")
+}
+
 fn removed(record: &Record, node: NodeId) -> bool {
     record.last.as_ref().is_some_and(|last| last.removed.contains(&node))
 }
@@ -90,14 +123,8 @@ impl Check for Crash {
                 ours += 1;
                 continue;
             }
-            let says = |text: &str| {
-                let own = |line: &&crate::run::record::LogLine| {
-                    line.node == life.node && line.incarnation == life.incarnation
-                };
-                record.log_lines.iter().filter(own).any(|line| line.line.contains(text))
-            };
-            if let Some((class, _, _)) = BY_DESIGN.iter().find(|(_, text, _)| says(text)) {
-                *excused.entry((*class).into()).or_default() += 1;
+            if let Some(class) = by_design(record, life) {
+                *excused.entry(class.into()).or_default() += 1;
                 continue;
             }
             let sent: Vec<String> =
@@ -176,6 +203,37 @@ mod tests {
             assert_eq!(judgement.classes.get(*class), Some(&1));
             scene.record.log_lines[0].node = NodeId(2);
             assert_eq!(judge(&scene).verdict, Verdict::Fail, "another node's log excuses nothing");
+        }
+    }
+
+    #[test]
+    fn an_end_under_a_broken_disk_is_its_doing_if_it_is_no_crash() {
+        for fault in ["disk_error: {node: node-1}", "full_disk: {node: node-1}"] {
+            for (at, exit, verdict) in [
+                (12_000, Exit::Code(1), Verdict::Pass),
+                (12_000, Exit::Signal(11), Verdict::Fail),
+                (14_000, Exit::Code(1), Verdict::Fail),
+            ] {
+                let mut scene = Scene::new(3, 1).healthy();
+                scene.apply("d1", fault, 11_000, Some(13_000), &[1]);
+                scene.life(1).ended = Some((ms(at), exit));
+                let judgement = judge(&scene);
+                assert_eq!(judgement.verdict, verdict, "{fault} at {at}, {exit}");
+                assert_eq!(judgement.classes.contains_key("exit-under-disk-fault"), verdict == Verdict::Pass);
+            }
+        }
+    }
+
+    #[test]
+    fn no_memory_ends_a_server_by_design_only_where_we_took_it() {
+        for (limited, verdict) in [(true, Verdict::Pass), (false, Verdict::Fail)] {
+            let mut scene = Scene::new(3, 1).healthy();
+            if limited {
+                scene.apply("m1", "memory_limit: {node: node-1}", 11_000, Some(13_000), &[1]);
+            }
+            scene.life(1).ended = Some((ms(12_000), Exit::Signal(6)));
+            scene.log(1, 12_000, "Guru Meditation: Redis aborting for OUT OF MEMORY. Allocating 9 bytes!");
+            assert_eq!(judge(&scene).verdict, verdict);
         }
     }
 

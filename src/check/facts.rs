@@ -276,10 +276,14 @@ impl<'a> Facts<'a> {
         (limited && policy) || ["maxmemory", "maxmemory-policy"].iter().any(|name| self.setting_changed(name))
     }
 
-    /// Nodes that an event which fouls links or clocks concerned at some time in a window.
+    /// Nodes that an event which fouls links, clocks or disks concerned at some time in a window.
     pub fn fouled_between(&self, from: Micros, to: Micros) -> BTreeSet<NodeId> {
         let fouls = |applied: &&Applied| {
-            (fouls_links(applied) || applied.action == "clock_skew")
+            (fouls_links(applied)
+                || matches!(
+                    applied.action.as_str(),
+                    "clock_skew" | "disk_error" | "full_disk" | "slow_disk" | "memory_limit"
+                ))
                 && !skipped(applied)
                 && applied.started <= to
                 && applied.ended.is_none_or(|ended| ended >= from)
@@ -321,6 +325,16 @@ impl<'a> Facts<'a> {
 
 pub fn paused_at(life: &Life, at: Micros) -> bool {
     life.paused.iter().any(|(from, until)| *from <= at && until.is_none_or(|until| until > at))
+}
+
+/// Whether one of these faults held a node at a moment.
+pub fn in_force(record: &Record, node: NodeId, at: Micros, faults: &[&str]) -> bool {
+    record.applied.iter().filter(|applied| !skipped(applied)).any(|applied| {
+        faults.contains(&applied.action.as_str())
+            && applied.resolved.contains(&node)
+            && applied.started <= at
+            && applied.ended.is_none_or(|ended| at <= ended)
+    })
 }
 
 pub fn skipped(applied: &Applied) -> bool {

@@ -3,7 +3,7 @@
 //! Only what a server prints when it has found itself broken counts; warnings guide, they do not fail. The
 //! report that a signal of ours provokes (SIGSEGV, SIGABRT) is ours.
 
-use super::crash::makes_a_report;
+use super::crash::{by_design, makes_a_report};
 use super::{Check, Judgement, Verdict};
 use crate::run::record::Record;
 
@@ -41,6 +41,14 @@ impl Check for LogScan {
         if record.lives.is_empty() {
             return Judgement::new(Self::NAME, Verdict::Unknown, "nothing observed");
         }
+        // Some ends by design are panics, with the report of one.
+        let designed = |line: &crate::run::record::LogLine| {
+            record.lives.iter().any(|life| {
+                life.node == line.node
+                    && life.incarnation == line.incarnation
+                    && by_design(record, life).is_some()
+            })
+        };
         let ours = |line: &crate::run::record::LogLine| {
             record.lives.iter().any(|life| {
                 life.node == line.node
@@ -51,6 +59,7 @@ impl Check for LogScan {
         let reports =
             record.log_lines.iter().filter(|line| REPORTS.iter().any(|text| line.line.contains(text)));
         let (excused, found): (Vec<_>, Vec<_>) = reports.partition(|line| ours(line));
+        let (by_design, found): (Vec<_>, Vec<_>) = found.into_iter().partition(|line| designed(line));
         let looked_at =
             format!("{} notable lines of {} processes", record.log_lines.len(), record.lives.len());
         let mut judgement = if found.is_empty() {
@@ -63,6 +72,9 @@ impl Check for LogScan {
         };
         if !excused.is_empty() {
             judgement.classes.insert("report-after-our-signal".into(), excused.len() as u64);
+        }
+        if !by_design.is_empty() {
+            judgement.classes.insert("report-of-an-end-by-design".into(), by_design.len() as u64);
         }
         judgement.looked_at(looked_at)
     }
@@ -102,6 +114,19 @@ mod tests {
         assert_eq!(judgement.classes["report-after-our-signal"], 1);
         scene.life(2).signalled = vec![("k1".into(), 9)];
         assert_eq!(LogScan {}.judge(&scene.record).verdict, Verdict::Fail, "SIGKILL provokes no report");
+    }
+
+    #[test]
+    fn the_report_of_an_end_by_design_is_counted() {
+        let mut scene = Scene::new(3, 1).healthy();
+        scene.log(2, 11_000, "=== BUG REPORT START ===");
+        scene.log(2, 11_000, "Guru Meditation: Replica was unable to write command to disk.");
+        let judgement = LogScan {}.judge(&scene.record);
+        assert_eq!(judgement.verdict, Verdict::Fail, "it goes on");
+        scene.life(2).ended = Some((super::super::testing::ms(11_000), crate::env::Exit::Signal(6)));
+        let judgement = LogScan {}.judge(&scene.record);
+        assert_eq!(judgement.verdict, Verdict::Pass, "{judgement:?}");
+        assert_eq!(judgement.classes["report-of-an-end-by-design"], 2);
     }
 
     #[test]

@@ -14,6 +14,7 @@ pub mod sim;
 pub mod trace;
 
 use crate::catalogue::Ability;
+use crate::fault::disk::{Blow, DiskRule};
 use crate::fault::kill::Signal;
 use crate::fault::restart::RestartData;
 use crate::time::{Micros, Millis};
@@ -91,8 +92,17 @@ pub const PROCESSES: Profile = Profile {
 /// Real servers in virtual time.
 pub const EXACT: Profile = Profile {
     name: "exact",
-    version: 1,
-    abilities: &[Ability::Signal, Ability::StaleData, Ability::Cut, Ability::Link, Ability::Clock],
+    version: 2,
+    abilities: &[
+        Ability::Signal,
+        Ability::StaleData,
+        Ability::Cut,
+        Ability::Link,
+        Ability::Clock,
+        Ability::Disk,
+        Ability::Power,
+        Ability::Memory,
+    ],
     targets: &["valkey"],
     nodes_max: 16,
     summary: "real servers in virtual time, exact to the bit",
@@ -149,6 +159,13 @@ pub enum NodeAction {
         ahead: Millis,
         rate: u16,
     },
+    /// Put the event of this name's rule on its disk, or take it off. It outlasts the process.
+    Disk(String, Option<DiskRule>),
+    /// End it in the name of an event, and lose what it has not synced; not what took the place of another file by
+    /// a rename, if the flag says so.
+    PowerLoss(String, bool),
+    /// Let it have so many megabytes more than it has, or as many as there are.
+    Memory(Option<u32>),
 }
 
 /// What is done to one direction of a link between two nodes.
@@ -225,6 +242,8 @@ pub enum Observed {
     Started { node: NodeId, incarnation: u32, pid: u32 },
     /// A process is gone.
     Exited { node: NodeId, incarnation: u32, exit: Exit },
+    /// The rule that an event put on a node's disk struck for the first time; a blow is more than an error.
+    Struck { node: NodeId, event: String, blow: Option<Blow>, what: String },
     /// We were late by this much and the logical clock was held back.
     Stretched { by: Millis, why: String },
 }

@@ -271,6 +271,9 @@ impl SimEnv {
                 let what = "use an older copy of a voter's log: it voids every promise".into();
                 Err(EnvError::Unable { what })
             }
+            NodeAction::Disk(..) | NodeAction::PowerLoss(..) | NodeAction::Memory(_) => {
+                Err(EnvError::Unable { what: "strike a node's disk, power or memory".into() })
+            }
             NodeAction::Clock { ahead, rate } => {
                 let shown = host.clock.at(self.now) + ahead.micros().0;
                 host.clock = Clock { set_at: self.now, shown, rate: u64::from(rate.max(1)) };

@@ -4,8 +4,15 @@
 
 pub mod clock_skew;
 pub mod cut;
+pub mod disk;
+pub mod disk_error;
+pub mod full_disk;
 pub mod kill;
 pub mod lossy;
+pub mod memory_limit;
 pub mod pause;
+pub mod power_loss;
 pub mod restart;
 pub mod slow;
+pub mod slow_disk;
+pub mod strike_at;

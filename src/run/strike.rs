@@ -2,6 +2,7 @@
 //!
 //! Every wait has a bound, every heal is verified by the environment's answer and recorded as a step.
 
+use super::damage;
 use super::operation::{OpIo, Target};
 use super::record::Status;
 use super::resolve;
@@ -29,7 +30,7 @@ pub struct Ending {
 }
 
 impl Ending {
-    async fn wait(&self, op: &OpIo) {
+    pub(super) async fn wait(&self, op: &OpIo) {
         match self.lasts {
             Some(lasts) => op.io.sleep(lasts).await,
             None => {
@@ -65,25 +66,31 @@ pub async fn strike(action: Action, op: OpIo, ending: Ending, target: Rc<dyn Tar
             let action = NodeAction::Clock { ahead: skew.ahead, rate: skew.rate };
             strike_clock(&skew.node, action, &op, &ending).await
         }
+        Action::DiskError(fault) => damage::disk(&fault.node, &fault.rule(), &op, &ending).await,
+        Action::FullDisk(fault) => damage::disk(&fault.node, &fault.rule(), &op, &ending).await,
+        Action::SlowDisk(fault) => damage::disk(&fault.node, &fault.rule(), &op, &ending).await,
+        Action::StrikeAt(fault) => damage::disk(&fault.node, &fault.rule(), &op, &ending).await,
+        Action::PowerLoss(fault) => damage::power(fault, &op, &ending).await,
+        Action::MemoryLimit(fault) => damage::memory(fault, &op, &ending).await,
         other => Err(Status::Failed(format!("`{}` is no fault", other.name()))),
     };
     outcome.err().unwrap_or(Status::Applied)
 }
 
-fn skipped(why: String) -> Status {
+pub(super) fn skipped(why: String) -> Status {
     Status::Skipped(why)
 }
 
-fn failed(why: impl std::fmt::Display) -> Status {
+pub(super) fn failed(why: impl std::fmt::Display) -> Status {
     Status::Failed(why.to_string())
 }
 
-fn up(op: &OpIo, node: NodeId) -> bool {
+pub(super) fn up(op: &OpIo, node: NodeId) -> bool {
     op.world.borrow().nodes.get(&node).is_some_and(|state| state.up)
 }
 
 /// Another event took it out of the cluster: it would come back as a member that nobody expects.
-fn removed(op: &OpIo, node: NodeId) -> bool {
+pub(super) fn removed(op: &OpIo, node: NodeId) -> bool {
     op.world.borrow().nodes.get(&node).is_some_and(|state| state.removed)
 }
 
@@ -171,39 +178,17 @@ async fn strike_pause(selector: &NodeSelector, op: &OpIo, ending: &Ending) -> Re
     }
     for node in &alive {
         op.io.node(*node, NodeAction::Pause).await.map_err(failed)?;
-        let mut world = op.world.borrow_mut();
-        world.paused_by.entry(*node).or_default().insert(op.event.clone());
-        let now = op.io.now();
-        if let Some(state) = world.nodes.get_mut(node) {
-            state.paused = true;
-        }
-        if let Some(life) = world.lives.iter_mut().rev().find(|life| life.node == *node) {
-            life.paused.push((now, None));
-        }
-        drop(world);
+        op.world.borrow_mut().pause(*node, &op.event);
         op.step(format!("{node} stopped"));
     }
     ending.wait(op).await;
     for node in alive {
-        let last = {
-            let mut world = op.world.borrow_mut();
-            let holders = world.paused_by.entry(node).or_default();
-            holders.remove(&op.event);
-            holders.is_empty()
-        };
-        if !last || !up(op, node) {
+        let goes_on = op.world.borrow_mut().release(node, &op.event);
+        if !goes_on || !up(op, node) {
             continue;
         }
         op.io.node(node, NodeAction::Resume).await.map_err(failed)?;
-        let now = op.io.now();
-        let mut world = op.world.borrow_mut();
-        if let Some(state) = world.nodes.get_mut(&node) {
-            state.paused = false;
-        }
-        if let Some(life) = world.lives.iter_mut().rev().find(|life| life.node == node) {
-            life.paused.iter_mut().filter(|(_, end)| end.is_none()).for_each(|(_, end)| *end = Some(now));
-        }
-        drop(world);
+        op.world.borrow_mut().resume(node);
         op.step(format!("{node} goes on"));
     }
     Ok(())
@@ -361,6 +346,6 @@ async fn strike_clock(
     Ok(())
 }
 
-fn names(nodes: &[NodeId]) -> String {
+pub(super) fn names(nodes: &[NodeId]) -> String {
     nodes.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }

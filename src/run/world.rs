@@ -7,6 +7,7 @@ use super::task::Local;
 use super::view::ClusterView;
 use crate::entropy::Entropy;
 use crate::env::{LinkRule, NodeId, NodeSpec};
+use crate::fault::disk::Blow;
 use crate::fault::kill::Signal;
 use crate::history::{Operation, Stamp};
 use crate::time::{Micros, Millis};
@@ -74,6 +75,8 @@ pub struct World {
     pub links: BTreeMap<(NodeId, NodeId), BTreeMap<String, LinkRule>>,
     /// Events that hold a node paused.
     pub paused_by: BTreeMap<NodeId, BTreeSet<String>>,
+    /// What rules on disks did, by the event that put them there; void once the event has ended.
+    pub strikes: BTreeMap<String, Vec<(Micros, String)>>,
     /// Nodes of whose folder a copy was kept, for an `older` restart.
     pub copied: BTreeSet<NodeId>,
     /// Which event moves a slot; void once the event has ended.
@@ -130,6 +133,7 @@ impl World {
             stretches: Vec::new(),
             links: BTreeMap::new(),
             paused_by: BTreeMap::new(),
+            strikes: BTreeMap::new(),
             copied: BTreeSet::new(),
             moving: BTreeMap::new(),
             moves: Vec::new(),
@@ -191,6 +195,46 @@ impl World {
         if let Some(life) = self.lives.iter_mut().rev().find(|life| life.node == node && life.ended.is_none())
         {
             life.signalled.push((event.into(), signal.number()));
+        }
+    }
+
+    /// A rule that an event put on a node's disk struck. A blow is that event's doing: the end that follows is no
+    /// crash, and a stop is one of its own.
+    pub fn struck(&mut self, node: NodeId, event: &str, blow: Option<Blow>, what: String) {
+        self.strikes.entry(event.into()).or_default().push((self.now, what));
+        match blow {
+            None => {}
+            Some(Blow::Pause) => self.pause(node, event),
+            Some(Blow::Kill | Blow::Torn | Blow::Power) => self.announce(node, event, Signal::Kill),
+        }
+    }
+
+    /// A node is stopped in an event's name.
+    pub fn pause(&mut self, node: NodeId, event: &str) {
+        self.paused_by.entry(node).or_default().insert(event.into());
+        let now = self.now;
+        if let Some(state) = self.nodes.get_mut(&node) {
+            state.paused = true;
+        }
+        if let Some(life) = self.lives.iter_mut().rev().find(|life| life.node == node) {
+            life.paused.push((now, None));
+        }
+    }
+
+    /// An event holds a node no longer. Whether no other does: it is to go on.
+    pub fn release(&mut self, node: NodeId, event: &str) -> bool {
+        let holders = self.paused_by.entry(node).or_default();
+        holders.remove(event) && holders.is_empty()
+    }
+
+    /// A node goes on.
+    pub fn resume(&mut self, node: NodeId) {
+        let now = self.now;
+        if let Some(state) = self.nodes.get_mut(&node) {
+            state.paused = false;
+        }
+        if let Some(life) = self.lives.iter_mut().rev().find(|life| life.node == node) {
+            life.paused.iter_mut().filter(|(_, end)| end.is_none()).for_each(|(_, end)| *end = Some(now));
         }
     }
 

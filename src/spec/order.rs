@@ -119,6 +119,10 @@ pub(super) fn overlaps(events: &Events<'_>, problems: &mut Problems) {
             Action::Cut(a) => &a.node,
             Action::Pause(a) => &a.node,
             Action::ClockSkew(a) => &a.node,
+            Action::DiskError(a) => &a.node,
+            Action::FullDisk(a) => &a.node,
+            Action::SlowDisk(a) => &a.node,
+            Action::MemoryLimit(a) => &a.node,
             _ => continue,
         };
         if matches!(

@@ -57,6 +57,16 @@ pub const CLASSES: &[(&str, &str, &str)] = &[
         "valkey.io/topics/persistence: with appendfsync everysec a write may wait up to two seconds",
     ),
     (
+        "appendfsync-no",
+        "the owner lost its power and came back with what the system had written by itself",
+        "valkey.io/topics/persistence: with appendfsync no the data is in the hands of the operating system",
+    ),
+    (
+        "aof-write-error",
+        "the owner could not write its append-only file, and ended before it could",
+        "aof.c, flushAppendOnlyFile: but for appendfsync always what cannot be written stays in memory",
+    ),
+    (
         "restarted-from-snapshot",
         "the owner came back with the data of its last save; no append-only file was kept",
         "valkey.io/topics/persistence: snapshots lose what was written since the last one",
@@ -186,7 +196,27 @@ impl<'a, 'b> Excuses<'a, 'b> {
         }
         let always = self.facts.setting("appendfsync") == Some("always");
         let recent = ended.since(write.complete.logical).millis() <= EVERYSEC;
-        (!always && recent).then_some("appendfsync-everysec")
+        if always {
+            return None;
+        }
+        if recent {
+            return Some("appendfsync-everysec");
+        }
+        let record = self.facts.record;
+        let from = write.invoke.logical;
+        let held = |faults: &[&str]| {
+            record.applied.iter().any(|one| {
+                !skipped(one)
+                    && faults.contains(&one.action.as_str())
+                    && one.resolved.contains(&life.node)
+                    && one.started <= ended
+                    && one.ended.is_none_or(|end| from <= end)
+            })
+        };
+        if self.facts.setting("appendfsync") == Some("no") && held(&["power_loss", "strike_at"]) {
+            return Some("appendfsync-no");
+        }
+        held(&["disk_error", "full_disk"]).then_some("aof-write-error")
     }
 
     /// When every replica that could take over certainly had the write, with nothing since that could void it.

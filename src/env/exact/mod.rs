@@ -9,6 +9,7 @@
 //! [`scheduler`] gives the turns as [`policy`] orders them, [`super::trace`] writes down what happened. Here the whole is an [`Env`].
 
 pub mod area;
+mod disk;
 pub mod hang;
 pub mod image;
 mod network;
@@ -215,6 +216,7 @@ impl ExactEnv {
             paused: false,
             doomed: false,
             clock: Clock::default(),
+            disk: disk::Disk::default(),
             waiting: VecDeque::new(),
         };
         self.nodes.insert(id, node);
@@ -234,7 +236,14 @@ impl ExactEnv {
             return None;
         }
         let running = node.server.is_some();
-        let needs_it = matches!(action, NodeAction::Signal(_) | NodeAction::Pause | NodeAction::Resume);
+        let needs_it = matches!(
+            action,
+            NodeAction::Signal(_)
+                | NodeAction::Pause
+                | NodeAction::Resume
+                | NodeAction::PowerLoss(..)
+                | NodeAction::Memory(_)
+        );
         if needs_it && !running {
             return Some(Err(EnvError::NotRunning { node: id }));
         }
@@ -262,6 +271,9 @@ impl ExactEnv {
                 node.clock.change(self.now, ahead.micros().0, rate);
                 Ok(format!("{ahead} ahead, {rate} per cent"))
             }
+            NodeAction::Disk(event, rule) => self.set_disk_rule(id, &event, rule),
+            NodeAction::PowerLoss(event, flushed) => Ok(self.lose_power(id, event, flushed)),
+            NodeAction::Memory(room) => self.limit_memory(id, room),
         })
     }
 
@@ -272,6 +284,9 @@ impl ExactEnv {
         node.folder
             .prepare(data, &node.spec)
             .map_err(|error| failed(format!("preparing its folder: {error}")))?;
+        if data != RestartData::Kept {
+            node.disk.forget();
+        }
         node.incarnations += 1;
         node.started = self.now;
         node.processes += 1;
@@ -282,6 +297,8 @@ impl ExactEnv {
             .write(&Heal::Starting { node: id.to_string() })
             .map_err(|error| failed(error.to_string()))?;
         node.clock.show(self.now, self.area.slot(slot));
+        self.mount(id, slot);
+        let node = &self.nodes[&id];
         let launch = Launch {
             node: id,
             incarnation,
@@ -294,7 +311,7 @@ impl ExactEnv {
         };
         let process = Process::launch(&launch, &self.area, &self.shim)
             .map_err(|error| failed(format!("{}: {error}", self.server.display())))?;
-        node.server = Some(slot);
+        self.nodes.get_mut(&id).expect("looked up by the caller").server = Some(slot);
         self.processes.insert(slot, process);
         self.observe(Observed::Started { node: id, incarnation, pid: pid as u32 });
         let turn = self.finish_turn(slot);

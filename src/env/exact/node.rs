@@ -1,6 +1,7 @@
 //! A node as the scheduler sees it: its folder, its clock, and what it is to do.
 
 use super::area::slot::Slot;
+use super::disk::Disk;
 use crate::env::processes::folder::Folder;
 use crate::env::processes::tail::Tail;
 use crate::env::{ActorId, NodeAction, NodeSpec};
@@ -30,6 +31,7 @@ pub struct Node {
     /// It was sent a signal that may end it.
     pub doomed: bool,
     pub clock: Clock,
+    pub disk: Disk,
     /// Actions that wait for the end of the process.
     pub waiting: VecDeque<(ActorId, NodeAction)>,
 }

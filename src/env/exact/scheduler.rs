@@ -2,7 +2,8 @@
 
 use super::area::Hand;
 use super::area::slot::{
-    AUX, CONNECT, EPOLL, FORK, FORKED, KILL, MAIN, NOTHING, SLEEP, SLOTS, TELL_EPOLL, WAIT, WAITPID,
+    AUX, CONNECT, EPOLL, FORK, FORKED, KILL, MAIN, NOTED, NOTHING, SLEEP, SLOTS, STRUCK, TELL_EPOLL, WAIT,
+    WAITPID,
 };
 use super::policy::Candidate;
 use super::{ExactEnv, FIRST_SLOT, LOOPBACK, exit_of, hang};
@@ -204,6 +205,11 @@ impl ExactEnv {
             FORKED => self.forked(slot, arguments),
             WAITPID => self.ended_child(slot, arguments[0] as i32),
             KILL => self.kill_child(slot, arguments),
+            STRUCK => self.struck(slot, arguments),
+            NOTED => {
+                self.take_notes(slot);
+                0
+            }
             _ => return false,
         };
         self.area.slot(slot).answer.store(answer, Relaxed);
@@ -255,9 +261,11 @@ impl ExactEnv {
         let Ok(mut process) = parent.forked(slot, pid, kernel_pid) else { return -1 };
         process.deadline = self.now;
         process.rank = self.key.word("next", pid as u64, 0);
+        let home = self.area.slot(slot).home.load(Relaxed);
         let page = self.area.slot(child);
         page.pid.store(pid, Relaxed);
         page.waits_on.store(NOTHING, Relaxed);
+        page.home.store(home, Relaxed);
         page.random.store(self.key.word("getrandom", pid as u64, 0), Relaxed);
         self.processes.insert(child, process);
         if self.await_stop(child) == Turn::Gone
@@ -317,6 +325,7 @@ impl ExactEnv {
     /// What follows from a turn: time has passed, bytes were written, lines logged, a process may be dead.
     pub(super) fn after_turn(&mut self, slot: usize, turn: Turn) {
         self.turns += 1;
+        self.take_notes(slot);
         let page = self.area.slot(slot);
         let (reads, cause) = (page.reads.load(Relaxed), page.cause.load(Relaxed));
         let (deadline, waits_on) = (page.deadline.load(Relaxed), page.waits_on.load(Relaxed));
@@ -346,6 +355,7 @@ impl ExactEnv {
         if turn.is_over() {
             self.bury(slot);
         }
+        self.fall(id);
     }
 
     fn read_log(&mut self, id: NodeId, last: bool) {
@@ -391,6 +401,7 @@ impl ExactEnv {
         }
         self.read_log(id, true);
         self.network.pump(self.now, id);
+        self.unmount(id);
         let Some(node) = self.nodes.get_mut(&id) else { return };
         node.server = None;
         (node.paused, node.doomed) = (false, false);

@@ -130,6 +130,13 @@ impl Folder {
         }
     }
 
+    /// The files that the server keeps there, by relative path, in order; our own left out.
+    pub fn files(&self) -> io::Result<Vec<PathBuf>> {
+        let mut files = files_below(&self.path)?;
+        files.retain(|file| !is_ours(&file.to_string_lossy()));
+        Ok(files)
+    }
+
     /// Removes every file whose relative path the rule names, and folders that are empty then. Our own files
     /// stay.
     fn remove(&self, rule: &dyn Fn(&str) -> bool) -> io::Result<()> {

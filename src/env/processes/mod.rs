@@ -200,6 +200,9 @@ impl ProcessesEnv {
             NodeAction::KeepCopy => node.keep_copy(),
             NodeAction::Create(_) => unreachable!("handled above"),
             NodeAction::Clock { .. } => Err(EnvError::Unable { what: "change a node's clock".into() }),
+            NodeAction::Disk(..) | NodeAction::PowerLoss(..) | NodeAction::Memory(_) => {
+                Err(EnvError::Unable { what: "strike a node's disk, power or memory".into() })
+            }
         }
     }
 

@@ -162,6 +162,9 @@ impl Executor<'_> {
                     self.emit(|at_us| RunEvent::Life { at_us, life: life.clone() });
                 }
             }
+            Observed::Struck { node, event, blow, what } => {
+                self.world.borrow_mut().struck(node, &event, blow, what);
+            }
             Observed::Stretched { by, why } => {
                 self.world.borrow_mut().stretches.push((now, by));
                 self.emit(|at_us| RunEvent::Stretched { at_us, by, why: why.clone() });

@@ -24,6 +24,17 @@ const MATTERS: &[&str] = &[
     "Fatal error",
     "FATAL",
     "Can't open or create append-only",
+    "OUT OF MEMORY",
+    "Exiting",
+    // Disks.
+    "cluster config file",
+    "to disk",
+    "on disk",
+    "AOF file",
+    "AOF write error",
+    "aof-load-truncated",
+    "end of file reading the append only file",
+    "truncated file",
     "Can't save in background",
     "MISCONF",
     // Death and life of nodes.

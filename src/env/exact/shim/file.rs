@@ -3,7 +3,7 @@
 use crate::slot::{FD_RANDOM, FD_SETTING, FD_SMAPS, FD_STAT, Slot};
 use crate::sys::*;
 use crate::wait::{Poll, wait_for};
-use crate::{IS_CHILD, real, slot, sys};
+use crate::{IS_CHILD, disk, real, slot, sys};
 use core::ffi::{CStr, c_char, c_void};
 use core::sync::atomic::Ordering::Relaxed;
 
@@ -32,49 +32,46 @@ unsafe fn instead(path: *const c_char) -> *const c_char {
     }
 }
 
+unsafe fn opening(path: *const c_char, flags: i32, mode: u32) -> i32 {
+    const CREATE: i32 = 0o100;
+    const TRUNCATE: i32 = 0o1000;
+    unsafe {
+        let fd = answer(sys!(SYS_OPEN, instead(path), flags, mode)) as i32;
+        if flags & (CREATE | TRUNCATE) != 0 {
+            disk::opened(fd);
+        }
+        fd
+    }
+}
+
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn open(path: *const c_char, flags: i32, mode: u32) -> i32 {
-    unsafe { answer(sys!(SYS_OPEN, instead(path), flags, mode)) as i32 }
+    unsafe { opening(path, flags, mode) }
 }
 
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn open64(path: *const c_char, flags: i32, mode: u32) -> i32 {
-    unsafe { answer(sys!(SYS_OPEN, instead(path), flags, mode)) as i32 }
+    unsafe { opening(path, flags, mode) }
+}
+
+/// A stream that has just been opened. One for writing begins with an empty file.
+unsafe fn made(stream: *mut c_void, mode: *const c_char) -> *mut c_void {
+    unsafe {
+        if !stream.is_null() && *mode as u8 == b'w' {
+            disk::opened(disk::number_of(stream));
+        }
+    }
+    stream
 }
 
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn fopen(path: *const c_char, mode: *const c_char) -> *mut c_void {
-    unsafe { real!(c"fopen" as fn(*const c_char, *const c_char) -> *mut c_void)(instead(path), mode) }
+    unsafe { made(real!(c"fopen" as fn(*const c_char, *const c_char) -> *mut c_void)(instead(path), mode), mode) }
 }
 
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn fopen64(path: *const c_char, mode: *const c_char) -> *mut c_void {
-    unsafe { real!(c"fopen64" as fn(*const c_char, *const c_char) -> *mut c_void)(instead(path), mode) }
-}
-
-/// What a process wrote is there for whoever reads it, also after a kill: there is no power to be lost.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn fsync(fd: i32) -> i32 {
-    match slot() {
-        Some(_) => 0,
-        None => unsafe { real!(c"fsync" as fn(i32) -> i32)(fd) },
-    }
-}
-
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn fdatasync(fd: i32) -> i32 {
-    match slot() {
-        Some(_) => 0,
-        None => unsafe { real!(c"fdatasync" as fn(i32) -> i32)(fd) },
-    }
-}
-
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn sync_file_range(fd: i32, from: i64, count: i64, flags: u32) -> i32 {
-    match slot() {
-        Some(_) => 0,
-        None => unsafe { real!(c"sync_file_range" as fn(i32, i64, i64, u32) -> i32)(fd, from, count, flags) },
-    }
+    unsafe { made(real!(c"fopen64" as fn(*const c_char, *const c_char) -> *mut c_void)(instead(path), mode), mode) }
 }
 
 /// The next word of SplitMix64 (Steele, Lea, Flood 2014).
@@ -155,7 +152,7 @@ pub unsafe extern "C" fn write(fd: i32, bytes: *const u8, length: usize) -> isiz
     const PIPE_BUF: usize = 4096;
     unsafe {
         let most = if until_ready(fd, POLLOUT) { PIPE_BUF } else { length };
-        answer(sys!(SYS_WRITE, fd, bytes, length.min(most)))
+        disk::written(fd, bytes, length.min(most))
     }
 }
 
@@ -201,6 +198,7 @@ pub unsafe extern "C" fn mkostemp64(template: *mut c_char, flags: i32) -> i32 {
             }
             let fd = sys!(SYS_OPEN, template, flags | CREATE_NEW, 0o600);
             if fd != EXIST {
+                disk::opened(fd as i32);
                 return answer(fd) as i32;
             }
         }

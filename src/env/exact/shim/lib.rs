@@ -13,6 +13,7 @@
 #![allow(clippy::missing_safety_doc)]
 
 mod clock;
+mod disk;
 mod file;
 mod guard;
 mod net;

@@ -43,6 +43,44 @@ pub const WAITPID: u32 = 14;
 /// Signal (1) to a child (0).
 pub const KILL: u32 = 15;
 
+/// Rule (0) of the disk strikes at a call of kind (1). Answered by what the process is to do: [`GO_ON`] or [`HALT`].
+pub const STRUCK: u32 = 30;
+/// The journal of the disk is full.
+pub const NOTED: u32 = 31;
+
+/// Answers to [`STRUCK`].
+pub const GO_ON: i64 = 0;
+/// It is stopped, and parks before the call.
+pub const HALT: i64 = 1;
+
+/// Kinds of calls to the disk, as a set of bits.
+pub const WRITE: u32 = 1;
+pub const SYNC: u32 = 2;
+pub const RENAME: u32 = 4;
+
+/// Values of `does`.
+pub const NO_RULE: u32 = 0;
+/// The call fails with the errno in `amount`, as often as `times` says.
+pub const FAILS: u32 = 1;
+/// Writes fail once as many bytes were written as `amount` says.
+pub const FILLS: u32 = 2;
+/// The call takes `amount` microseconds; `countdown` counts those that did.
+pub const SLOWS: u32 = 3;
+/// The scheduler is asked, and ends or stops the process before the call.
+pub const STRIKES: u32 = 4;
+/// As before, but of a write of n bytes `amount` modulo n are stored.
+pub const TEARS: u32 = 5;
+
+/// In a note's length: no more than this is durable, and perhaps less.
+pub const AT_MOST: u64 = 1 << 63;
+
+/// In a note's length: the file was renamed over another when it was so long.
+pub const REPLACED: u64 = 1 << 62;
+
+/// Rules that a disk may have at a time, and notes that its journal holds.
+pub const RULES: usize = 8;
+pub const NOTES: usize = 64;
+
 /// Values of `waits_on`.
 pub const MAIN: u32 = 0;
 pub const AUX: u32 = 1;
@@ -86,4 +124,39 @@ pub struct Slot {
     pub random: AtomicU64,
     pub answer: AtomicI64,
     pub arguments: [AtomicI64; 4],
+    /// The slot in which the rules and the journal of its node's disk are: the server's, for its children too.
+    pub home: AtomicU32,
+    pub disk: Disk,
+}
+
+/// What is done to calls that the processes of a node make to its disk, and what they made durable.
+#[derive(Debug)]
+#[repr(C)]
+pub struct Disk {
+    /// How many rules there are. Without one the calls pass as they are.
+    pub armed: AtomicU32,
+    pub noted: AtomicU32,
+    pub rules: [Rule; RULES],
+    pub journal: [Note; NOTES],
+}
+
+#[derive(Debug)]
+#[repr(C)]
+pub struct Rule {
+    pub does: AtomicU32,
+    /// The kinds of calls that it is about.
+    pub calls: AtomicU32,
+    /// Such calls up to the one that it first strikes, that one included.
+    pub countdown: AtomicU64,
+    /// How often it strikes.
+    pub times: AtomicU64,
+    pub amount: AtomicU64,
+}
+
+/// From now on so many bytes of a file are durable.
+#[derive(Debug)]
+#[repr(C)]
+pub struct Note {
+    pub inode: AtomicU64,
+    pub length: AtomicU64,
 }

@@ -1,0 +1,116 @@
+//! Faults of a node's disk, power and memory: put in force, told of, undone.
+//!
+//! What a server does under them is its own: it may refuse writes, or end. One that has ended, by the fault's blow or
+//! by itself, is started again when the fault is over, as an administrator would.
+
+use super::operation::OpIo;
+use super::record::Status;
+use super::strike::{Ending, failed, names, removed, skipped, up};
+use crate::catalogue::NodeSelector;
+use crate::env::{NodeAction, NodeId};
+use crate::fault::disk::DiskRule;
+use crate::fault::kill::Signal;
+use crate::fault::memory_limit::MemoryLimit;
+use crate::fault::power_loss::PowerLoss;
+use crate::fault::restart::RestartData;
+
+/// The nodes meant, of which at least one runs.
+fn running(selector: &NodeSelector, op: &OpIo) -> Result<Vec<NodeId>, Status> {
+    let nodes = op.select(selector).map_err(skipped)?;
+    nodes.iter().for_each(|node| op.resolved(*node));
+    let alive: Vec<NodeId> = nodes.iter().copied().filter(|node| up(op, *node)).collect();
+    if alive.is_empty() { Err(skipped(format!("{} is not running", names(&nodes)))) } else { Ok(alive) }
+}
+
+/// Puts a rule on disks until the fault ends.
+pub(super) async fn disk(
+    selector: &NodeSelector,
+    rule: &DiskRule,
+    op: &OpIo,
+    ending: &Ending,
+) -> Result<(), Status> {
+    let nodes = running(selector, op)?;
+    for node in &nodes {
+        let action = NodeAction::Disk(op.event.clone(), Some(rule.clone()));
+        op.io.node(*node, action).await.map_err(failed)?;
+        op.step(format!("the disk of {node} is struck"));
+    }
+    ending.wait(op).await;
+    tell(op, !matches!(rule, DiskRule::Slow { .. }));
+    for node in nodes {
+        let said = op.io.node(node, NodeAction::Disk(op.event.clone(), None)).await.map_err(failed)?;
+        op.step(format!("the disk of {node} is well: {said}"));
+        bring_back(op, node).await?;
+    }
+    Ok(())
+}
+
+pub(super) async fn power(fault: &PowerLoss, op: &OpIo, ending: &Ending) -> Result<(), Status> {
+    let nodes = running(&fault.node, op)?;
+    for node in &nodes {
+        op.world.borrow_mut().announce(*node, &op.event, Signal::Kill);
+        op.io
+            .node(*node, NodeAction::PowerLoss(op.event.clone(), fault.flush_renamed))
+            .await
+            .map_err(failed)?;
+        op.step(format!("{node} has no power"));
+    }
+    ending.wait(op).await;
+    tell(op, false);
+    for node in nodes {
+        bring_back(op, node).await?;
+    }
+    Ok(())
+}
+
+pub(super) async fn memory(fault: &MemoryLimit, op: &OpIo, ending: &Ending) -> Result<(), Status> {
+    let nodes = running(&fault.node, op)?;
+    for node in &nodes {
+        op.io.node(*node, NodeAction::Memory(Some(fault.room))).await.map_err(failed)?;
+        op.step(format!("{node} gets {} MB more than it has", fault.room));
+    }
+    ending.wait(op).await;
+    for node in nodes {
+        if up(op, node) {
+            op.io.node(node, NodeAction::Memory(None)).await.map_err(failed)?;
+            op.step(format!("{node} may have all memory"));
+        }
+        bring_back(op, node).await?;
+    }
+    Ok(())
+}
+
+/// Writes down what became of the event's rule.
+fn tell(op: &OpIo, expected: bool) {
+    let strikes = op.world.borrow_mut().strikes.remove(&op.event);
+    if strikes.is_none() && expected {
+        op.step("no call came that it was about");
+    }
+    for (at, what) in strikes.unwrap_or_default() {
+        op.report.borrow_mut().steps.push((at, what));
+    }
+}
+
+/// A node that the fault stopped goes on, one that ended under it is started. Whoever was ended by another event is
+/// that event's to start.
+async fn bring_back(op: &OpIo, node: NodeId) -> Result<(), Status> {
+    let goes_on = op.world.borrow_mut().release(node, &op.event);
+    if goes_on && up(op, node) {
+        op.io.node(node, NodeAction::Resume).await.map_err(failed)?;
+        op.world.borrow_mut().resume(node);
+        op.step(format!("{node} goes on"));
+    }
+    if up(op, node) || removed(op, node) {
+        return Ok(());
+    }
+    let ours = {
+        let world = op.world.borrow();
+        let last = world.lives.iter().rev().find(|life| life.node == node);
+        last.is_some_and(|life| life.signalled.iter().all(|(event, _)| *event == op.event))
+    };
+    if ours {
+        op.start(node, RestartData::Kept).await.map_err(failed)?;
+        op.step(format!("{node} started again with its data"));
+    }
+    Ok(())
+}
