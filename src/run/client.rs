@@ -21,6 +21,8 @@ const REDIRECTS_MAX: usize = 5;
 const AVOID: Millis = Millis(500);
 /// How long `WAIT` may block, so that a cut-off primary does not hold a client up.
 const WAIT_MS: &str = "200";
+/// Operations a second, over all clients, above which a closed loop does not go.
+const CLOSED_MOST: u64 = 1000;
 
 /// Works until the load stops. `from` and `until` are run times; the first operation is due at `from`.
 pub async fn client(
@@ -46,6 +48,7 @@ pub async fn client(
     // Each client issues every `period`, and all of them together evenly.
     let period = (1_000_000 * u64::from(clients) * pipeline / u64::from(rate.max(1))).max(1);
     let phase = period * u64::from(place) / u64::from(clients.max(1));
+    let pause = Millis(u64::from(clients.max(1)) * pipeline * 1000 / CLOSED_MOST);
     let mut round = 0u64;
     loop {
         let due = Micros(from.0 + phase + round * period);
@@ -73,8 +76,8 @@ pub async fn client(
         client.issue(batch).await;
         round += 1;
         if client.workload.load.closed {
-            // A closed loop on a node that refuses at once must not spin.
-            client.io.sleep(Millis(1)).await;
+            // It must not spin on a node that refuses at once, and all that is read is kept.
+            client.io.sleep(pause).await;
         }
     }
 }

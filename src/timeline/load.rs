@@ -109,7 +109,7 @@ crate::record! {
         pub waitaof: Option<u8> = None,
         /// how long an operation may take
         pub timeout: Millis = Millis(1000),
-        /// issue the next operation when the last has ended instead of at its time
+        /// issue the next operation when the last has ended instead of at its time, up to 1,000 a second over all
         pub closed: bool = false,
         /// when the load stops; with the safety phase when absent
         pub stop: Option<Millis> = None,
