@@ -9,8 +9,8 @@ mod validator;
 
 use seedfault::catalogue::ACTIONS;
 use seedfault::entropy::Seed;
-use seedfault::env::{PROCESSES, PROFILES, Profile, SIM};
-use seedfault::spec::{DEFAULT, Spec, parse::parse, schema};
+use seedfault::env::{EXACT, PROCESSES, PROFILES, Profile, SIM};
+use seedfault::spec::{DEFAULT, Spec, StartSpec, parse::parse, schema};
 use seedfault::timeline::generate;
 use seedfault::yaml::document::Problems;
 use std::path::{Path, PathBuf};
@@ -43,11 +43,17 @@ fn read(name: &str, text: &str) -> Spec {
 
 /// The targets that a scenario may run on, each with an environment that can carry it out.
 fn places(spec: &Spec) -> Vec<(&'static str, &'static Profile)> {
-    [("valkey", &PROCESSES), ("embedded", &SIM)]
+    [("valkey", &PROCESSES), ("valkey", &EXACT), ("embedded", &SIM)]
         .into_iter()
         .filter(|(target, profile)| {
             let infos = spec.events.iter().map(|event| event.action.info());
+            let sees = |start: &StartSpec| match start {
+                StartSpec::When(seen) => profile.offers(seen.needs()),
+                _ => true,
+            };
             spec.target.as_deref().is_none_or(|wanted| wanted == *target)
+                && spec.environment.as_deref().is_none_or(|wanted| wanted == profile.name)
+                && spec.events.iter().all(|event| sees(&event.start))
                 && infos.into_iter().all(|info| info.targets.contains(target) && profile.offers(info.needs))
         })
         .collect()

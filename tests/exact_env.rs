@@ -1,155 +1,19 @@
 //! The environment `exact` with real servers, from outside. The first test is the tutorial.
-//!
-//! The tests take turns: a process that another thread has forked holds copies of our sockets until it becomes a
-//! program of its own, and what is closed meanwhile is closed late. A run has one thread.
 #![cfg(all(target_arch = "x86_64", target_os = "linux", target_env = "gnu"))]
 
+mod exact_support;
 mod servers;
 
-use seedfault::entropy::Seed;
-use seedfault::env::exact::{ExactEnv, Options, hang, image};
-use seedfault::env::{
-    ActorId, ConnId, EXACT, Effect, Env, EnvError, Exit, Input, LinkRule, NodeAction, NodeId, Observed,
-};
+use exact_support::{Bench, TURN};
+use seedfault::env::exact::image;
+use seedfault::env::{Env, Exit, Input, LinkRule, NodeAction, NodeId, Observed};
 use seedfault::fault::kill::Signal;
 use seedfault::fault::restart::RestartData;
-use seedfault::spec::{Dialect, Spec};
-use seedfault::target::valkey::provision;
-use seedfault::time::{Micros, Millis};
-use seedfault::timeline::{Timeline, generate};
+use seedfault::time::Millis;
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
-
-static TURN: Mutex<()> = Mutex::new(());
-
-const ME: ActorId = ActorId(7);
-
-struct Bench {
-    env: ExactEnv,
-    run: PathBuf,
-    nodes: u16,
-    connections: u64,
-    logs: Vec<(NodeId, String)>,
-    seen: Vec<(u64, ActorId, Input)>,
-}
-
-fn timeline(seed: u64) -> Timeline {
-    generate(&Spec::quiet(Dialect::Native), Seed(seed), "valkey", &EXACT).expect("nothing is drawn")
-}
-
-impl Bench {
-    fn boot(name: &str, server: &Path, seed: u64) -> Self {
-        let binary = server.file_name().expect("a name").to_string_lossy();
-        let run =
-            std::env::temp_dir().join(format!("seedfault-exact-{name}-{binary}-{}", std::process::id()));
-        let timeline = timeline(seed);
-        fs::create_dir_all(&run).expect("writable");
-        let env = ExactEnv::new(Options {
-            dir: run.join("nodes"),
-            server: server.into(),
-            base_port: None,
-            key: timeline.environment_key(),
-            policy: timeline.policy(),
-            keep_data: false,
-            trace: Some(run.join("trace.txt")),
-            pin: false,
-            turn_max: hang::TURN_MAX,
-            stop: None,
-        });
-        let env = env.expect("memory and a folder can be had");
-        let mut bench = Self { env, run, nodes: 0, connections: 0, logs: Vec::new(), seen: Vec::new() };
-        for spec in provision::cluster(&timeline) {
-            bench.act(bench.nodes, NodeAction::Create(spec)).expect("the folder is writable");
-            bench.nodes += 1;
-        }
-        for node in 0..bench.nodes {
-            bench.act(node, NodeAction::Start(RestartData::Kept)).expect("the server starts");
-        }
-        bench
-    }
-
-    fn act(&mut self, node: u16, action: NodeAction) -> Result<String, EnvError> {
-        self.env.submit(ME, Effect::Node(NodeId(node), action));
-        self.until(|input| if let Input::Applied(result) = input { Some(result.clone()) } else { None })
-    }
-
-    fn link(&mut self, from: u16, to: u16, rule: LinkRule) {
-        self.env.submit(ME, Effect::Link(NodeId(from), NodeId(to), rule));
-        self.until(|input| if let Input::Applied(result) = input { Some(result.clone()) } else { None })
-            .expect("both are there");
-    }
-
-    fn step(&mut self, until: Micros) {
-        let mut out = Vec::new();
-        self.env.step(until, &mut out);
-        for (at, who, input) in out {
-            match input {
-                Input::Observed(Observed::Log { node, line }) => self.logs.push((node, line)),
-                input => self.seen.push((at.0, who, input)),
-            }
-        }
-    }
-
-    fn until<T>(&mut self, pick: impl Fn(&Input) -> Option<T>) -> T {
-        let limit = self.env.now().plus(Millis(10_000));
-        loop {
-            if let Some(position) = self.seen.iter().position(|(_, _, input)| pick(input).is_some()) {
-                let (_, _, input) = self.seen.remove(position);
-                return pick(&input).expect("picked above");
-            }
-            assert!(self.env.now() < limit, "waited too long; seen: {:?} {:?}", self.seen, self.logs);
-            let until = self.env.now().plus(Millis(50));
-            self.step(until);
-        }
-    }
-
-    /// Lets virtual time pass.
-    fn pass(&mut self, time: Millis) {
-        let until = self.env.now().plus(time);
-        while self.env.now() < until {
-            self.step(until);
-        }
-    }
-
-    /// A command to a node, by a connection of its own, and what has come after this time.
-    fn ask(&mut self, node: u16, command: &str) -> String {
-        self.connections += 1;
-        let id = ConnId(self.connections);
-        self.env.submit(ME, Effect::Open(id, NodeId(node)));
-        self.env.submit(ME, Effect::Send(id, format!("{command}\r\n").into_bytes()));
-        self.pass(Millis(20));
-        self.env.submit(ME, Effect::Close(id));
-        let mut text = String::new();
-        self.seen.retain(|(_, _, input)| match input {
-            Input::Bytes(from, bytes) if *from == id => {
-                text.push_str(&String::from_utf8_lossy(bytes));
-                false
-            }
-            _ => true,
-        });
-        text
-    }
-
-    /// All that may not differ between two runs.
-    fn sum(&self) -> (String, Vec<(NodeId, String)>, u64, u64) {
-        (
-            self.env.trace_hash().expect("every turn is hashed"),
-            self.logs.clone(),
-            self.env.turns(),
-            self.env.now().0,
-        )
-    }
-}
-
-impl Drop for Bench {
-    fn drop(&mut self) {
-        self.env.close();
-        // What is still there is seen in the temporary folder.
-        let _ = fs::remove_dir_all(&self.run);
-    }
-}
+use std::path::Path;
+use std::sync::PoisonError;
 
 #[test]
 fn a_cluster_boots_twice_with_the_same_trace_and_the_same_log() {

@@ -25,6 +25,10 @@ pub enum Ability {
     Power,
     /// Limit the memory of one node.
     Memory,
+    /// See the messages of the cluster bus one by one, and hold them.
+    Message,
+    /// Reset and refuse connections.
+    Connection,
     /// Needs nothing of the environment: commands over the client port.
     None,
 }
@@ -40,6 +44,8 @@ impl Ability {
             Self::Disk => "disk",
             Self::Power => "power",
             Self::Memory => "memory",
+            Self::Message => "message",
+            Self::Connection => "connection",
             Self::None => "none",
         }
     }

@@ -4,6 +4,7 @@
 //! A change of meaning of any entry raises [`VERSION`].
 
 pub mod info;
+pub mod message;
 pub mod selector;
 
 use crate::check;
@@ -12,6 +13,7 @@ use crate::target::operation;
 use crate::yaml::document::{Node, Problems};
 use crate::yaml::fields::{FieldInfo, Fields, Record};
 pub use info::{Ability, ActionInfo, ActionKind, Class, Declared, DrawContext};
+pub use message::MessageType;
 pub use selector::{EventId, NodeSelector};
 use serde::{Deserialize, Serialize};
 
@@ -77,6 +79,9 @@ tagged! {
     StrikeAt = fault::strike_at::StrikeAt,
     PowerLoss = fault::power_loss::PowerLoss,
     MemoryLimit = fault::memory_limit::MemoryLimit,
+    Reset = fault::reset::Reset,
+    Refuse = fault::refuse::Refuse,
+    Hold = fault::hold::Hold,
     // Looking, and harm behind the cluster's back that proves the checks.
     Check = operation::CheckNow,
     Sabotage = operation::Sabotage,
@@ -115,6 +120,7 @@ infos! {
     DiskError = fault::disk_error::DiskError, FullDisk = fault::full_disk::FullDisk,
     SlowDisk = fault::slow_disk::SlowDisk, StrikeAt = fault::strike_at::StrikeAt,
     PowerLoss = fault::power_loss::PowerLoss, MemoryLimit = fault::memory_limit::MemoryLimit,
+    Reset = fault::reset::Reset, Refuse = fault::refuse::Refuse, Hold = fault::hold::Hold,
     Check = operation::CheckNow, Sabotage = operation::Sabotage, Aim = operation::Aim,
 }
 

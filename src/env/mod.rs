@@ -13,7 +13,7 @@ pub mod sim;
 #[cfg(all(feature = "cli", target_os = "linux"))]
 pub mod trace;
 
-use crate::catalogue::Ability;
+use crate::catalogue::{Ability, MessageType};
 use crate::fault::disk::{Blow, DiskRule};
 use crate::fault::kill::Signal;
 use crate::fault::restart::RestartData;
@@ -102,6 +102,8 @@ pub const EXACT: Profile = Profile {
         Ability::Disk,
         Ability::Power,
         Ability::Memory,
+        Ability::Message,
+        Ability::Connection,
     ],
     targets: &["valkey"],
     nodes_max: 16,
@@ -178,6 +180,18 @@ pub struct LinkRule {
     pub lose: u16,
     pub duplicate: u16,
     pub reorder: u16,
+    /// Connects are refused; connections that are established live on.
+    pub refuse: bool,
+}
+
+/// Messages of the cluster bus that wait for another.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hold {
+    /// From the first node of each to the second.
+    pub links: Vec<(NodeId, NodeId)>,
+    pub message: MessageType,
+    /// Until such a message has been delivered on one of these links; until it is let go without.
+    pub until: Option<(Vec<(NodeId, NodeId)>, MessageType)>,
 }
 
 /// What an actor asks for.
@@ -193,6 +207,10 @@ pub enum Effect {
     Node(NodeId, NodeAction),
     /// Replaces the rule of the link from the first node to the second. Answered by `Applied`.
     Link(NodeId, NodeId, LinkRule),
+    /// Holds messages under this event's name, or lets go what it held. Answered by `Applied`.
+    Hold(String, Option<Hold>),
+    /// Resets the established connections between two nodes, or between a node and all clients. Answered by `Applied`.
+    Reset(NodeId, Option<NodeId>),
 }
 
 /// Why a connection is closed.
@@ -244,6 +262,8 @@ pub enum Observed {
     Exited { node: NodeId, incarnation: u32, exit: Exit },
     /// The rule that an event put on a node's disk struck for the first time; a blow is more than an error.
     Struck { node: NodeId, event: String, blow: Option<Blow>, what: String },
+    /// A message of the cluster bus was sent; nothing of it has arrived yet.
+    Message { kind: MessageType, from: NodeId, to: NodeId },
     /// We were late by this much and the logical clock was held back.
     Stretched { by: Millis, why: String },
 }
@@ -288,6 +308,8 @@ pub trait Env {
     fn step(&mut self, until: Micros, out: &mut Vec<(Micros, ActorId, Input)>) -> Step;
     /// Ends every node and gives back what was taken. Called once, also after an error.
     fn close(&mut self);
+    /// Which messages of the cluster bus it tells of from now on ([`Observed::Message`]), where it can tell of any.
+    fn watch_messages(&mut self, _kinds: &[MessageType]) {}
     /// A hash over all that the environment did, turn by turn, where it decides that itself.
     fn trace_hash(&self) -> Option<String> {
         None

@@ -550,6 +550,10 @@ impl Env for SimEnv {
                 };
                 self.tell(who, Input::Applied(done));
             }
+            Effect::Hold(..) | Effect::Reset(..) => {
+                let what = "see connections: it carries messages".into();
+                self.tell(who, Input::Applied(Err(EnvError::Unable { what })));
+            }
         }
     }
 

@@ -137,6 +137,8 @@ fn events(record: &Record, tally: &mut Tally) {
             Start::When(Observation::NoPrimary { .. }) => Some(Mark::AnchorNoPrimary),
             Start::When(Observation::Exit { .. }) => Some(Mark::AnchorExit),
             Start::When(Observation::Operation { .. }) => Some(Mark::AnchorOperation),
+            // No seed draws one: there is nothing that a campaign could miss.
+            Start::When(Observation::Message { .. }) => None,
         };
         let what = match &event.action {
             Action::Failover(failover) => Some(match failover.mode {

@@ -19,6 +19,7 @@ pub mod settle;
 #[cfg(all(feature = "cli", target_os = "linux"))]
 mod stop;
 pub mod strike;
+mod strike_links;
 pub mod task;
 pub mod tell;
 pub mod view;

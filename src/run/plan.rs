@@ -5,7 +5,7 @@ use super::record::Status;
 use super::resolve;
 use super::view::NodeReport;
 use super::world::World;
-use crate::catalogue::{EventId, NodeSelector};
+use crate::catalogue::{EventId, MessageType, NodeSelector};
 use crate::entropy::Entropy;
 use crate::env::{ActorId, NodeId};
 use crate::time::{Micros, Millis};
@@ -19,6 +19,8 @@ pub struct Planned {
     pub event: Event,
     /// When what it waits for held.
     pub seen: Option<Micros>,
+    /// Messages that it waits for, so far.
+    pub messages: u64,
     pub started: Option<Micros>,
     /// Its place among those applied.
     pub place: Option<usize>,
@@ -43,6 +45,7 @@ impl Planned {
         Self {
             event: event.clone(),
             seen: None,
+            messages: 0,
             started: None,
             place: None,
             ended: None,
@@ -51,6 +54,10 @@ impl Planned {
             report: Rc::default(),
             status: Rc::default(),
         }
+    }
+    /// Whether what it waits for is still to be seen.
+    pub fn waits(&self) -> bool {
+        self.seen.is_none() && self.started.is_none() && !self.over()
     }
     pub fn over(&self) -> bool {
         self.ended.is_some()
@@ -127,6 +134,18 @@ pub fn exit_matches(observation: &Observation, node: NodeId, world: &World, entr
     matches!(observation, Observation::Exit { node: selector } if speaks_of(selector, node, world, entropy))
 }
 
+/// A message of the cluster bus was sent.
+pub fn message_matches(
+    observation: &Observation,
+    (sent, by, to_whom): (MessageType, NodeId, NodeId),
+    world: &World,
+    entropy: &Entropy,
+) -> bool {
+    matches!(observation, Observation::Message { kind, from, to, .. } if *kind == sent
+        && speaks_of(from, by, world, entropy)
+        && speaks_of(to, to_whom, world, entropy))
+}
+
 /// What can be read off the run's knowledge at any moment: roles, primaries, counts of operations.
 pub fn state_matches(observation: &Observation, world: &World, entropy: &Entropy) -> bool {
     match observation {
@@ -139,6 +158,6 @@ pub fn state_matches(observation: &Observation, world: &World, entropy: &Entropy
         Observation::Operation { client, number } => {
             world.issued.get(&u32::from(*client)).is_some_and(|issued| issued >= number)
         }
-        Observation::Log { .. } | Observation::Exit { .. } => false,
+        Observation::Log { .. } | Observation::Exit { .. } | Observation::Message { .. } => false,
     }
 }

@@ -1,6 +1,7 @@
 //! The wish to stop, for an environment that waits for nothing: virtual time has no place where a signal would
 //! arrive, so it is asked for before every step. Without a request nothing differs, and a run repeats exactly.
 
+use crate::catalogue::MessageType;
 use crate::env::{ActorId, Effect, Env, Input, NodeId, Profile, Step, Trouble};
 use crate::time::Micros;
 use nix::errno::Errno;
@@ -56,6 +57,9 @@ impl<E: Env> Env for Stoppable<E> {
     }
     fn close(&mut self) {
         self.env.close();
+    }
+    fn watch_messages(&mut self, kinds: &[MessageType]) {
+        self.env.watch_messages(kinds);
     }
     fn trace_hash(&self) -> Option<String> {
         self.env.trace_hash()

@@ -6,6 +6,7 @@ use super::damage;
 use super::operation::{OpIo, Target};
 use super::record::Status;
 use super::resolve;
+use super::strike_links::{strike_hold, strike_refuse, strike_reset};
 use super::world::World;
 use crate::catalogue::{Action, NodeSelector};
 use crate::env::{LinkRule, NodeAction, NodeId};
@@ -72,6 +73,9 @@ pub async fn strike(action: Action, op: OpIo, ending: Ending, target: Rc<dyn Tar
         Action::StrikeAt(fault) => damage::disk(&fault.node, &fault.rule(), &op, &ending).await,
         Action::PowerLoss(fault) => damage::power(fault, &op, &ending).await,
         Action::MemoryLimit(fault) => damage::memory(fault, &op, &ending).await,
+        Action::Reset(reset) => strike_reset(reset, &op).await,
+        Action::Refuse(refuse) => strike_refuse(refuse, &op, &ending).await,
+        Action::Hold(hold) => strike_hold(hold, &op, &ending).await,
         other => Err(Status::Failed(format!("`{}` is no fault", other.name()))),
     };
     outcome.err().unwrap_or(Status::Applied)
@@ -281,7 +285,7 @@ async fn strike_links(
 }
 
 /// Puts a rule on links until the fault ends. Faults that overlap on a link add up.
-async fn hold_links(
+pub(super) async fn hold_links(
     pairs: &[(NodeId, NodeId)],
     rule: LinkRule,
     op: &OpIo,
@@ -322,6 +326,7 @@ fn sum_of(op: &OpIo, from: NodeId, to: NodeId) -> LinkRule {
         lose: sum.lose.max(rule.lose),
         duplicate: sum.duplicate.max(rule.duplicate),
         reorder: sum.reorder.max(rule.reorder),
+        refuse: sum.refuse || rule.refuse,
     })
 }
 

@@ -5,7 +5,7 @@
 //! future again. Every wait has a deadline.
 
 use super::resp::{self, Reply};
-use crate::env::{Actor, ConnId, Effect, EnvError, Evidence, Input, LinkRule, NodeAction, NodeId, Why};
+use crate::env::{Actor, ConnId, Effect, EnvError, Evidence, Hold, Input, LinkRule, NodeAction, NodeId, Why};
 use crate::time::{Micros, Millis};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
@@ -183,21 +183,28 @@ impl Io {
     /// Asks the environment to do something to a node.
     pub async fn node(&self, node: NodeId, action: NodeAction) -> Result<Evidence, EnvError> {
         self.mail.borrow_mut().out.push(Effect::Node(node, action));
-        self.answer(node).await
+        self.answer(&format!("act on {node}")).await
     }
 
     pub async fn link(&self, from: NodeId, to: NodeId, rule: LinkRule) -> Result<Evidence, EnvError> {
         self.mail.borrow_mut().out.push(Effect::Link(from, to, rule));
-        self.answer(from).await
+        self.answer(&format!("act on {from}")).await
     }
 
-    async fn answer(&self, node: NodeId) -> Result<Evidence, EnvError> {
+    pub async fn hold(&self, event: String, hold: Option<Hold>) -> Result<Evidence, EnvError> {
+        self.mail.borrow_mut().out.push(Effect::Hold(event, hold));
+        self.answer("hold messages").await
+    }
+
+    pub async fn reset(&self, one: NodeId, other: Option<NodeId>) -> Result<Evidence, EnvError> {
+        self.mail.borrow_mut().out.push(Effect::Reset(one, other));
+        self.answer(&format!("act on {one}")).await
+    }
+
+    async fn answer(&self, what: &str) -> Result<Evidence, EnvError> {
         let answer = self.until(self.after(ACTION_TIMEOUT), |mail| mail.applied.pop_front()).await;
         answer.unwrap_or_else(|| {
-            Err(EnvError::Failed {
-                what: format!("act on {node}"),
-                why: "the environment did not answer".into(),
-            })
+            Err(EnvError::Failed { what: what.into(), why: "the environment did not answer".into() })
         })
     }
 

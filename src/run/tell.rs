@@ -8,7 +8,7 @@ use crate::catalogue::ActionKind;
 use crate::env::{Exit, NodeId};
 use crate::history::Outcome;
 use crate::time::Micros;
-use crate::timeline::{Event, Observation, Role, Start, Timeline};
+use crate::timeline::{Event, Observation, Role, Start, Timeline, sent_text};
 
 /// The timeline as reporters show it.
 pub fn plan(timeline: &Timeline) -> Plan {
@@ -61,6 +61,9 @@ fn start_text(event: &Event) -> String {
         Start::When(Observation::Exit { node }) => format!("when {node} exits"),
         Start::When(Observation::Operation { client, number }) => {
             format!("when client {client} issues operation {number}")
+        }
+        Start::When(Observation::Message { kind, from, to, nth }) => {
+            format!("when {}", sent_text(*kind, from, to, *nth))
         }
     };
     if event.delay.0 == 0 { anchor } else { format!("{anchor} + {}", event.delay) }

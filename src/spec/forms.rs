@@ -2,7 +2,7 @@
 //! `dsl/README.md` explains.
 
 use super::Spread;
-use crate::catalogue::NodeSelector;
+use crate::catalogue::{MessageType, NodeSelector};
 use crate::time::Millis;
 use crate::timeline::{Formation, Role, Settings};
 use crate::yaml::document::{Key, Node, Problems, Value, nearest};
@@ -74,6 +74,11 @@ pub const OBSERVATIONS: &[(&str, &str, &[FieldInfo])] = &[
     ("no_primary", "a shard has no live primary", NoPrimarySeen::FIELDS),
     ("exit", "a process is gone", ExitSeen::FIELDS),
     ("operation", "a client issues its n-th operation", OperationSeen::FIELDS),
+    (
+        "message",
+        "a node sends a message of the cluster bus; it has not arrived when the event begins, so a cut can still hold it",
+        MessageSeen::FIELDS,
+    ),
 ];
 
 crate::record! {
@@ -110,6 +115,19 @@ crate::record! {
         pub client: u16,
         /// its operation, from 0
         pub number: u64,
+    }
+}
+
+crate::record! {
+    pub struct MessageSeen {
+        /// the type of the message
+        pub r#type: MessageType,
+        /// who sends it; any node when absent
+        pub from: NodeSelector = NodeSelector::Any,
+        /// whom it is sent to; any node when absent
+        pub to: NodeSelector = NodeSelector::Any,
+        /// the first such message is 1
+        pub nth: u64 = 1,
     }
 }
 

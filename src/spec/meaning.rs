@@ -410,7 +410,32 @@ fn observations(spec: &Spec, events: &Events<'_>, room: &Room, problems: &mut Pr
         let Some((name, inner)) = pairs.first() else { continue };
         let path = format!("{}.when.{}", place.path, name.text);
         let at = |field: &str| get(inner, field).map_or(name.span, |(_, node)| node.span);
+        if let Some(profile) = profile(spec).filter(|profile| !profile.offers(observation.needs())) {
+            let able = PROFILES.iter().filter(|profile| profile.offers(observation.needs()));
+            let able: Vec<&str> = able.map(|profile| profile.name).collect();
+            let needs = observation.needs().as_str();
+            let message = format!(
+                "{path}: environment `{}` does not see this, which needs the ability `{needs}`",
+                profile.name
+            );
+            problems
+                .error(Some(name.span), &path, &name.text, message)
+                .hint(format!("environments that can: {}", able.join(", ")));
+        }
         match observation {
+            Observation::Message { from, to, nth, .. } => {
+                for (field, node) in [("from", from), ("to", to)] {
+                    if let Some((_, value)) = get(inner, field) {
+                        selects(node, value, &format!("{path}.{field}"), room, events, problems);
+                    }
+                }
+                if *nth == 0 {
+                    let message = format!("{path}.nth: messages count from 1");
+                    problems
+                        .error(Some(at("nth")), &format!("{path}.nth"), "0", message)
+                        .hint("the first such message is 1");
+                }
+            }
             Observation::Log { node, .. } | Observation::Role { node, .. } | Observation::Exit { node } => {
                 if let Some((_, value)) = get(inner, "node") {
                     selects(node, value, &format!("{path}.node"), room, events, problems);

@@ -123,6 +123,7 @@ pub(super) fn overlaps(events: &Events<'_>, problems: &mut Problems) {
             Action::FullDisk(a) => &a.node,
             Action::SlowDisk(a) => &a.node,
             Action::MemoryLimit(a) => &a.node,
+            Action::Refuse(a) => &a.node,
             _ => continue,
         };
         if matches!(

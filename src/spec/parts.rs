@@ -3,7 +3,8 @@
 use super::StartSpec;
 use super::events::{DEPTH_MAX, ZERO};
 use super::forms::{
-    ExitSeen, GROUPS, LogSeen, NoPrimarySeen, OBSERVATIONS, OperationSeen, RoleSeen, STARTS, suggest,
+    ExitSeen, GROUPS, LogSeen, MessageSeen, NoPrimarySeen, OBSERVATIONS, OperationSeen, RoleSeen, STARTS,
+    suggest,
 };
 use crate::catalogue::{Action, EventId};
 use crate::timeline::Observation;
@@ -76,6 +77,12 @@ fn observation(node: &Node, path: &str, problems: &mut Problems) -> Option<Obser
             "no_primary" => NoPrimarySeen::read_fields(&mut reader)
                 .map(|seen| Observation::NoPrimary { shard: seen.shard }),
             "exit" => ExitSeen::read_fields(&mut reader).map(|seen| Observation::Exit { node: seen.node }),
+            "message" => MessageSeen::read_fields(&mut reader).map(|seen| Observation::Message {
+                kind: seen.r#type,
+                from: seen.from,
+                to: seen.to,
+                nth: seen.nth,
+            }),
             _ => OperationSeen::read_fields(&mut reader)
                 .map(|seen| Observation::Operation { client: seen.client, number: seen.number }),
         };

@@ -70,6 +70,10 @@ impl Event {
                 | Observation::Exit { node } => {
                     visit(node);
                 }
+                Observation::Message { from, to, .. } => {
+                    visit(from);
+                    visit(to);
+                }
                 Observation::NoPrimary { .. } | Observation::Operation { .. } => {}
             }
         }
@@ -91,6 +95,16 @@ impl Event {
             Action::StrikeAt(a) => visit(&mut a.node),
             Action::PowerLoss(a) => visit(&mut a.node),
             Action::MemoryLimit(a) => visit(&mut a.node),
+            Action::Reset(a) => std::iter::once(&mut a.node).chain(&mut a.from).for_each(visit),
+            Action::Refuse(a) => std::iter::once(&mut a.node).chain(&mut a.from).for_each(visit),
+            Action::Hold(a) => {
+                visit(&mut a.from);
+                visit(&mut a.to);
+                if let Some(until) = &mut a.until {
+                    visit(&mut until.from);
+                    visit(&mut until.to);
+                }
+            }
             Action::Sabotage(a) => visit(&mut a.node),
             Action::Aim(a) => visit(&mut a.node),
             Action::AddReplica(_)
@@ -126,6 +140,9 @@ pub(super) fn node_of(action: &Action) -> Option<&NodeSelector> {
         Action::StrikeAt(a) => Some(&a.node),
         Action::PowerLoss(a) => Some(&a.node),
         Action::MemoryLimit(a) => Some(&a.node),
+        Action::Reset(a) => Some(&a.node),
+        Action::Refuse(a) => Some(&a.node),
+        Action::Hold(a) => Some(&a.from),
         Action::Sabotage(a) => Some(&a.node),
         Action::Aim(a) => Some(&a.node),
         _ => None,

@@ -14,7 +14,7 @@ mod settings;
 mod text;
 mod write;
 
-use crate::catalogue::{Action, CheckSpec, EventId};
+use crate::catalogue::{Ability, Action, CheckSpec, EventId, MessageType, NodeSelector};
 use crate::entropy::{Entropy, Seed};
 use crate::time::Millis;
 pub use checks::default_checks;
@@ -25,6 +25,7 @@ pub use schedule::{Policy, Schedule};
 use serde::{Deserialize, Serialize};
 pub use settings::Settings;
 use std::borrow::Cow;
+pub use text::sent_text;
 pub use write::HASH_COMMENT;
 
 crate::word! {
@@ -82,15 +83,27 @@ impl Cluster {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Observation {
     /// A line in a node's log holds this text.
-    Log { node: crate::catalogue::NodeSelector, has: Cow<'static, str> },
+    Log { node: NodeSelector, has: Cow<'static, str> },
     /// A node, by its own word, is a primary or a replica.
-    Role { node: crate::catalogue::NodeSelector, is: Role },
+    Role { node: NodeSelector, is: Role },
     /// A shard has no live primary.
     NoPrimary { shard: u16 },
     /// A process is gone.
-    Exit { node: crate::catalogue::NodeSelector },
+    Exit { node: NodeSelector },
     /// A client issues its *n*-th operation.
     Operation { client: u16, number: u64 },
+    /// A node sends another its *n*-th message of a kind, from 1. It has not arrived then.
+    Message { kind: MessageType, from: NodeSelector, to: NodeSelector, nth: u64 },
+}
+
+impl Observation {
+    /// What an environment must be able to do for this to be seen there.
+    pub const fn needs(&self) -> Ability {
+        match self {
+            Self::Message { .. } => Ability::Message,
+            _ => Ability::None,
+        }
+    }
 }
 
 crate::word! {

@@ -1,7 +1,7 @@
 //! A timeline for people: what `fuzz generate` prints by default. Nothing reads it back.
 
 use super::{Event, Observation, Start, Timeline};
-use crate::catalogue::{Action, CheckSpec};
+use crate::catalogue::{Action, CheckSpec, MessageType, NodeSelector};
 use crate::time::Millis;
 use crate::yaml::fields::{Field, Record};
 use std::collections::BTreeMap;
@@ -157,6 +157,15 @@ fn observation_text(observation: &Observation) -> String {
         Observation::NoPrimary { shard } => format!("shard {shard} has no primary"),
         Observation::Exit { node } => format!("{node} exits"),
         Observation::Operation { client, number } => format!("client {client} issues operation {number}"),
+        Observation::Message { kind, from, to, nth } => sent_text(*kind, from, to, *nth),
+    }
+}
+
+/// `node-3 sends node-1 a PONG`, with which of them it is from the second on.
+pub fn sent_text(kind: MessageType, from: &NodeSelector, to: &NodeSelector, nth: u64) -> String {
+    match nth {
+        1 => format!("{from} sends {to} a {kind}"),
+        _ => format!("{from} sends {to} a {kind}, number {nth}"),
     }
 }
 

@@ -6,6 +6,7 @@
 use super::{Event, Observation, Start, Timeline};
 use crate::catalogue::{Action, CheckSpec};
 use crate::spec::FORM;
+use crate::spec::forms::MessageSeen;
 use crate::yaml::fields::{Field, Record, quote};
 use std::fmt::Write as _;
 
@@ -89,6 +90,10 @@ impl Observation {
             Self::Exit { node } => ("exit", vec![("node", node.write())]),
             Self::Operation { client, number } => {
                 ("operation", vec![("client", client.write()), ("number", number.write())])
+            }
+            Self::Message { kind, from, to, nth } => {
+                let seen = MessageSeen { r#type: *kind, from: from.clone(), to: to.clone(), nth: *nth };
+                ("message", seen.write_fields())
             }
         };
         mapping(vec![(name, mapping(fields))])

@@ -370,6 +370,17 @@ macro_rules! word {
     };
 }
 
+/// A field's name as it is written in a file: `type` is a word of Rust, which a declaration writes as `r#type`.
+pub const fn plain(name: &'static str) -> &'static str {
+    match name.as_bytes() {
+        [b'r', b'#', rest @ ..] => match std::str::from_utf8(rest) {
+            Ok(name) => name,
+            Err(_) => name,
+        },
+        _ => name,
+    }
+}
+
 /// Declares a group of fields; see the module's first paragraph. A field with `= value` is optional.
 #[macro_export]
 macro_rules! record {
@@ -379,7 +390,7 @@ macro_rules! record {
         $vis struct $name { $($(#[doc = $doc])* $(#[serde($($serde)*)])? $fvis $field: $ty),* }
         impl $crate::yaml::fields::Record for $name {
             const FIELDS: &'static [$crate::yaml::fields::FieldInfo] = &[$($crate::yaml::fields::FieldInfo {
-                name: stringify!($field),
+                name: $crate::yaml::fields::plain(stringify!($field)),
                 doc: concat!($($doc),*),
                 required: $crate::record!(@required $($default)?),
                 expected: <$ty as $crate::yaml::fields::Field>::expected,
@@ -403,20 +414,20 @@ macro_rules! record {
     (@required $default:expr) => { false };
     (@default $ty:ty) => { None };
     (@default $ty:ty, $default:expr) => { Some(|| { let value: $ty = $default; <$ty as $crate::yaml::fields::Field>::write(&value) }) };
-    (@read $fields:ident $field:ident $ty:ty) => { $fields.required::<$ty>(stringify!($field)) };
+    (@read $fields:ident $field:ident $ty:ty) => { $fields.required::<$ty>($crate::yaml::fields::plain(stringify!($field))) };
     (@read $fields:ident $field:ident $ty:ty, $default:expr) => {
-        if $fields.has(stringify!($field)) {
+        if $fields.has($crate::yaml::fields::plain(stringify!($field))) {
             // A value that does not read has been reported; the default lets the rest be checked.
-            Some($fields.optional::<$ty>(stringify!($field)).unwrap_or_else(|| $default))
+            Some($fields.optional::<$ty>($crate::yaml::fields::plain(stringify!($field))).unwrap_or_else(|| $default))
         } else { Some($default) }
     };
     (@write $self:ident $out:ident $field:ident $ty:ty) => {
-        $out.push((stringify!($field), <$ty as $crate::yaml::fields::Field>::write(&$self.$field)));
+        $out.push(($crate::yaml::fields::plain(stringify!($field)), <$ty as $crate::yaml::fields::Field>::write(&$self.$field)));
     };
     (@write $self:ident $out:ident $field:ident $ty:ty, $default:expr) => {
         let default: $ty = $default;
         if $self.$field != default {
-            $out.push((stringify!($field), <$ty as $crate::yaml::fields::Field>::write(&$self.$field)));
+            $out.push(($crate::yaml::fields::plain(stringify!($field)), <$ty as $crate::yaml::fields::Field>::write(&$self.$field)));
         }
     };
 }

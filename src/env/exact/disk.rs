@@ -260,6 +260,11 @@ impl ExactEnv {
         }
     }
 
+    /// Whether a node that is about to end loses its power: then its machine tells nobody.
+    pub(super) fn loses_power(&self, id: NodeId) -> bool {
+        self.nodes.get(&id).is_some_and(|node| node.disk.loses.is_some())
+    }
+
     /// All processes of a node are dead: keeps what its rules have counted, and takes what it had not synced if its
     /// power is lost.
     pub(super) fn unmount(&mut self, id: NodeId) {

@@ -25,22 +25,23 @@ use super::processes::heals::{Heal, Heals};
 use super::processes::tail::Tail;
 use super::trace::Trace;
 use super::{
-    ActorId, EXACT, Effect, Env, EnvError, Exit, Input, NodeAction, NodeId, NodeSpec, Observed, Profile,
-    Step, Trouble, Why,
+    ActorId, ConnId, EXACT, Effect, Env, EnvError, Exit, Input, NodeAction, NodeId, NodeSpec, Observed,
+    Profile, Step, Trouble, Why,
 };
+use crate::catalogue::MessageType;
 use crate::entropy::Entropy;
 use crate::fault::kill::Signal;
 use crate::fault::restart::RestartData;
 use crate::time::Micros;
 use crate::timeline::Policy;
 use area::Area;
-use network::{LOOPBACK, Network, News};
+use network::{LOOPBACK, Message, Network, News};
 use node::{Clock, Node};
 use policy::Picker;
 use process::{Launch, Process};
 use scheduler::Turn;
 use std::borrow::Cow;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fs;
 use std::io;
 use std::os::fd::OwnedFd;
@@ -104,6 +105,8 @@ pub struct ExactEnv {
     turns: u64,
     turn_max: Duration,
     stop: Option<stop::Stop>,
+    /// Messages that are told of.
+    watched: BTreeSet<MessageType>,
     trouble: Option<Trouble>,
     /// The run was told to end because of it.
     told: bool,
@@ -150,6 +153,7 @@ impl ExactEnv {
             turns: 0,
             turn_max: options.turn_max,
             stop: options.stop,
+            watched: BTreeSet::new(),
             trouble: None,
             told: false,
             closed: false,
@@ -159,6 +163,11 @@ impl ExactEnv {
     /// Turns so far, for the benchmark.
     pub fn turns(&self) -> u64 {
         self.turns
+    }
+
+    /// Directions of bus connections in which something came that is no message: none, as far as is known.
+    pub fn bus_not_read(&self) -> u64 {
+        self.network.not_parsed
     }
 
     fn tell(&mut self, actor: ActorId, input: Input) {
@@ -290,6 +299,7 @@ impl ExactEnv {
         node.incarnations += 1;
         node.started = self.now;
         node.processes += 1;
+        self.network.back(self.now, id);
         (node.paused, node.doomed) = (false, false);
         let incarnation = node.incarnations;
         let pid = scheduler::pid(id, node.processes);
@@ -360,14 +370,32 @@ impl ExactEnv {
     fn carry_news(&mut self) {
         let mut news = Vec::new();
         self.network.deliver(self.now, &mut news);
+        self.tell_messages();
+        self.tell_news(news);
+    }
+
+    fn tell_news(&mut self, news: Vec<(ActorId, ConnId, News)>) {
         for (actor, id, what) in news {
             let input = match what {
                 News::Opened => Input::Opened(id),
                 News::Bytes(bytes) => Input::Bytes(id, bytes),
-                News::Closed => Input::Closed(id, Why::Reset("connection reset by peer".into())),
+                News::Closed => Input::Closed(id, Why::Reset("connection closed by peer".into())),
+                News::Reset => Input::Closed(id, Why::Reset("connection reset by peer".into())),
                 News::Refused => Input::Closed(id, Why::Refused),
             };
             self.tell(actor, input);
+        }
+    }
+
+    /// Writes down what was delivered on the cluster bus, and tells of what was sent, where somebody waits for it.
+    fn tell_messages(&mut self) {
+        for Message { at, kind, from, to, epochs, delivered } in self.network.take_told() {
+            if delivered {
+                let (current, config) = epochs.unwrap_or_default();
+                self.trace.line(format_args!("{at} bus {from} to {to} {kind} epochs {current} {config}"));
+            } else if self.watched.contains(&kind) {
+                self.tell(ActorId::EXECUTOR, Input::Observed(Observed::Message { kind, from, to }));
+            }
         }
     }
 }
@@ -412,6 +440,20 @@ impl Env for ExactEnv {
                 };
                 self.tell(who, Input::Applied(done));
             }
+            Effect::Hold(event, Some(hold)) => {
+                self.network.hold(self.now, event, &hold);
+                self.tell(who, Input::Applied(Ok(format!("{} is held", hold.message))));
+            }
+            Effect::Hold(event, None) => {
+                let done = self.network.let_go(self.now, &event);
+                self.tell(who, Input::Applied(Ok(done)));
+            }
+            Effect::Reset(one, other) => {
+                let mut news = Vec::new();
+                let count = self.network.reset(one, other, &mut news);
+                self.tell_news(news);
+                self.tell(who, Input::Applied(Ok(format!("{count} connections"))));
+            }
         }
     }
 
@@ -452,6 +494,10 @@ impl Env for ExactEnv {
             // What cannot be removed is left in the run folder, where it can be seen.
             let _ = node.folder.drop_data(&node.spec);
         }
+    }
+
+    fn watch_messages(&mut self, kinds: &[MessageType]) {
+        self.watched = kinds.iter().copied().collect();
     }
 
     /// Over every turn: what ran, when, for what it waits, every byte that was carried, every line that was logged.

@@ -2,9 +2,10 @@
 
 use super::area::Hand;
 use super::area::slot::{
-    AUX, CONNECT, EPOLL, FORK, FORKED, KILL, MAIN, NOTED, NOTHING, SLEEP, SLOTS, STRUCK, TELL_EPOLL, WAIT,
-    WAITPID,
+    AUX, CONNECT, ENDED, EPOLL, FORK, FORKED, KILL, MAIN, NOTED, NOTHING, SLEEP, SLOTS, STRUCK, TELL_EPOLL,
+    WAIT, WAITPID,
 };
+use super::network::Port;
 use super::policy::Candidate;
 use super::{ExactEnv, FIRST_SLOT, LOOPBACK, exit_of, hang};
 use crate::env::{Input, NodeId, Observed, Trouble};
@@ -210,6 +211,7 @@ impl ExactEnv {
                 self.take_notes(slot);
                 0
             }
+            ENDED => i64::from(self.network.reset_pending(arguments[0] as u64, arguments[1] as usize)),
             _ => return false,
         };
         self.area.slot(slot).answer.store(answer, Relaxed);
@@ -233,7 +235,7 @@ impl ExactEnv {
             .nodes
             .iter()
             .find(|(_, node)| address == LOOPBACK && (node.port == port || node.bus_port == port))
-            .map(|(id, _)| *id);
+            .map(|(id, node)| Port { node: *id, bus: node.bus_port == port });
         match self.network.connect(self.now, node, &fd, (address, port), owner) {
             Ok(()) => 0,
             Err(error) => -i64::from(error as i32),
@@ -346,6 +348,7 @@ impl ExactEnv {
             self.read_log(id, turn.is_over());
         }
         self.network.pump(self.now, id);
+        self.tell_messages();
         let carried = self.network.hasher.finalize();
         self.network.hasher.reset();
         self.trace.line(format_args!(
@@ -383,6 +386,9 @@ impl ExactEnv {
 
     /// Ends all processes of a node, which has a server, and tells of it.
     pub(super) fn kill_family(&mut self, id: NodeId) {
+        if self.loses_power(id) {
+            self.network.vanish(id);
+        }
         let slots: Vec<usize> =
             self.processes.iter().filter(|(_, process)| process.node == id).map(|(slot, _)| *slot).collect();
         for slot in &slots {

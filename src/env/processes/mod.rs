@@ -385,7 +385,7 @@ impl Env for ProcessesEnv {
             Effect::Node(node, action) => {
                 self.pending.push(Pending { who, node, action, since: None, answer: None });
             }
-            Effect::Link(..) => {
+            Effect::Link(..) | Effect::Hold(..) | Effect::Reset(..) => {
                 let error = EnvError::Unable { what: "change a link between nodes".into() };
                 self.arrived.push((who, Input::Applied(Err(error))));
             }

@@ -1,6 +1,7 @@
 //! Driving actors: inputs in, effects out, deadlines kept, and what the environment saw by itself.
 
 use super::{Executor, RunError, Running};
+use crate::catalogue::MessageType;
 use crate::env::{Actor as _, ActorId, Effect, Input, NodeAction, NodeId, Observed, Step};
 use crate::run::event::RunEvent;
 use crate::run::plan;
@@ -8,7 +9,7 @@ use crate::run::record::{Life, LogLine};
 use crate::run::task::{Io, Task};
 use crate::run::world::World;
 use crate::time::Micros;
-use crate::timeline::Start;
+use crate::timeline::{Observation, Start};
 use std::future::Future;
 
 impl Executor<'_> {
@@ -165,11 +166,41 @@ impl Executor<'_> {
             Observed::Struck { node, event, blow, what } => {
                 self.world.borrow_mut().struck(node, &event, blow, what);
             }
+            Observed::Message { kind, from, to } => self.see_message((kind, from, to)),
             Observed::Stretched { by, why } => {
                 self.world.borrow_mut().stretches.push((now, by));
                 self.emit(|at_us| RunEvent::Stretched { at_us, by, why: why.clone() });
             }
         }
+    }
+
+    /// Counts a message for every event that waits for such a one, and marks those whose number it is.
+    fn see_message(&mut self, message: (MessageType, NodeId, NodeId)) {
+        {
+            let world = self.world.borrow();
+            for planned in self.plan.iter_mut().filter(|planned| planned.waits()) {
+                if let Start::When(observation @ Observation::Message { nth, .. }) = &planned.event.start
+                    && let entropy = world.key.child(&planned.event.id)
+                    && plan::message_matches(observation, message, &world, &entropy)
+                {
+                    planned.messages += 1;
+                    planned.seen = (planned.messages >= *nth).then_some(world.now);
+                }
+            }
+        }
+        self.watch_messages();
+    }
+
+    /// Asks the environment for the messages that some event waits for, and for no others.
+    pub(super) fn watch_messages(&mut self) {
+        let kinds = self.plan.iter().filter(|planned| planned.waits()).filter_map(|planned| {
+            match &planned.event.start {
+                Start::When(Observation::Message { kind, .. }) => Some(*kind),
+                _ => None,
+            }
+        });
+        let kinds: Vec<MessageType> = kinds.collect();
+        self.env.watch_messages(&kinds);
     }
 
     /// Marks every event whose observation holds now.
@@ -182,9 +213,7 @@ impl Executor<'_> {
         if world.healthy_at.is_none() {
             return;
         }
-        for planned in
-            self.plan.iter_mut().filter(|planned| planned.seen.is_none() && planned.started.is_none())
-        {
+        for planned in self.plan.iter_mut().filter(|planned| planned.waits()) {
             if let Start::When(observation) = &planned.event.start
                 && holds(observation, &world, &world.key.child(&planned.event.id))
             {

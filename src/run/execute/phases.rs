@@ -22,6 +22,7 @@ use std::rc::Rc;
 impl Executor<'_> {
     pub(super) fn safety(&mut self) -> Result<(), RunError> {
         self.phase(Phase::Safety);
+        self.watch_messages();
         let zero = self.env.now();
         let end = zero.plus(self.timeline.length);
         self.world.borrow_mut().load_stopped = false;

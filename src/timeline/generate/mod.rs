@@ -43,6 +43,10 @@ pub enum GenerateError {
         "event `{event}`: environment `{profile}` cannot do `{action}`, which needs the ability `{needs}`"
     )]
     Unable { event: String, action: &'static str, needs: &'static str, profile: &'static str },
+    #[error(
+        "event `{event}`: environment `{profile}` sees no messages, for which it waits; that needs the ability `{needs}`"
+    )]
+    Blind { event: String, needs: &'static str, profile: &'static str },
     #[error("target `{target}` in environment `{profile}` offers nothing of what is to be drawn")]
     NothingToDraw { target: String, profile: &'static str },
     #[error(
@@ -148,6 +152,15 @@ fn offers(written: &EventSpec, target: &str, profile: &Profile) -> Result<(), Ge
             action: info.name,
             target: target.to_owned(),
             offered: offered.join(", "),
+        });
+    }
+    if let StartSpec::When(seen) = &written.start
+        && !profile.offers(seen.needs())
+    {
+        return Err(GenerateError::Blind {
+            event: written.id.to_string(),
+            needs: seen.needs().as_str(),
+            profile: profile.name,
         });
     }
     if !profile.offers(info.needs) {

@@ -12,7 +12,7 @@
 use crate::slot::*;
 use crate::sys::*;
 use crate::wait::sleep_micros;
-use crate::{ask, real, slot, slot_at, sys};
+use crate::{ask, net, real, slot, slot_at, sys};
 use core::ffi::{c_char, c_void};
 use core::sync::atomic::Ordering::Relaxed;
 
@@ -154,7 +154,7 @@ pub unsafe fn opened(fd: i32) {
 
 pub unsafe fn written(fd: i32, bytes: *const u8, length: usize) -> isize {
     unsafe {
-        let write = |most: usize| answer(sys!(SYS_WRITE, fd, bytes, most));
+        let write = |most: usize| answer(net::of_stream(fd, sys!(SYS_WRITE, fd, bytes, most)));
         match weigh(fd, WRITE, length, |part| _ = write(part)) {
             Fate::Done => write(length),
             Fate::Short(part) => write(part),

@@ -3,7 +3,7 @@
 use crate::slot::{FD_RANDOM, FD_SETTING, FD_SMAPS, FD_STAT, Slot};
 use crate::sys::*;
 use crate::wait::{Poll, wait_for};
-use crate::{IS_CHILD, disk, real, slot, sys};
+use crate::{IS_CHILD, disk, net, real, slot, sys};
 use core::ffi::{CStr, c_char, c_void};
 use core::sync::atomic::Ordering::Relaxed;
 
@@ -142,7 +142,7 @@ unsafe fn until_ready(fd: i32, events: i16) -> bool {
 pub unsafe extern "C" fn read(fd: i32, out: *mut u8, length: usize) -> isize {
     unsafe {
         until_ready(fd, POLLIN);
-        answer(sys!(SYS_READ, fd, out, length))
+        answer(net::of_stream(fd, sys!(SYS_READ, fd, out, length)))
     }
 }
 

@@ -80,6 +80,8 @@ pub const REPLACED: u64 = 1 << 62;
 /// Rules that a disk may have at a time, and notes that its journal holds.
 pub const RULES: usize = 8;
 pub const NOTES: usize = 64;
+/// A socket has ended: side (1) of connection (0). Answered by 1 if it was reset and nobody was told yet, else 0.
+pub const ENDED: u32 = 16;
 
 /// Values of `waits_on`.
 pub const MAIN: u32 = 0;

@@ -1,0 +1,33 @@
+//! `refuse`: new connections to a node are refused; those that are established live on.
+
+use crate::catalogue::{Ability, ActionInfo, ActionKind, Class, Declared, DrawContext, NodeSelector};
+
+crate::record! {
+    pub struct Refuse {
+        /// the nodes that cannot be connected to
+        pub node: NodeSelector,
+        /// the nodes that are refused; every other node when absent
+        pub from: Option<NodeSelector> = None,
+    }
+}
+
+impl Refuse {
+    pub const NAME: &'static str = "refuse";
+}
+
+impl Declared for Refuse {
+    const INFO: ActionInfo = ActionInfo {
+        name: Self::NAME,
+        kind: ActionKind::Fault,
+        needs: Ability::Connection,
+        class: Class::Disruptive,
+        summary: "refuse connects of other nodes to a node; established connections live on",
+        targets: &["valkey"],
+        drawn: false,
+        lasting: true,
+    };
+
+    fn draw(context: &mut DrawContext<'_>) -> Option<Self> {
+        Some(Self { node: NodeSelector::Primary(context.shard()), from: None })
+    }
+}

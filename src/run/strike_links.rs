@@ -1,0 +1,75 @@
+//! Faults of single connections and messages: resets, refused connects, messages that wait for others.
+
+use super::operation::OpIo;
+use super::record::Status;
+use super::strike::{Ending, failed, hold_links, skipped};
+use crate::catalogue::NodeSelector;
+use crate::env::{LinkRule, NodeId};
+use crate::fault::hold::Hold;
+use crate::fault::refuse::Refuse;
+use crate::fault::reset::Reset;
+
+pub(super) async fn strike_reset(reset: &Reset, op: &OpIo) -> Result<(), Status> {
+    let nodes = op.select(&reset.node).map_err(skipped)?;
+    let others = others(reset.from.as_ref(), op)?;
+    nodes.iter().for_each(|node| op.resolved(*node));
+    for node in &nodes {
+        // A pair of which both stand on both sides is reset once.
+        for other in others.iter().filter(|other| !nodes.contains(other)) {
+            let evidence = op.io.reset(*node, Some(*other)).await.map_err(failed)?;
+            op.step(format!("{evidence} between {node} and {other} were reset"));
+        }
+        if reset.clients {
+            let evidence = op.io.reset(*node, None).await.map_err(failed)?;
+            op.step(format!("{evidence} of clients to {node} were reset"));
+        }
+    }
+    Ok(())
+}
+
+pub(super) async fn strike_refuse(refuse: &Refuse, op: &OpIo, ending: &Ending) -> Result<(), Status> {
+    let nodes = op.select(&refuse.node).map_err(skipped)?;
+    let others = others(refuse.from.as_ref(), op)?;
+    let mut pairs = Vec::new();
+    for node in &nodes {
+        op.resolved(*node);
+        pairs.extend(others.iter().filter(|other| !nodes.contains(other)).map(|other| (*other, *node)));
+    }
+    hold_links(&pairs, LinkRule { refuse: true, ..LinkRule::default() }, op, ending).await
+}
+
+pub(super) async fn strike_hold(hold: &Hold, op: &OpIo, ending: &Ending) -> Result<(), Status> {
+    let held = links(&hold.from, &hold.to, op)?;
+    let until = match &hold.until {
+        Some(until) => Some((links(&until.from, &until.to, op)?, until.message)),
+        None => None,
+    };
+    held.iter().for_each(|(from, _)| op.resolved(*from));
+    let event = op.event.clone();
+    let rule = crate::env::Hold { links: held, message: hold.message, until };
+    let evidence = op.io.hold(event.clone(), Some(rule)).await.map_err(failed)?;
+    op.step(evidence);
+    ending.wait(op).await;
+    let evidence = op.io.hold(event, None).await.map_err(failed)?;
+    op.step(evidence);
+    Ok(())
+}
+
+/// The nodes on the other side: those named, or all that belong to the cluster.
+fn others(named: Option<&NodeSelector>, op: &OpIo) -> Result<Vec<NodeId>, Status> {
+    match named {
+        Some(selector) => op.select(selector).map_err(skipped),
+        None => Ok(op.world.borrow().nodes.values().filter(|n| !n.removed).map(|n| n.node).collect()),
+    }
+}
+
+/// Every link from one of the first to one of the second.
+fn links(from: &NodeSelector, to: &NodeSelector, op: &OpIo) -> Result<Vec<(NodeId, NodeId)>, Status> {
+    let (from, to) = (op.select(from).map_err(skipped)?, op.select(to).map_err(skipped)?);
+    let links: Vec<(NodeId, NodeId)> = from
+        .iter()
+        .flat_map(|from| to.iter().map(|to| (*from, *to)))
+        .filter(|(from, to)| from != to)
+        .collect();
+    if links.is_empty() { Err(skipped("there is no link to act on".into())) } else { Ok(links) }
+}
