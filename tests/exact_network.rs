@@ -124,6 +124,8 @@ fn nobody_is_told_that_a_machine_went_off_and_its_return_is_answered_by_resets()
                 assert_eq!(bench.ask(node, "CONFIG SET cluster-replica-no-failover yes"), "+OK\r\n");
                 assert_eq!(bench.ask(node, "CONFIG SET cluster-node-timeout 600000"), "+OK\r\n");
             }
+            // Redis 7.0 writes nodes.conf in place: what is not synced may come back as half of a file.
+            assert_eq!(bench.ask(0, "CLUSTER SAVECONFIG"), "+OK\r\n");
             debug_logs(&mut bench);
             bench
                 .act(
@@ -233,4 +235,42 @@ fn waiting_for_a_message_is_refused_where_none_can_be_seen() {
     let ran = servers::run("blind", &["run", &file.to_string_lossy(), "--env", "processes"], &server);
     assert_eq!(ran.code, 2, "{}", ran.talk);
     assert!(ran.talk.contains("sees no messages") && ran.talk.contains("`message`"), "{}", ran.talk);
+}
+
+/// Every packet of a capture by a reader of its own: the lengths and both checksums as RFC 791 and RFC 9293 have them.
+#[test]
+fn a_capture_of_a_run_holds_whole_packets_in_order() {
+    let _turn = turn();
+    let Some(server) = servers::installed().into_iter().next() else { return };
+    let path = scenario("kill-primary.yaml");
+    let arguments = ["run", &path.to_string_lossy(), "--seed", "1", "--env", "exact", "--pcap"];
+    let ran = servers::run("capture", &arguments, &server);
+    assert_eq!(ran.verdict(), "pass", "{}", ran.story());
+    let bytes = fs::read(ran.out.join("traffic.pcap")).expect("it was asked for");
+    let word = |at: usize| u32::from_le_bytes(bytes[at..at + 4].try_into().expect("four bytes"));
+    let sum = |bytes: &[u8]| {
+        let pairs =
+            bytes.chunks(2).map(|pair| u64::from(pair[0]) << 8 | pair.get(1).map_or(0, |b| u64::from(*b)));
+        let mut sum: u64 = pairs.sum();
+        while sum > 0xffff {
+            sum = (sum & 0xffff) + (sum >> 16);
+        }
+        sum
+    };
+    let (mut at, mut packets, mut before, mut pings) = (24, 0, 0, 0);
+    while at < bytes.len() {
+        let (time, length) =
+            (u64::from(word(at)) * 1_000_000 + u64::from(word(at + 4)), word(at + 8) as usize);
+        let packet = &bytes[at + 16..at + 16 + length];
+        assert!(time >= before, "time goes on");
+        assert_eq!((packet[0], usize::from(packet[2]) << 8 | usize::from(packet[3])), (0x45, length));
+        assert_eq!(sum(&packet[..20]), 0xffff, "the header's checksum");
+        let segment = &packet[20..];
+        let pseudo = [&packet[12..20], &[0, 6], &(segment.len() as u16).to_be_bytes()].concat();
+        assert_eq!(sum(&[&pseudo, segment].concat()), 0xffff, "the segment's checksum");
+        pings += usize::from(segment[20..].starts_with(b"RCmb") && segment[32..34] == [0, 0]);
+        (packets, before) = (packets + 1, time);
+        at += 16 + length;
+    }
+    assert!(packets > 1_000 && pings > 50, "{packets} packets, {pings} of them begin with a PING");
 }

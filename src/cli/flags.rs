@@ -59,6 +59,9 @@ pub struct Output {
     /// Leave the nodes' data in the run folder
     #[arg(long)]
     pub keep_data: bool,
+    /// Write all that nodes and clients send one another into the run folder, `traffic.pcap`; with --env exact
+    #[arg(long)]
+    pub pcap: bool,
 }
 
 impl Output {
@@ -72,6 +75,7 @@ impl Output {
             quiet: true,
             verbose: false,
             keep_data: false,
+            pcap: false,
         }
     }
 }

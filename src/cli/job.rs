@@ -9,6 +9,7 @@ use super::folder::{Folder, RUNS, TIMELINE, keep_room, write_verdict, write_wher
 use super::input::plain;
 use super::supervise::{self, Ended, Heard};
 use crate::check::{Verdict, check_of, default_spec};
+use crate::env::EXACT;
 use crate::report::story::Story;
 use crate::repro::{Facts, Pins, Repro};
 use crate::run::event::{Finished, RunEvent};
@@ -88,6 +89,11 @@ pub fn run(job: Job<'_>, console: &mut Console) -> Result<Done, Failure> {
     if job.place.server.is_some() {
         choose::fits(&job.timeline, job.save == Save::No)?;
     }
+    if job.output.pcap && job.place.profile.name != EXACT.name {
+        let message =
+            format!("environment {} sees no packets: --pcap has no meaning there", job.place.profile.name);
+        return Err(Failure::bad_input(message).hint("use --env exact, or leave --pcap out"));
+    }
     let folder = Folder::make(job.out.as_deref().or(job.output.out.as_deref()), job.timeline.seed)?;
     // It is here before the child, so that one that dies at once leaves a folder that can be run.
     let begin = write_whole(&folder.path.join(TIMELINE), job.timeline.to_yaml().as_bytes());
@@ -109,6 +115,7 @@ pub fn run(job: Job<'_>, console: &mut Console) -> Result<Done, Failure> {
             server_version: server.map_or_else(String::new, |server| server.version.clone()),
             keep_data: job.output.keep_data,
             trace: job.trace,
+            pcap: job.output.pcap,
             spread: job.spread,
             stop_at_turn: job.stop_at_turn,
             reproduce: reproduce.clone(),

@@ -118,7 +118,8 @@ pub fn run(timeline: &Timeline, options: &RunOptions) -> i32 {
     }
     #[cfg(exact)]
     if timeline.environment == EXACT.name {
-        let text = format!("turns are given by policy {}", timeline.policy());
+        let order = crate::env::exact::order(&timeline.environment_key(), timeline.order());
+        let text = format!("turns are given by policy {}; {order}", timeline.policy());
         recorder.event(&RunEvent::Note { at_us: 0, text });
     }
     let (result, end_us, trace_hash, trouble) = match environment(timeline, options, requests) {
@@ -344,8 +345,10 @@ fn environment(
                 base_port: timeline.cluster.base_port,
                 key: timeline.environment_key(),
                 policy: timeline.policy(),
+                order: timeline.order(),
                 keep_data: options.keep_data,
                 trace: options.trace.then(|| options.folder.join(crate::env::trace::FILE)),
+                pcap: options.pcap.then(|| options.folder.join(crate::env::exact::CAPTURE)),
                 pin: !options.spread,
                 turn_max: exact::hang::TURN_MAX,
                 stop: options

@@ -35,6 +35,9 @@ pub struct RunOptions {
     pub keep_data: bool,
     /// Write the trace of an exact run into the run folder, a line per turn.
     pub trace: bool,
+    /// Write what an exact run's nodes and clients send one another into the run folder, as a capture of packets.
+    #[serde(default)]
+    pub pcap: bool,
     /// Let an exact run use all processors. One is several times faster; what comes of it is the same.
     pub spread: bool,
     /// Let an exact run stand still after so many turns.
@@ -111,6 +114,7 @@ mod tests {
                 server_version: String::new(),
                 keep_data: true,
                 trace: false,
+                pcap: false,
                 spread: false,
                 stop_at_turn: None,
                 reproduce: "fuzz --seed 1 --target embedded --env sim".into(),

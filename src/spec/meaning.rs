@@ -528,14 +528,15 @@ fn schedule(spec: &Spec, file: &Node, problems: &mut Problems) {
     let (Some((key, _)), Some(profile)) = (get(file, "schedule"), profile(spec)) else { return };
     let without_effect = match profile.name {
         "exact" => return,
-        "sim" if spec.schedule.policy.is_none() => return,
-        "sim" => "schedule.policy",
+        "sim" if spec.schedule.policy.is_some() => "schedule.policy",
+        "sim" if spec.schedule.order.is_some() => "schedule.order",
+        "sim" => return,
         _ => "schedule",
     };
     let message = format!("{without_effect}: without effect in environment `{}`", profile.name);
     problems
         .warning(Some(key.span), without_effect, "schedule", message)
-        .hint("turns are given in `environment: exact`");
+        .hint("turns are given, and messages are seen, in `environment: exact`");
 }
 
 fn bugs(spec: &Spec, file: &Node, problems: &mut Problems) {

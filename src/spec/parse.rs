@@ -252,6 +252,9 @@ timeline:
             ("exact", "{policy: starve, key: 7}", 0),
             ("sim", "{key: 7}", 0),
             ("sim", "{policy: starve}", 1),
+            ("exact", "{order: off}", 0),
+            ("exact", "{order: 3}", 0),
+            ("sim", "{order: 1}", 1),
             ("processes", "{key: 7}", 1),
         ] {
             let text = format!("fuzz: 1\nenvironment: {environment}\nschedule: {pinned}\ntimeline: []\n");
@@ -275,6 +278,7 @@ timeline:
             ("draw: {keep: {quorum: ^maybe}}", "expected true or false"),
             ("draw: {keep: {^quorom: true}}", "did you mean `quorum`?"),
             ("schedule: {policy: ^burst}", "did you mean `bursts`?"),
+            ("schedule: {order: ^4}", "expected `off`, or a number of windows up to 3"),
             ("schedule: {^polcy: bursts}", "did you mean `policy`?"),
             ("draw: {from: [kill, ^[pause]]}", "expected a string, got a list"),
             ("draw: {from: {kill: 1, pause: ^often}}", "expected an integer"),

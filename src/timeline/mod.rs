@@ -21,7 +21,7 @@ pub use checks::default_checks;
 pub use generate::{Cause, GenerateError, LENGTH_MAX, MOMENTS, Moment, Speaker, generate};
 pub use limits::{Limits, nodes_peak, too_large};
 pub use load::{KeyPrefix, Load, Mix, Pattern, Rate, Skew};
-pub use schedule::{Policy, Schedule};
+pub use schedule::{Policy, Schedule, Windows};
 use serde::{Deserialize, Serialize};
 pub use settings::Settings;
 use std::borrow::Cow;

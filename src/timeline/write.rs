@@ -225,9 +225,13 @@ timeline:
 
     #[test]
     fn a_pinned_schedule_is_written() {
-        let schedule = Schedule { policy: Some(crate::timeline::Policy::RoundRobin), key: Some(9) };
+        let order = Some(crate::timeline::Windows(0));
+        let schedule = Schedule { policy: Some(crate::timeline::Policy::RoundRobin), key: Some(9), order };
         let text = Timeline { schedule, ..example() }.to_yaml();
-        assert!(text.contains("\nlength: 15s\nschedule: {policy: round_robin, key: 9}\nchecks: "), "{text}");
+        assert!(
+            text.contains("\nlength: 15s\nschedule: {policy: round_robin, key: 9, order: off}\nchecks: "),
+            "{text}"
+        );
     }
 
     #[test]

@@ -35,6 +35,8 @@ use crate::fault::restart::RestartData;
 use crate::time::Micros;
 use crate::timeline::Policy;
 use area::Area;
+use network::order::Order;
+use network::pcap::{self, Pcap};
 use network::{LOOPBACK, Message, Network, News};
 use node::{Clock, Node};
 use policy::Picker;
@@ -59,6 +61,8 @@ const SERVER: &str = "{server}";
 const LAST_WORDS: &str = "seedfault: ";
 /// What it says and goes on.
 const NO_GUARD: &str = "seedfault: there is no guard";
+/// The name of a capture in a run folder.
+pub const CAPTURE: &str = pcap::FILE;
 /// Slots are numbered from here.
 const FIRST_SLOT: usize = 1;
 
@@ -73,9 +77,13 @@ pub struct Options {
     pub key: Entropy,
     /// Who goes next among those that can run.
     pub policy: Policy,
+    /// Windows in which messages of the cluster bus overtake one another.
+    pub order: u8,
     pub keep_data: bool,
     /// Where to keep the trace; its hash is kept in any case.
     pub trace: Option<PathBuf>,
+    /// Where to write all that is carried, as packets.
+    pub pcap: Option<PathBuf>,
     /// Keep to one processor: handing the turn over is several times faster there.
     pub pin: bool,
     /// Processor time after which a turn counts as one that never ends: [`hang::TURN_MAX`].
@@ -113,6 +121,11 @@ pub struct ExactEnv {
     closed: bool,
 }
 
+/// The windows of a run in which messages overtake one another, by the environment's key and their number.
+pub fn order(key: &Entropy, windows: u8) -> Order {
+    Order::new(key.child("exact").child("order"), windows)
+}
+
 impl ExactEnv {
     pub fn new(options: Options) -> Result<Self, EnvError> {
         let failed =
@@ -133,13 +146,17 @@ impl ExactEnv {
         if options.pin {
             scheduler::keep_to_one_processor();
         }
+        let tap = options.pcap.as_deref().map(Pcap::create).transpose();
+        let tap = tap.map_err(|error| failed("opening the capture", error))?;
+        let order = order(&options.key, options.order);
+        trace.line(format_args!("{order}"));
         let key = options.key.child("exact");
         Ok(Self {
             dir,
             server: options.server,
             base_port: options.base_port.unwrap_or(PORT_DEFAULT),
             keep_data: options.keep_data,
-            network: Network::new(key.child("network"), token),
+            network: Network::new(key.child("network"), token, order, tap),
             picker: Picker::new(options.policy, key),
             key,
             area,
@@ -333,6 +350,7 @@ impl ExactEnv {
         let node = self.nodes.get_mut(&id).expect("looked up by the caller");
         let slot = node.server.expect("looked up by the caller");
         node.doomed = true;
+        self.network.struck(self.now);
         let number = match signal {
             Signal::Kill => {
                 self.kill_family(id);
@@ -450,7 +468,7 @@ impl Env for ExactEnv {
             }
             Effect::Reset(one, other) => {
                 let mut news = Vec::new();
-                let count = self.network.reset(one, other, &mut news);
+                let count = self.network.reset(self.now, one, other, &mut news);
                 self.tell_news(news);
                 self.tell(who, Input::Applied(Ok(format!("{count} connections"))));
             }
@@ -488,6 +506,7 @@ impl Env for ExactEnv {
             }
         }
         self.trace.flush();
+        self.network.flush();
         // Without the mark, the next start looks once more and finds nothing.
         let _ = self.heals.write(&Heal::Complete);
         for node in self.nodes.values().filter(|_| !self.keep_data) {

@@ -11,7 +11,7 @@ use std::sync::atomic::Ordering::Relaxed;
 /// What a monotonic clock shows when a run begins: not so little that "an hour ago" would be before its zero.
 const BEGIN_US: u64 = 1_000_000_000_000;
 /// The wall clock at that time: the beginning of 2026.
-const WALL_US: u64 = 1_767_225_600_000_000;
+pub const WALL_US: u64 = 1_767_225_600_000_000;
 
 #[derive(Debug)]
 pub struct Node {

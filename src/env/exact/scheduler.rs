@@ -387,7 +387,7 @@ impl ExactEnv {
     /// Ends all processes of a node, which has a server, and tells of it.
     pub(super) fn kill_family(&mut self, id: NodeId) {
         if self.loses_power(id) {
-            self.network.vanish(id);
+            self.network.vanish(self.now, id);
         }
         let slots: Vec<usize> =
             self.processes.iter().filter(|(_, process)| process.node == id).map(|(slot, _)| *slot).collect();

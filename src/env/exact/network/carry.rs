@@ -22,7 +22,7 @@ impl Network {
         let (bus, count) = (connection.bus, connection.count);
         let lane = &mut connection.ways[way];
         let place = Place { link, connection: count, chunk: lane.chunks };
-        let transit = link::delay(&self.key, self.rules.get(&link), place);
+        let mut transit = link::delay(&self.key, self.rules.get(&link), place);
         lane.chunks += 1;
         if let Cargo::Bytes(bytes) = &cargo {
             lane.in_flight += bytes.len();
@@ -32,6 +32,8 @@ impl Network {
                 if !lane.cutter.take(bytes, &mut marks) && read {
                     self.not_parsed += 1;
                 }
+                marks.iter().for_each(|mark| self.order.sent(now, mark.kind));
+                transit += self.order.more(now, place);
                 let sent = marks.iter().map(|mark| message(now, link, mark, false));
                 self.told.extend(sent);
                 lane.marks.extend(marks);
@@ -123,6 +125,7 @@ impl Network {
 
     /// Gives one chunk to the receiver. Answers whether the next may follow.
     fn hand(&mut self, now: u64, number: u64, way: usize, chunk: Chunk, news: &mut Delivered) -> bool {
+        self.write_down(now, number, way, &chunk.cargo);
         let Some(connection) = self.connections.get_mut(&number) else { return false };
         match (chunk.cargo, &connection.ends[1 - way]) {
             (Cargo::Connect, End::Coming(there)) => {
@@ -165,6 +168,22 @@ impl Network {
         }
     }
 
+    /// Packets of what arrives. What a server takes is written down when it has taken it.
+    fn write_down(&mut self, now: u64, number: u64, way: usize, cargo: &Cargo) {
+        let (Some(tap), Some(connection)) = (&mut self.tap, self.connections.get(&number)) else { return };
+        match (cargo, &connection.ends[1 - way]) {
+            (Cargo::Connect, _) => {
+                tap.connect(now, number, connection.link(way), (connection.from_port, connection.to.1));
+            }
+            // It was written down when the other side took it.
+            (Cargo::Opened, _) => {}
+            (Cargo::Bytes(bytes), End::Actor(..)) => tap.bytes(now, number, way, bytes),
+            (Cargo::Bytes(_), _) => {}
+            (Cargo::End, _) => tap.end(now, number, way),
+            (Cargo::Reset | Cargo::Refused, _) => tap.reset(now, number, way),
+        }
+    }
+
     /// A connect arrives at its node.
     fn arrive(&mut self, now: u64, number: u64, way: usize, there: NodeId) -> bool {
         let connection = &self.connections[&number];
@@ -173,6 +192,9 @@ impl Network {
         let Some(connection) = self.connections.get_mut(&number) else { return false };
         if let Ok(far) = reached {
             connection.ends[1 - way] = End::Socket(there, far);
+            if let Some(tap) = &mut self.tap {
+                tap.accept(now, number);
+            }
             let watched = self.watch(number, 1 - way).is_ok();
             self.push(now, number, 1 - way, if watched { Cargo::Opened } else { Cargo::Refused });
             watched
@@ -207,6 +229,9 @@ impl Network {
             self.answer_by_reset(now, number, way);
             return false;
         };
+        if let Some(tap) = &mut self.tap {
+            tap.bytes(now, number, way, &bytes[..count]);
+        }
         let link = connection.link(way);
         let lane = &mut connection.ways[way];
         lane.in_flight -= count;

@@ -14,6 +14,8 @@ mod carry;
 mod connection;
 mod hold;
 mod link;
+pub mod order;
+pub mod pcap;
 
 use crate::catalogue::MessageType;
 use crate::entropy::Entropy;
@@ -23,6 +25,8 @@ use hold::Holding;
 use nix::errno::Errno;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags};
 use nix::sys::socket::{Backlog, SockFlag, accept4, bind, connect, listen};
+use order::Order;
+use pcap::Pcap;
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
@@ -75,6 +79,10 @@ pub struct Network {
     rules: BTreeMap<(u16, u16), LinkRule>,
     /// Nodes whose machine is off: nothing reaches them, and nobody is told.
     away: BTreeSet<u16>,
+    /// Windows in which messages overtake one another.
+    order: Order,
+    /// What is carried, written down as packets.
+    tap: Option<Pcap>,
     /// Faults that hold messages, by the event.
     holds: BTreeMap<String, Holding>,
     /// Ends of connections, by number and side, whose server has not yet seen that they were reset.
@@ -99,9 +107,11 @@ pub struct Network {
 }
 
 impl Network {
-    pub fn new(key: Entropy, token: String) -> Self {
+    pub fn new(key: Entropy, token: String, order: Order, tap: Option<Pcap>) -> Self {
         Self {
             key,
+            order,
+            tap,
             token,
             connections: BTreeMap::new(),
             by_actor: BTreeMap::new(),
@@ -180,7 +190,19 @@ impl Network {
         let passes = self.passes((node.0, there.0)) && self.passes((there.0, node.0));
         let from_port = self.port(node.0, there.0);
         let number = self.next + 1;
-        let far = if passes { Some(self.reach(number, (node.0, there.0), to, from_port)?) } else { None };
+        let link = (node.0, there.0);
+        let far = if passes {
+            if let Some(tap) = &mut self.tap {
+                tap.connect(now, number, link, (from_port, to.1));
+            }
+            let reached = self.reach(number, link, to, from_port);
+            if let (Some(tap), Err(_)) = (&mut self.tap, &reached) {
+                tap.reset(now, number, 1);
+            }
+            Some(reached?)
+        } else {
+            None
+        };
         // A listener that lives for one connection: its name is what the server takes for its peer's.
         let unique = format!(".{number}");
         let listener = stream()?;
@@ -206,6 +228,9 @@ impl Network {
         if held {
             self.push(now, number, 0, Cargo::Connect);
             return Err(Errno::EINPROGRESS);
+        }
+        if let Some(tap) = &mut self.tap {
+            tap.accept(now, number);
         }
         Ok(())
     }
@@ -247,8 +272,15 @@ impl Network {
     }
 
     pub fn set_rule(&mut self, now: u64, from: NodeId, to: NodeId, rule: LinkRule) {
-        self.rules.insert((from.0, to.0), rule);
+        if self.rules.insert((from.0, to.0), rule).is_none_or(|before| !before.cut) && rule.cut {
+            self.order.struck(now);
+        }
         self.resume(now, |link| link == (from.0, to.0));
+    }
+
+    /// A node was struck: a moment around which messages may overtake one another.
+    pub fn struck(&mut self, now: u64) {
+        self.order.struck(now);
     }
 
     /// Whether what is on a link arrives.
@@ -260,6 +292,7 @@ impl Network {
     /// learn it at once, and what is on the way is lost. Answers how many there were.
     pub fn reset(
         &mut self,
+        now: u64,
         one: NodeId,
         other: Option<NodeId>,
         news: &mut Vec<(ActorId, ConnId, News)>,
@@ -284,6 +317,9 @@ impl Network {
                     _ => {}
                 }
             }
+            if let Some(tap) = &mut self.tap {
+                tap.break_off(now, *number);
+            }
             self.drop_connection(*number);
         }
         numbers.len() as u64
@@ -296,7 +332,8 @@ impl Network {
 
     /// The machine of a node goes off, with the processes on it, which the caller ends next: nobody is told. What the
     /// node has sent arrives, unless it would have to be sent again; what is sent to it is sent again and again.
-    pub fn vanish(&mut self, node: NodeId) {
+    pub fn vanish(&mut self, now: u64, node: NodeId) {
+        self.struck(now);
         self.away.insert(node.0);
         let mut given_up = Vec::new();
         for (number, connection) in &mut self.connections {
@@ -333,7 +370,17 @@ impl Network {
         std::mem::take(&mut self.told)
     }
 
+    /// Writes out what is still to be written.
+    pub fn flush(&mut self) {
+        if let Some(tap) = &mut self.tap {
+            tap.flush();
+        }
+    }
+
     fn drop_connection(&mut self, number: u64) {
+        if let Some(tap) = &mut self.tap {
+            tap.forget(number);
+        }
         if let Some(connection) = self.connections.remove(&number) {
             for end in &connection.ends {
                 if let End::Actor(_, id) = end {
@@ -364,7 +411,8 @@ mod tests {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let token =
             format!("{:016x}", u64::from(std::process::id()) << 32 | u64::from(COUNT.fetch_add(1, Relaxed)));
-        let network = Network::new(Entropy::root(Seed(1)), token);
+        let key = Entropy::root(Seed(1));
+        let network = Network::new(key, token, Order::new(key, 0), None);
         let listener = stream().expect("a socket");
         bind(listener.as_raw_fd(), &name(&network.token, LOOPBACK, PORT, "").expect("a name")).expect("free");
         listen(&listener, Backlog::new(8).expect("a backlog")).expect("it is bound");
