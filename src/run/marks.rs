@@ -129,7 +129,8 @@ fn events(record: &Record, tally: &mut Tally) {
     let mut struck: BTreeMap<Millis, u64> = BTreeMap::new();
     for (applied, event) in applied(record) {
         let anchor = match &event.start {
-            Start::At(_) | Start::Forming(_) => None,
+            // No seed waits for a message: there is nothing that a campaign could miss.
+            Start::At(_) | Start::Forming(_) | Start::When(Observation::Message { .. }) => None,
             Start::With(_) => Some(Mark::AnchorWith),
             Start::After(_) => Some(Mark::AnchorAfter),
             Start::When(Observation::Log { .. }) => Some(Mark::AnchorLog),
@@ -137,8 +138,6 @@ fn events(record: &Record, tally: &mut Tally) {
             Start::When(Observation::NoPrimary { .. }) => Some(Mark::AnchorNoPrimary),
             Start::When(Observation::Exit { .. }) => Some(Mark::AnchorExit),
             Start::When(Observation::Operation { .. }) => Some(Mark::AnchorOperation),
-            // No seed draws one: there is nothing that a campaign could miss.
-            Start::When(Observation::Message { .. }) => None,
         };
         let what = match &event.action {
             Action::Failover(failover) => Some(match failover.mode {

@@ -527,10 +527,9 @@ fn load(spec: &Spec, file: &Node, room: &Room, problems: &mut Problems) {
 fn schedule(spec: &Spec, file: &Node, problems: &mut Problems) {
     let (Some((key, _)), Some(profile)) = (get(file, "schedule"), profile(spec)) else { return };
     let without_effect = match profile.name {
-        "exact" => return,
         "sim" if spec.schedule.policy.is_some() => "schedule.policy",
         "sim" if spec.schedule.order.is_some() => "schedule.order",
-        "sim" => return,
+        "exact" | "sim" => return,
         _ => "schedule",
     };
     let message = format!("{without_effect}: without effect in environment `{}`", profile.name);

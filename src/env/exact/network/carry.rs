@@ -175,10 +175,9 @@ impl Network {
             (Cargo::Connect, _) => {
                 tap.connect(now, number, connection.link(way), (connection.from_port, connection.to.1));
             }
-            // It was written down when the other side took it.
-            (Cargo::Opened, _) => {}
             (Cargo::Bytes(bytes), End::Actor(..)) => tap.bytes(now, number, way, bytes),
-            (Cargo::Bytes(_), _) => {}
+            // An answer was written down when the connect was taken.
+            (Cargo::Bytes(_) | Cargo::Opened, _) => {}
             (Cargo::End, _) => tap.end(now, number, way),
             (Cargo::Reset | Cargo::Refused, _) => tap.reset(now, number, way),
         }
