@@ -229,3 +229,63 @@ fn a_large_data_set_is_sent_and_rewritten_the_same_twice() {
         assert_eq!(sums[0], sums[1], "{}", server.display());
     }
 }
+
+#[test]
+fn a_node_that_is_stopped_still_receives_and_answers_when_it_goes_on() {
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    for server in &servers::installed() {
+        let mut bench = Bench::boot("stalled", server, 9);
+        bench.pass(Millis(3_000));
+        let (before, during) = (ConnId(9_001), ConnId(9_002));
+        bench.env.submit(ME, Effect::Open(before, NodeId(0)));
+        bench.pass(Millis(20));
+        bench.act(0, NodeAction::Pause).expect("it runs");
+        // One connection is there already, one is made into its backlog.
+        bench.env.submit(ME, Effect::Open(during, NodeId(0)));
+        bench.pass(Millis(20));
+        for id in [before, during] {
+            assert!(bench.seen.iter().any(|(_, _, input)| *input == Input::Opened(id)), "{:?}", bench.seen);
+            bench.env.submit(ME, Effect::Send(id, b"PING\r\nECHO two\r\n".to_vec()));
+        }
+        bench.pass(Millis(500));
+        let came = |bench: &Bench, id| {
+            let bytes = bench.seen.iter().filter_map(|(_, _, input)| match input {
+                Input::Bytes(from, bytes) if *from == id => Some(bytes.clone()),
+                _ => None,
+            });
+            String::from_utf8(bytes.flatten().collect()).expect("text")
+        };
+        assert_eq!(came(&bench, before) + &came(&bench, during), "");
+        bench.act(0, NodeAction::Resume).expect("it is stopped");
+        bench.pass(Millis(50));
+        for id in [before, during] {
+            assert_eq!(came(&bench, id), "+PONG\r\n$3\r\ntwo\r\n");
+        }
+    }
+}
+
+#[test]
+fn a_node_without_memory_ends_the_same_twice_and_has_it_again_when_the_limit_is_lifted() {
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    for server in &servers::installed() {
+        let mut sums = Vec::new();
+        for round in 0..2 {
+            let mut bench = Bench::boot(&format!("memory{round}"), server, 13);
+            bench.pass(Millis(3_000));
+            bench.act(1, NodeAction::Memory(Some(8))).expect("it runs");
+            bench.act(1, NodeAction::Memory(None)).expect("it runs");
+            assert_eq!(bench.ask(1, "DEBUG POPULATE 20000 x 1024"), "+OK\r\n");
+            bench.act(0, NodeAction::Memory(Some(8))).expect("it runs");
+            bench.ask(0, "DEBUG POPULATE 20000 x 1024");
+            let exit = bench.until(|input| match input {
+                Input::Observed(Observed::Exited { exit, node: NodeId(0), .. }) => Some(*exit),
+                _ => None,
+            });
+            assert_eq!(exit, Exit::Signal(6), "{:#?}", bench.logs);
+            let told = |(node, line): &(NodeId, String)| node.0 == 0 && line.contains("OUT OF MEMORY");
+            assert!(bench.logs.iter().any(told), "{:#?}", bench.logs);
+            sums.push(bench.sum());
+        }
+        assert_eq!(sums[0], sums[1], "{}", server.display());
+    }
+}

@@ -1,4 +1,7 @@
 //! `pause`: SIGSTOP, and SIGCONT at the end: the process is silent, its sockets stay open.
+//!
+//! It still receives, as a stopped process does: connections are accepted into its backlog, and what is sent to it
+//! waits in the kernel until it goes on. In virtual time it gets no turns instead of a signal; the rest is the same.
 
 use crate::catalogue::{Ability, ActionInfo, ActionKind, Class, Declared, DrawContext, NodeSelector};
 

@@ -151,13 +151,16 @@ impl ExactEnv {
         }
         let rules = &mut node.disk.rules;
         let slow = |held: &&Held| held.event == event && matches!(held.rule, DiskRule::Slow { .. });
-        let slowed = rules.iter().flatten().find(slow).map_or(0, |held| held.countdown);
+        let slowed = rules.iter().flatten().find(slow).map(|held| held.countdown);
         rules
             .iter_mut()
             .filter(|held| held.as_ref().is_some_and(|held| held.event == event))
             .for_each(|held| *held = None);
         let said = match rule {
-            None => format!("its disk is as it was; {slowed} calls were slow"),
+            None => slowed.map_or_else(
+                || "no rule is on it".into(),
+                |count| format!("{count} calls of this process took longer"),
+            ),
             Some(rule) => {
                 let Some(free) = rules.iter_mut().find(|held| held.is_none()) else {
                     return Err(EnvError::Unable { what: format!("put more than {RULES} rules on a disk") });
