@@ -1,12 +1,17 @@
-//! Faults of disk and power in virtual time, from outside: that real servers really see them, by their own words,
-//! that they heal, and that they are the same each time.
+//! Faults of disk, power and memory in virtual time, from outside: that real servers really see them, by their own
+//! words, that they heal, and that they are the same each time.
 #![cfg(all(target_arch = "x86_64", target_os = "linux", target_env = "gnu"))]
 
+mod exact_support;
 mod servers;
 
+use exact_support::{Bench, ME, TURN};
+use seedfault::env::{ConnId, Effect, Env, Exit, Input, NodeAction, NodeId, Observed};
+use seedfault::time::Millis;
 use servers::{Ran, installed, run};
 use std::fs;
 use std::path::Path;
+use std::sync::PoisonError;
 
 /// Runs a scenario file of this repository on a server.
 fn scenario(name: &str, file: &str, server: &Path) -> Ran {
@@ -154,5 +159,67 @@ fn every_fault_of_a_disk_is_the_same_each_time() {
             })
             .collect();
         assert_eq!(hashes[0], hashes[1], "{}", server.display());
+    }
+}
+
+#[test]
+fn a_node_that_is_stopped_still_receives_and_answers_when_it_goes_on() {
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    for server in &installed() {
+        let mut bench = Bench::boot("stalled", server, 9);
+        bench.pass(Millis(3_000));
+        let (before, during) = (ConnId(9_001), ConnId(9_002));
+        bench.env.submit(ME, Effect::Open(before, NodeId(0)));
+        bench.pass(Millis(20));
+        bench.act(0, NodeAction::Pause).expect("it runs");
+        // One connection is there already, one is made into its backlog.
+        bench.env.submit(ME, Effect::Open(during, NodeId(0)));
+        bench.pass(Millis(20));
+        for id in [before, during] {
+            assert!(bench.seen.iter().any(|(_, _, input)| *input == Input::Opened(id)), "{:?}", bench.seen);
+            bench.env.submit(ME, Effect::Send(id, b"PING\r\nECHO two\r\n".to_vec()));
+        }
+        bench.pass(Millis(500));
+        let came = |bench: &Bench, id| {
+            let bytes = bench.seen.iter().filter_map(|(_, _, input)| match input {
+                Input::Bytes(from, bytes) if *from == id => Some(bytes.clone()),
+                _ => None,
+            });
+            String::from_utf8(bytes.flatten().collect()).expect("text")
+        };
+        assert_eq!(came(&bench, before) + &came(&bench, during), "");
+        bench.act(0, NodeAction::Resume).expect("it is stopped");
+        bench.pass(Millis(50));
+        for id in [before, during] {
+            assert_eq!(came(&bench, id), "+PONG\r\n$3\r\ntwo\r\n");
+        }
+    }
+}
+
+#[test]
+fn a_node_without_memory_ends_the_same_twice_and_has_it_again_when_the_limit_is_lifted() {
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    // Redis 7.0 reports that it has no memory, for which it has no memory, which it reports, and so on.
+    let servers = installed().into_iter().filter(|server| !server.ends_with("redis-server"));
+    for server in &servers.collect::<Vec<_>>() {
+        let mut sums = Vec::new();
+        for round in 0..2 {
+            let mut bench = Bench::boot(&format!("memory{round}"), server, 13);
+            bench.pass(Millis(3_000));
+            bench.act(1, NodeAction::Memory(Some(8))).expect("it runs");
+            bench.act(1, NodeAction::Memory(None)).expect("it runs");
+            assert_eq!(bench.ask(1, "DEBUG POPULATE 20000 x 1024"), "+OK\r\n");
+            bench.act(0, NodeAction::Memory(Some(8))).expect("it runs");
+            bench.ask(0, "DEBUG POPULATE 20000 x 1024");
+            let exit = bench.until(|input| match input {
+                Input::Observed(Observed::Exited { exit, node: NodeId(0), .. }) => Some(*exit),
+                _ => None,
+            });
+            assert_eq!(exit, Exit::Signal(6), "{:#?}", bench.logs);
+            let told = |(node, line): &(NodeId, String)| node.0 == 0 && line.contains("OUT OF MEMORY");
+            assert!(bench.logs.iter().any(told), "{:#?}", bench.logs);
+            sums.push(bench.sum());
+        }
+        assert_eq!(sums[0], sums[1], "{}", server.display());
     }
 }

@@ -491,7 +491,7 @@ mod tests {
             let mut scene =
                 Scene::new(3, 0).setting("appendonly", "yes").setting("appendfsync", policy).healthy();
             scene.kill("k1", 0, 15_000, Some(16_000));
-            let node = if fault.contains("node-0") { 0 } else { 1 };
+            let node = u16::from(fault.contains("node-1"));
             scene.apply("d1", fault, 10_500, Some(15_000), &[node]);
             let scene = lossy(scene);
             match class {

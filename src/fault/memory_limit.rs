@@ -1,8 +1,9 @@
 //! `memory_limit`: a node gets so many megabytes more than it has (`RLIMIT_DATA`), its children too.
 //!
 //! A server whose allocation fails ends itself by design (`zmalloc_default_oom`, `redisOutOfMemoryHandler` in
-//! `server.c`); at the end of the fault it is started again. The limit is the process's: a server that is started
-//! meanwhile has none.
+//! `server.c`); at the end of the fault it is started again. Redis 7.0 does not get that far: the report of it needs memory
+//! itself, and begins again (found at redis 7.0.15; a turn without an end is the finding `hang`). The limit is the
+//! process's: a server that is started meanwhile has none.
 
 use crate::catalogue::{Ability, ActionInfo, ActionKind, Class, Declared, DrawContext, NodeSelector};
 
