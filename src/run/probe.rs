@@ -1,6 +1,6 @@
 //! Asking every node what it thinks of the cluster, again and again, and reading its answer.
 
-use super::resp::Reply;
+use super::resp::{self, Reply};
 use super::task::{CallError, Conn, Io};
 use super::view::{ClusterView, Member, NodeReport, NodeView, Replication};
 use super::world::{Shared, World};
@@ -12,22 +12,39 @@ use std::collections::{BTreeMap, BTreeSet};
 /// How long a node may take to answer a probe.
 pub const PROBE_TIMEOUT: Millis = Millis(500);
 
-/// Looks every `period` for ever; each view goes to the world.
+/// What a node is asked at each look.
+const QUESTIONS: &[&[&str]] = &[&["CLUSTER", "NODES"], &["CLUSTER", "INFO"], &["INFO", "replication"]];
+
+/// How long after something has happened a cluster may still be expected to change by itself at any moment.
+const STIRRED: Millis = Millis(1000);
+/// How often a cluster is looked at in which nothing has happened for so long.
+const CALM: Millis = Millis(500);
+/// Views that say nothing new are kept so far apart.
+const KEPT: Millis = Millis(900);
+
+/// Looks every `period` for ever, less often where nothing happens; each view goes to the world. To answer is the
+/// greater part of what the servers of a quiet cluster do.
 pub async fn probe(io: Io, world: Shared, period: Millis) {
     let mut prober = Prober::new(io.clone(), world.clone());
+    let mut happened = world.borrow().happened();
+    let mut stirred_until = io.after(STIRRED);
     loop {
-        let next = io.after(period);
+        let began = io.now();
         let view = prober.look(PROBE_TIMEOUT).await;
         let mut borrowed = world.borrow_mut();
         let changed = borrowed.views.last().is_none_or(|last| normal(last) != normal(&view));
-        let stale =
-            borrowed.views.last().is_none_or(|last| view.at.since(last.at) >= Millis::secs(1).micros());
+        let stale = borrowed.views.last().is_none_or(|last| view.at.since(last.at) >= KEPT.micros());
+        let happened_before = std::mem::replace(&mut happened, borrowed.happened());
+        if changed || happened != happened_before {
+            stirred_until = view.at.plus(STIRRED);
+        }
         if changed || stale {
             borrowed.views.push(view.clone());
         }
         borrowed.learn(view);
         drop(borrowed);
-        io.sleep_until(next).await;
+        let calm = io.now() >= stirred_until;
+        io.sleep_until(began.plus(if calm { period.max(CALM) } else { period })).await;
     }
 }
 
@@ -60,10 +77,12 @@ impl Prober {
                 }
                 self.connections.insert(*node, conn);
             }
-            let conn = &self.connections[node];
-            conn.send(&["CLUSTER", "NODES"]);
-            conn.send(&["CLUSTER", "INFO"]);
-            conn.send(&["INFO", "replication"]);
+            // At once, so that the node has to be woken once.
+            let mut questions = Vec::with_capacity(96);
+            for question in QUESTIONS {
+                resp::encode(question, &mut questions);
+            }
+            self.connections[node].send_bytes(questions);
         }
         let mut views = Vec::with_capacity(nodes.len());
         for node in nodes {

@@ -156,6 +156,13 @@ impl World {
         self.stays.0.remove(event)
     }
 
+    /// How many events and processes have begun and ended.
+    pub fn happened(&self) -> usize {
+        let healed = self.applied.iter().filter(|applied| applied.ended.is_some()).count();
+        let gone = self.lives.iter().filter(|life| life.ended.is_some()).count();
+        self.applied.len() + healed + self.lives.len() + gone
+    }
+
     /// The next place in the order of recorded events, with the times.
     pub fn stamp(&mut self) -> Stamp {
         self.next_order += 1;

@@ -1,6 +1,6 @@
 //! Bringing the cluster up: every node created, then started, formed, and seen to be healthy.
 
-use super::{BOOT_LOOK, Executor, RunError};
+use super::{BOOT_LOOK, Executor, FORMING_LOOK, RunError};
 use crate::env::{Exit, NodeAction, NodeId};
 use crate::fault::restart::RestartData;
 use crate::run::event::Phase;
@@ -75,7 +75,7 @@ impl Executor<'_> {
                     return;
                 }
                 seen.borrow_mut().1 = why;
-                io.sleep(BOOT_LOOK).await;
+                io.sleep(FORMING_LOOK).await;
             }
         });
         let bound = Micros(0).plus(self.bounds.boot);

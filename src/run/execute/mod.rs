@@ -78,6 +78,8 @@ pub enum RunError {
 const LAST_EVENTS: Millis = Millis(60_000);
 /// How often a wait for the cluster's first health looks.
 const BOOT_LOOK: Millis = Millis(25);
+/// How often all nodes are asked meanwhile: to answer takes each of them longer than anything else it does then.
+const FORMING_LOOK: Millis = Millis(100);
 /// The first client of a burst; the load's clients come before.
 const BURST_CLIENTS: u32 = 1000;
 /// Clients of one burst.
