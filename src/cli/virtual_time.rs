@@ -95,24 +95,19 @@ pub fn main(args: &Args) -> super::Done {
     let minute = timelines.len() as u128 * 60_000 / began.elapsed().as_millis().max(1);
     print(&format!("whole runs, {} at once: {minute} per minute\n", args.threads));
 
-    let live_runs: Vec<&Timeline> = timelines.iter().take(args.live as usize).collect();
-    if !live_runs.is_empty() {
-        let began = now();
-        for timeline in &live_runs {
-            let timeline = Timeline {
-                environment: PROCESSES.name.into(),
-                profile: PROCESSES.label(),
-                ..(*timeline).clone()
-            };
-            run(&timeline, &live)?;
+    let count = timelines.len().min(args.live as usize);
+    if count > 0 {
+        let ran: Result<Vec<_>, Failure> = timelines[..count].iter().map(|one| run(one, &live)).collect();
+        for (place, ran) in [("live", &ran?[..]), ("in virtual time", &alone[..count])] {
+            let sum = |part: fn(&(u64, u64)) -> u64| ran.iter().map(part).sum::<u64>();
+            let (cluster, wall) = (sum(|ran| ran.0), sum(|ran| ran.1));
+            print(&format!(
+                "the first {count} of these runs {place}: {} s each for {} s of the cluster's time, {} times real time\n",
+                seconds(wall / count as u64, 2),
+                seconds(cluster / count as u64, 1),
+                tenths(u128::from(cluster * 10 / wall.max(1))),
+            ));
         }
-        let exact_ms: u64 = alone.iter().take(live_runs.len()).map(|ran| ran.1).sum();
-        print(&format!(
-            "the first {} of them live: {} s a run, and {} s in virtual time\n",
-            live_runs.len(),
-            seconds(began.elapsed().as_millis() as u64 / live_runs.len() as u64, 1),
-            seconds(exact_ms / live_runs.len() as u64, 2),
-        ));
     }
     Ok(Code::Passed)
 }
