@@ -339,6 +339,11 @@ fn environment(
             let server = Server::from_version(&options.server_version).ok_or_else(|| {
                 unable(format!("`{}` is no version of a server that is known", options.server_version))
             })?;
+            let stop = options.stop_at_turn.map(|turn| {
+                let requests = requests.try_clone()?;
+                Ok(exact::stop::Stop { turn, folder: options.folder.clone(), requests })
+            });
+            let stop = stop.transpose().map_err(|error: io::Error| unable(error.to_string()))?;
             let env = ExactEnv::new(exact::Options {
                 dir: options.folder.join("nodes"),
                 server: binary,
@@ -351,9 +356,7 @@ fn environment(
                 pcap: options.pcap.then(|| options.folder.join(crate::env::exact::CAPTURE)),
                 pin: !options.spread,
                 turn_max: exact::hang::TURN_MAX,
-                stop: options
-                    .stop_at_turn
-                    .map(|turn| exact::stop::Stop { turn, folder: options.folder.clone() }),
+                stop,
             })
             .map_err(|error| unable(error.to_string()))?;
             Ok((Box::new(Stoppable::new(env, requests)), Rc::new(Valkey { kind: server.kind })))

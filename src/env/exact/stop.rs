@@ -6,18 +6,20 @@
 
 use super::ExactEnv;
 use crate::env::{ActorId, ConnId, Input, NodeId};
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, poll};
 use std::collections::VecDeque;
 use std::fmt::Write as _;
 use std::fs;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
-use std::time::Duration;
 
 pub const STANDING: &str = "standing.txt";
 pub const ASK: &str = "ask";
 pub const ANSWER: &str = "answer";
 
 /// How often the folder is looked into.
-const LOOK_EVERY: Duration = Duration::from_millis(50);
+const LOOK_EVERY_MS: u16 = 50;
 /// Who asks: no actor of a run has this number, and no connection those from here on.
 const CONSOLE: ActorId = ActorId(u32::MAX);
 const CONNECTIONS: u64 = u64::MAX / 2;
@@ -26,12 +28,22 @@ const ANSWER_MAX_US: u64 = 2_000_000;
 const QUIET_US: u64 = 20_000;
 
 /// Where a run is to stand still.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Stop {
     /// After so many turns of all nodes together.
     pub turn: u64,
     /// The run folder.
     pub folder: PathBuf,
+    /// Becomes readable when the run is to end; it is left to whoever reads it.
+    pub requests: OwnedFd,
+}
+
+impl Stop {
+    /// Waits a moment; whether the run is to end.
+    fn is_over(&self) -> bool {
+        let mut fds = [PollFd::new(self.requests.as_fd(), PollFlags::POLLIN)];
+        !matches!(poll(&mut fds, LOOK_EVERY_MS), Ok(0) | Err(Errno::EINTR))
+    }
 }
 
 impl ExactEnv {
@@ -49,7 +61,8 @@ impl ExactEnv {
                 match fs::read_to_string(&ask) {
                     // It is renamed to there when it is whole, so that no half of it is read.
                     Ok(text) => break text,
-                    Err(_) => std::thread::sleep(LOOK_EVERY),
+                    Err(_) if stop.is_over() => return,
+                    Err(_) => {}
                 }
             };
             // The next one is to be seen.
