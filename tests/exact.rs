@@ -8,18 +8,24 @@
 
 mod servers;
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use seedfault::check::Verdict;
 use seedfault::entropy::Seed;
 use seedfault::env::EXACT;
 use seedfault::repro::{Facts, Repro};
+use seedfault::spec::parse::parse;
 use seedfault::spec::{Dialect, Spec};
 use seedfault::time::Millis;
 use seedfault::timeline::generate;
-use servers::installed;
+use seedfault::yaml::document::Problems;
+use servers::{installed, left_over};
+use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::{Duration, Instant};
 
 const ROUNDS: usize = 2;
 
@@ -182,13 +188,9 @@ fn a_campaign_that_was_cut_short_goes_on_where_its_journal_ends() {
     std::fs::remove_dir_all(folder).expect("it is ours");
 }
 
-#[test]
-fn a_replay_stands_at_a_turn_answers_and_goes_on() {
-    let Some(server) = installed().into_iter().next() else { return };
-    let folder = folder("standing");
-    std::fs::create_dir_all(&folder).expect("writable");
-    let spec = Spec { length: Some(Millis(500)), ..Spec::quiet(Dialect::Native) };
-    let timeline = generate(&spec, Seed(4), "valkey", &EXACT).expect("nothing is drawn");
+/// A repro of what a seed makes of a scenario, as a file of the folder.
+fn repro(folder: &Path, name: &str, spec: &Spec, seed: u64) -> PathBuf {
+    let timeline = generate(spec, Seed(seed), "valkey", &EXACT).expect("it fits the environment");
     let facts = Facts {
         verdict: Verdict::Pass,
         checks: Vec::new(),
@@ -203,8 +205,18 @@ fn a_replay_stands_at_a_turn_answers_and_goes_on() {
         server: String::new(),
         drawn: None,
     };
-    let file = folder.join("repro.yaml");
+    let file = folder.join(format!("{name}.yaml"));
     std::fs::write(&file, Repro { timeline, facts }.to_yaml()).expect("writable");
+    file
+}
+
+#[test]
+fn a_replay_stands_at_a_turn_answers_and_goes_on() {
+    let Some(server) = installed().into_iter().next() else { return };
+    let folder = folder("standing");
+    std::fs::create_dir_all(&folder).expect("writable");
+    let spec = Spec { length: Some(Millis(500)), ..Spec::quiet(Dialect::Native) };
+    let file = repro(&folder, "repro", &spec, 4);
     let mut replay = Command::new(env!("CARGO_BIN_EXE_fuzz"))
         .arg("replay")
         .arg(&file)
@@ -232,5 +244,196 @@ fn a_replay_stands_at_a_turn_answers_and_goes_on() {
     );
     assert!(said.contains("+PONG") && said.contains("there is no node-99"), "{said}");
     assert!(said.contains("cluster_known_nodes:6"), "{said}");
+    std::fs::remove_dir_all(folder).expect("it is ours");
+}
+
+/// What a process of a node did in one of its turns, without the times.
+type Done = (String, u64);
+
+/// A turn as the trace tells it: when it began, which it is, what was drawn for it, and what was done.
+fn turns(trace: &str) -> Vec<(u64, Done, [String; 2], String)> {
+    let turn = |line: &str| {
+        let words: Vec<&str> = line.split(' ').collect();
+        let after = |name: &str| {
+            let place = words.iter().position(|word| *word == name)?;
+            words.get(place + 1).map(ToString::to_string)
+        };
+        let which = (after("pid")?, after("turn")?.parse().ok()?);
+        let did = ["cause", "on", "reads", "carried"].map(|name| after(name).unwrap_or_default());
+        Some((words[0].parse().ok()?, which, [after("cost")?, after("rank")?], did.join(" ")))
+    };
+    trace.lines().filter_map(turn).collect()
+}
+
+/// The trace of a scenario, which two runs agree on, and when its event of this name began.
+fn traced(folder: &Path, server: &Path, name: &str, text: &str, event: &str) -> (String, Option<u64>) {
+    let spec = parse(text.as_bytes(), &mut Problems::default()).expect("it reads");
+    let file = repro(folder, name, &spec, 11);
+    let out = folder.join(name);
+    let output = Command::new(env!("CARGO_BIN_EXE_fuzz"))
+        .arg("replay")
+        .arg(&file)
+        .args(["--check-determinism", "--server-binary"])
+        .arg(server)
+        .arg("--out")
+        .arg(&out)
+        .output()
+        .expect("the tool starts");
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    let read = |file: &str| std::fs::read_to_string(out.join("1").join(file)).expect("it was kept");
+    let record: serde_json::Value = serde_json::from_str(&read("record.json")).expect("JSON");
+    let applied = record["applied"].as_array().expect("a list");
+    let began = applied.iter().find(|applied| applied["event"] == event);
+    (read("trace.txt"), began.map(|applied| applied["started"].as_u64().expect("a time")))
+}
+
+/// An event that is left out takes nothing along but what follows from it: everything before it is the same byte for
+/// byte, and every choice afterwards that has the same key, which is a process and the number of its turn.
+#[test]
+fn choices_survive_the_deletion_of_an_event() {
+    const SCENARIO: &str = "fuzz: 1
+target: valkey
+environment: exact
+cluster: {shards: 3, replicas: 1}
+load: {clients: 4, rate: 100/s, keys: 100}
+length: 7s
+timeline:
+  - {at: 1s, id: alone, do: {cut: {node: node-5}}, for: 5s}
+";
+    const EVENTS: [&str; 2] = [
+        // Of a node that is cut off from all others.
+        "  - {at: 3s, id: gone, do: {pause: {node: node-5}}, for: 1s}\n",
+        // Purely local.
+        "  - {at: 4s, id: gone, do: {pause: {node: node-3}}, for: 300ms}\n",
+    ];
+    let folder = folder("choices");
+    std::fs::create_dir_all(&folder).expect("writable");
+    for server in &installed() {
+        let binary = server.file_name().expect("a name").to_string_lossy().into_owned();
+        let (without, _) = traced(&folder, server, &format!("{binary}-without"), SCENARIO, "gone");
+        for (number, event) in EVENTS.iter().enumerate() {
+            let text = format!("{SCENARIO}{event}");
+            let (with, began) = traced(&folder, server, &format!("{binary}-with-{number}"), &text, "gone");
+            let began = began.expect("it was applied");
+            let same = with.lines().zip(without.lines()).take_while(|(one, other)| one == other).count();
+            let time = |line: &str| line.split(' ').next().and_then(|word| word.parse::<u64>().ok());
+            for trace in [&with, &without] {
+                let next = trace.lines().nth(same).and_then(time).expect("the event changes something");
+                assert!(next >= began, "{binary}: differs at {next}, before the event at {began}");
+            }
+            let (with, without) = (turns(&with), turns(&without));
+            let known: BTreeMap<&Done, (&[String; 2], &String)> =
+                without.iter().map(|(_, which, drawn, did)| (which, (drawn, did))).collect();
+            let (mut compared, mut done_alike) = (0u64, BTreeMap::<&str, (u64, u64)>::new());
+            for (at, which, drawn, did) in &with {
+                let Some((other, did_other)) = known.get(which) else { continue };
+                assert_eq!(drawn, *other, "{binary}: turn {} of process {}", which.1, which.0);
+                if *at >= began {
+                    compared += 1;
+                    let node = done_alike.entry(&which.0).or_default();
+                    node.0 += u64::from(did == *did_other);
+                    node.1 += 1;
+                }
+            }
+            assert!(compared > 1_000, "{binary}: {compared} turns after the event");
+            eprintln!(
+                "{binary}, event {number}: {compared} turns after it; alike by process: {done_alike:?}"
+            );
+        }
+    }
+    std::fs::remove_dir_all(folder).expect("it is ours");
+}
+
+#[test]
+fn a_turn_that_does_not_end_is_a_finding_with_the_stack_and_a_repro() {
+    const SCENARIO: &str = "fuzz: 1
+target: valkey
+environment: exact
+cluster: {shards: 3, replicas: 1}
+load: {clients: 2, rate: 20/s}
+length: 2s
+timeline:
+  - {at: 500ms, id: harm, do: {sabotage: {harm: hang, node: node-2}}}
+";
+    let folder = folder("hang");
+    std::fs::create_dir_all(&folder).expect("writable");
+    let scenario = folder.join("hang.yaml");
+    std::fs::write(&scenario, SCENARIO).expect("writable");
+    let servers = installed();
+    std::thread::scope(|scope| {
+        for server in &servers {
+            let (folder, scenario) = (&folder, &scenario);
+            scope.spawn(move || {
+                let place = folder.join(server.file_name().expect("a name"));
+                std::fs::create_dir_all(&place).expect("writable");
+                let output = Command::new(env!("CARGO_BIN_EXE_fuzz"))
+                    .arg("run")
+                    .arg(scenario)
+                    .args(["--seed", "1", "--format", "json", "--out", "run", "--server-binary"])
+                    .arg(server)
+                    .current_dir(&place)
+                    .output()
+                    .expect("the tool starts");
+                let said = String::from_utf8_lossy(&output.stdout).into_owned();
+                assert_eq!(output.status.code(), Some(1), "{said}");
+                let events: Vec<serde_json::Value> =
+                    said.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+                let last = events.last().expect("a last word");
+                assert_eq!(last["verdict"], "fail", "{last}");
+                let finding = last["findings"][0].as_str().expect("a finding");
+                assert!(
+                    finding.starts_with("hang: node-2 ") && finding.contains("works and does not come back"),
+                    "{finding}"
+                );
+                let hang = events.iter().find(|event| event["judgement"]["check"] == "hang");
+                let evidence = &hang.expect("it was judged")["judgement"]["evidence"];
+                assert!(evidence.as_array().is_some_and(|lines| !lines.is_empty()), "{evidence}");
+                if Command::new("gdb").arg("--version").output().is_ok_and(|gdb| gdb.status.success()) {
+                    assert!(evidence.to_string().contains("lua_pcall"), "{evidence}");
+                }
+                let repro = place.join(last["repro"].as_str().expect("a repro was saved"));
+                let repro = std::fs::read_to_string(repro).expect("it is there");
+                assert!(repro.contains("#   hang: node-2 "), "{repro}");
+                assert!(left_over(&place.join("run")).is_empty(), "nothing is left behind");
+            });
+        }
+    });
+    std::fs::remove_dir_all(folder).expect("it is ours");
+}
+
+#[test]
+fn a_standing_run_that_is_interrupted_leaves_at_once_and_nothing_behind() {
+    const AT_MOST: Duration = Duration::from_secs(2);
+    let Some(server) = installed().into_iter().next() else { return };
+    let folder = folder("interrupted");
+    std::fs::create_dir_all(&folder).expect("writable");
+    let file = repro(&folder, "repro", &Spec::quiet(Dialect::Native), 4);
+    let run = folder.join("run");
+    let replay = Command::new(env!("CARGO_BIN_EXE_fuzz"))
+        .arg("replay")
+        .arg(&file)
+        .args(["--stop-at-turn", "700", "--server-binary"])
+        .arg(&server)
+        .arg("--out")
+        .arg(&run)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the tool starts");
+    let limit = Instant::now() + Duration::from_secs(60);
+    while !run.join("standing.txt").exists() {
+        assert!(Instant::now() < limit, "it does not come to stand");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    assert!(!left_over(&run).is_empty(), "servers stand");
+    let asked = Instant::now();
+    kill(Pid::from_raw(replay.id() as i32), Signal::SIGINT).expect("it is there");
+    let output = replay.wait_with_output().expect("it ends");
+    let took = asked.elapsed();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(130), "{said}");
+    assert!(took < AT_MOST, "it took {took:?}: {said}");
+    assert!(left_over(&run).is_empty(), "nothing is left behind");
     std::fs::remove_dir_all(folder).expect("it is ours");
 }

@@ -4,13 +4,14 @@
 mod exact_support;
 mod servers;
 
-use exact_support::{Bench, TURN};
+use exact_support::{Bench, TURN, timeline};
 use seedfault::env::exact::image;
 use seedfault::env::{Env, Exit, Input, LinkRule, NodeAction, NodeId, Observed};
 use seedfault::fault::kill::Signal;
 use seedfault::fault::restart::RestartData;
 use seedfault::time::Millis;
-use std::collections::BTreeMap;
+use seedfault::timeline::{Policy, Schedule, Timeline};
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 use std::sync::PoisonError;
@@ -37,6 +38,31 @@ fn a_cluster_boots_twice_with_the_same_trace_and_the_same_log() {
         }
         assert!(sums[0].1.len() > 20, "{:#?}", sums[0].1);
         assert_eq!(sums[0], sums[1], "{}", server.display());
+    }
+}
+
+#[test]
+fn each_policy_gives_the_turns_an_order_of_its_own_and_the_same_twice() {
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    for server in &servers::installed() {
+        let mut traces = BTreeMap::new();
+        for policy in Policy::ALL {
+            let schedule = Schedule { policy: Some(*policy), ..Schedule::default() };
+            let timeline = Timeline { schedule, ..timeline(21) };
+            for round in 0..2 {
+                let mut bench = Bench::of(&format!("{policy}{round}"), server, &timeline);
+                bench.pass(Millis(3_000));
+                assert!(bench.ask(0, "CLUSTER INFO").contains("cluster_state:ok"), "{policy}");
+                bench.env.close();
+                let trace = fs::read_to_string(bench.run.join("trace.txt")).expect("it was asked for");
+                assert!(trace.starts_with(&format!("policy {policy}\n")), "{:?}", trace.lines().next());
+                let order = trace.lines().skip(1).map(String::from).collect::<Vec<_>>();
+                let before = traces.entry(*policy).or_insert_with(|| order.clone());
+                assert_eq!(*before, order, "{} {policy}", server.display());
+            }
+        }
+        let orders: BTreeSet<&Vec<String>> = traces.values().collect();
+        assert_eq!(orders.len(), Policy::ALL.len(), "{}", server.display());
     }
 }
 

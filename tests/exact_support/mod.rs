@@ -38,10 +38,13 @@ pub fn timeline(seed: u64) -> Timeline {
 
 impl Bench {
     pub fn boot(name: &str, server: &Path, seed: u64) -> Self {
+        Self::of(name, server, &timeline(seed))
+    }
+
+    pub fn of(name: &str, server: &Path, timeline: &Timeline) -> Self {
         let binary = server.file_name().expect("a name").to_string_lossy();
         let run =
             std::env::temp_dir().join(format!("seedfault-exact-{name}-{binary}-{}", std::process::id()));
-        let timeline = timeline(seed);
         fs::create_dir_all(&run).expect("writable");
         let env = ExactEnv::new(Options {
             dir: run.join("nodes"),
@@ -59,7 +62,7 @@ impl Bench {
         });
         let env = env.expect("memory and a folder can be had");
         let mut bench = Self { env, run, nodes: 0, connections: 0, logs: Vec::new(), seen: Vec::new() };
-        for spec in provision::cluster(&timeline) {
+        for spec in provision::cluster(timeline) {
             bench.act(bench.nodes, NodeAction::Create(spec)).expect("the folder is writable");
             bench.nodes += 1;
         }

@@ -39,8 +39,10 @@ pub fn waits(pid: i32) -> bool {
 
 /// Where a process stands: the stacks of its threads where there is a debugger, else what the kernel knows.
 pub fn stack(pid: i32) -> String {
+    // The main thread first: it has the turn, and evidence is cut at its end.
+    const ALL: &str = "thread apply all -ascending bt 30";
     let debugged = Command::new("timeout")
-        .args([STACK_MAX, "gdb", "--batch", "--nx", "-p", &pid.to_string(), "-ex", "thread apply all bt 30"])
+        .args([STACK_MAX, "gdb", "--batch", "--nx", "-p", &pid.to_string(), "-ex", ALL])
         .stdin(Stdio::null())
         .stderr(Stdio::null())
         .output();
@@ -65,6 +67,7 @@ pub fn stack(pid: i32) -> String {
 /// The innermost functions of a stack, for one line.
 pub fn innermost(stack: &str) -> String {
     let main = stack.rsplit("Thread 1 ").next().unwrap_or(stack);
+    let main = main.split("\nThread ").next().unwrap_or(main);
     let name = |line: &str| {
         let line = line.trim_start_matches('#').trim_start_matches(|c: char| c.is_ascii_digit()).trim_start();
         let line = line.split_once(" in ").map_or(line, |(_, rest)| rest);
@@ -81,9 +84,11 @@ mod tests {
 
     #[test]
     fn a_stack_is_told_by_its_innermost_functions_of_the_main_thread() {
-        let stack = "Thread 2 (LWP 5):\n#0  0x1 in futex_wait () from libc\nThread 1 (LWP 4):\n#0  spin (x=1) at a.c:3\n\
-                     #1  0x00007f in main () at a.c:9";
-        assert_eq!(innermost(stack), "spin < main");
+        let other = "Thread 2 (LWP 5):\n#0  0x1 in futex_wait () from libc";
+        let main = "Thread 1 (LWP 4):\n#0  spin (x=1) at a.c:3\n#1  0x00007f in main () at a.c:9";
+        for stack in [format!("{other}\n{main}"), format!("{main}\n{other}")] {
+            assert_eq!(innermost(&stack), "spin < main");
+        }
         assert_eq!(innermost("wchan: 0"), "");
     }
 

@@ -337,13 +337,14 @@ impl ExactEnv {
         process.turns += 1;
         process.rank = self.key.word("next", pid as u64, process.turns);
         let began = self.now;
-        self.now += TURN_US + self.key.word("turn", pid as u64, number) % TURN_US_MORE + reads;
+        let cost = TURN_US + self.key.word("turn", pid as u64, number) % TURN_US_MORE;
+        self.now += cost + reads;
         let node = &self.nodes[&id];
         process.deadline = match cause {
             EPOLL | WAIT | SLEEP => node.clock.when(deadline),
             _ => self.now,
         };
-        let deadline = process.deadline;
+        let (deadline, rank) = (process.deadline, process.rank >> 32);
         if touched || turn.is_over() {
             self.read_log(id, turn.is_over());
         }
@@ -352,7 +353,8 @@ impl ExactEnv {
         let carried = self.network.hasher.finalize();
         self.network.hasher.reset();
         self.trace.line(format_args!(
-            "{began} {id} pid {pid} turn {number} cause {cause} on {waits_on} reads {reads} until {deadline} carried {}",
+            "{began} {id} pid {pid} turn {number} cost {cost} cause {cause} on {waits_on} reads {reads} until {deadline} \
+             rank {rank:08x} carried {}",
             &carried.to_hex()[..12]
         ));
         if turn.is_over() {

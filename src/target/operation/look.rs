@@ -36,6 +36,8 @@ crate::word! {
         ForbidFailover = "forbid-failover",
         /// The node crashes by itself.
         Crash = "crash",
+        /// The node begins a script that does not end.
+        Hang = "hang",
     }
 }
 

@@ -11,6 +11,7 @@ use crate::history::{Key, OpKind};
 use crate::run::client::name;
 use crate::run::operation::{COMMAND_TIMEOUT, OpIo};
 use crate::run::resp::{Reply, slot};
+use crate::run::task::CallError;
 use crate::target::operation::{Harm, Sabotage};
 use crate::time::Millis;
 use crate::timeline::Role;
@@ -34,6 +35,7 @@ pub async fn run(op: OpIo, fields: Sabotage) -> Done {
         Harm::BreakLink => break_link(&op, node).await,
         Harm::ForbidFailover => forbid_failover(&op, node).await,
         Harm::Crash => crash(&op, node).await,
+        Harm::Hang => hang(&op, node).await,
     }
 }
 
@@ -199,4 +201,16 @@ async fn crash(op: &OpIo, node: NodeId) -> Done {
     }
     op.detail(format!("{node} crashed by itself"));
     Ok(())
+}
+
+/// The node runs a script without an end. In virtual time that is a turn without one, and the run ends in it; in real
+/// time the node answers nobody but with `BUSY`.
+async fn hang(op: &OpIo, node: NodeId) -> Done {
+    match op.ask(node, &["EVAL", "while true do end", "0"]).await {
+        Err(CallError::Timeout) => {
+            op.detail(format!("{node} runs a script that does not end"));
+            Ok(())
+        }
+        other => fail(format!("{node} ended the script: {other:?}")),
+    }
 }
