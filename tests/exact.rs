@@ -5,6 +5,7 @@
 //! wants one. A run that cannot be had for another reason, a right that is missing for instance, has no last word
 //! with hashes and fails.
 #![cfg(all(target_arch = "x86_64", target_os = "linux", target_env = "gnu"))]
+#![expect(clippy::disallowed_methods, reason = "a test of a process that stands still waits by the clock")]
 
 mod servers;
 

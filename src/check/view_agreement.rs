@@ -27,11 +27,12 @@ impl ViewAgreement {
 /// is: who imports it changes its owner on `SETSLOT` alone, whatever the others gossip (valkey 8.0.1,
 /// `clusterUpdateSlotsConfigWith` in `cluster_legacy.c`).
 fn story(member: &Member, live: bool, open: &BTreeSet<u16>) -> String {
-    let fail = if member.fail { ", FAIL" } else { "" };
+    let told = |failed: bool| if failed { ", FAIL" } else { "" };
     let slots = ranges(&without(&member.slots, open));
     if !live {
-        return format!("slots {slots}{fail}");
+        return format!("slots {slots}{}", told(member.known_as_failed()));
     }
+    let fail = told(member.fail);
     let role = match (member.role, &member.primary) {
         (Role::Primary, _) => format!("primary of epoch {}", member.config_epoch),
         (Role::Replica, Some(primary)) => format!("replica of {primary}"),
@@ -299,7 +300,13 @@ mod tests {
         scene.last_report(2).members.retain(|member| member.node != Some(NodeId(1)));
         let judgement = judge(&scene);
         assert_eq!((judgement.verdict, judgement.classes["dead-node-unlisted"]), (Verdict::Pass, 1));
-        scene.last_member(3, 1).fail = false;
+        let late = scene.last_member(3, 1);
+        (late.fail, late.maybe_fail, late.link_up) = (false, true, false);
+        assert_eq!(judge(&scene).verdict, Verdict::Pass, "nobody hears more of one without slots");
+        scene.last_member(3, 1).slots = vec![(0, 0)];
+        assert_eq!(judge(&scene).verdict, Verdict::Fail);
+        let late = scene.last_member(3, 1);
+        (late.slots, late.maybe_fail) = (Vec::new(), false);
         assert_eq!(judge(&scene).verdict, Verdict::Fail);
     }
 

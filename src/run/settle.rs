@@ -63,7 +63,7 @@ pub fn amiss(view: &ClusterView, world: &World) -> Vec<String> {
                     node.node,
                     member.node.map_or_else(String::new, |n| n.to_string())
                 ));
-            } else if !alive && !member.fail && !member.noaddr && member.node.is_some() {
+            } else if !alive && !member.known_as_failed() && !member.noaddr && member.node.is_some() {
                 amiss.push(format!(
                     "{} has not noticed that {} is gone",
                     node.node,
@@ -75,7 +75,7 @@ pub fn amiss(view: &ClusterView, world: &World) -> Vec<String> {
             .members
             .iter()
             .filter(|m| !m.handshake)
-            .map(|m| (m.id.clone(), m.role, m.primary.clone(), m.slots.clone(), m.fail))
+            .map(|m| (m.id.clone(), m.role, m.primary.clone(), m.slots.clone(), m.known_as_failed()))
             .collect();
         match &members_of_first {
             None => members_of_first = Some((node.node, members)),

@@ -59,6 +59,15 @@ pub struct Member {
     pub importing: Vec<(u16, String)>,
 }
 
+impl Member {
+    /// Of a node that is down, whether it is known as failed, as far as the protocol lets a node know. Gossip leaves out
+    /// who is disconnected and has no slots (`clusterSendPing` in cluster.c), so that one that was started too late
+    /// for the `FAIL` message, with no memory of it, is left with its own suspicion for ever.
+    pub fn known_as_failed(&self) -> bool {
+        self.fail || (self.maybe_fail && !self.link_up && self.slots.is_empty())
+    }
+}
+
 /// INFO replication, as far as it is looked at.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Replication {

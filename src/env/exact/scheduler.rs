@@ -9,6 +9,7 @@ use super::network::Port;
 use super::policy::Candidate;
 use super::{ExactEnv, FIRST_SLOT, LOOPBACK, exit_of, hang};
 use crate::env::{Input, NodeId, Observed, Trouble};
+use crate::fault::disk::Blow;
 use crate::time::Micros;
 use nix::errno::Errno;
 use nix::libc;
@@ -192,6 +193,9 @@ impl ExactEnv {
         let stack = stack.lines().map(String::from).collect();
         process.send(libc::SIGKILL);
         process.is_dead(END_MAX_MS);
+        // The end that follows is our doing and no crash.
+        let (event, what) = ("hang".into(), format!("{node} is ended, because it hangs"));
+        self.observe(Observed::Struck { node, event, blow: Some(Blow::Kill), what });
         self.trouble.get_or_insert(Trouble::Hang { node, why, stack });
         Turn::Gone
     }
