@@ -438,3 +438,32 @@ fn a_standing_run_that_is_interrupted_leaves_at_once_and_nothing_behind() {
     assert!(left_over(&run).is_empty(), "nothing is left behind");
     std::fs::remove_dir_all(folder).expect("it is ours");
 }
+
+/// What valkey 8 mended in the handling of slots that are imported while their source fails over.
+#[test]
+fn a_saved_finding_comes_back_on_the_server_that_has_it_and_on_no_other() {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("repro/slot_coverage-redis-7.0.15-import.yaml");
+    for server in installed() {
+        let asked = Command::new(&server).arg("--version").output().expect("it is installed");
+        let version = String::from_utf8_lossy(&asked.stdout).into_owned();
+        let has_it = version.starts_with("Redis server v=7.0.");
+        if !has_it && !version.starts_with("Valkey server v=8.") {
+            println!("skipped: nobody knows of this finding in {version}");
+            continue;
+        }
+        let folder = folder(if has_it { "found" } else { "mended" });
+        let output = Command::new(env!("CARGO_BIN_EXE_fuzz"))
+            .arg("replay")
+            .arg(&file)
+            .args(["--quiet", "--server-binary"])
+            .arg(&server)
+            .arg("--out")
+            .arg(&folder)
+            .output()
+            .expect("the tool starts");
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        let expected = if has_it { "FAILED seed 1: slot_coverage: slots 0-5460 of node-0" } else { "PASSED" };
+        assert!(said.contains(expected), "{version}: {said}{}", String::from_utf8_lossy(&output.stderr));
+        std::fs::remove_dir_all(folder).expect("it is ours");
+    }
+}
