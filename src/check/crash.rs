@@ -87,7 +87,7 @@ pub(super) fn by_design(record: &Record, life: &Life) -> Option<&'static str> {
         record.log_lines.iter().filter(own).any(|line| line.line.contains(text))
     };
     let (ended, exit) = life.ended?;
-    let under = |faults: &[&str]| in_force(record, life.node, ended, faults);
+    let under = |faults: &[&str]| in_force(record, life.node, (ended, ended), faults);
     if let Some((class, _, _)) = BY_DESIGN.iter().find(|(_, text, _)| says(text)) {
         return Some(class);
     }

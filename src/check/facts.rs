@@ -327,13 +327,13 @@ pub fn paused_at(life: &Life, at: Micros) -> bool {
     life.paused.iter().any(|(from, until)| *from <= at && until.is_none_or(|until| until > at))
 }
 
-/// Whether one of these faults held a node at a moment.
-pub fn in_force(record: &Record, node: NodeId, at: Micros, faults: &[&str]) -> bool {
+/// Whether one of these faults held a node at some time in a window.
+pub fn in_force(record: &Record, node: NodeId, (from, to): (Micros, Micros), faults: &[&str]) -> bool {
     record.applied.iter().filter(|applied| !skipped(applied)).any(|applied| {
         faults.contains(&applied.action.as_str())
             && applied.resolved.contains(&node)
-            && applied.started <= at
-            && applied.ended.is_none_or(|ended| at <= ended)
+            && applied.started <= to
+            && applied.ended.is_none_or(|ended| from <= ended)
     })
 }
 

@@ -6,7 +6,7 @@ use crate::catalogue::{
     Ability, ActionInfo, ActionKind, Class, Declared, DrawContext, MessageType, NodeSelector,
 };
 use crate::yaml::document::{Node, Problems};
-use crate::yaml::fields::{Field, Record, read_record, read_whole};
+use crate::yaml::fields::{Field, Record, mapping, read_record, read_whole};
 
 crate::record! {
     pub struct Hold {
@@ -80,8 +80,6 @@ impl Field for Passing {
         read_record(node, path, problems)
     }
     fn write(&self) -> String {
-        let fields: Vec<String> =
-            self.write_fields().into_iter().map(|(name, text)| format!("{name}: {text}")).collect();
-        format!("{{{}}}", fields.join(", "))
+        mapping(self.write_fields())
     }
 }

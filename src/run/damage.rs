@@ -5,7 +5,7 @@
 
 use super::operation::OpIo;
 use super::record::Status;
-use super::strike::{Ending, failed, names, removed, skipped, up};
+use super::strike::{Ending, failed, removed, running, up};
 use crate::catalogue::NodeSelector;
 use crate::env::{NodeAction, NodeId};
 use crate::fault::disk::DiskRule;
@@ -13,14 +13,6 @@ use crate::fault::kill::Signal;
 use crate::fault::memory_limit::MemoryLimit;
 use crate::fault::power_loss::PowerLoss;
 use crate::fault::restart::RestartData;
-
-/// The nodes meant, of which at least one runs.
-fn running(selector: &NodeSelector, op: &OpIo) -> Result<Vec<NodeId>, Status> {
-    let nodes = op.select(selector).map_err(skipped)?;
-    nodes.iter().for_each(|node| op.resolved(*node));
-    let alive: Vec<NodeId> = nodes.iter().copied().filter(|node| up(op, *node)).collect();
-    if alive.is_empty() { Err(skipped(format!("{} is not running", names(&nodes)))) } else { Ok(alive) }
-}
 
 /// Puts a rule on disks until the fault ends.
 pub(super) async fn disk(

@@ -93,6 +93,22 @@ pub(super) fn up(op: &OpIo, node: NodeId) -> bool {
     op.world.borrow().nodes.get(&node).is_some_and(|state| state.up)
 }
 
+/// Those of the nodes meant that run: at least one.
+pub(super) fn running(selector: &NodeSelector, op: &OpIo) -> Result<Vec<NodeId>, Status> {
+    let nodes = op.select(selector).map_err(skipped)?;
+    nodes.iter().for_each(|node| op.resolved(*node));
+    let alive: Vec<NodeId> = nodes.iter().copied().filter(|node| up(op, *node)).collect();
+    if alive.is_empty() { Err(skipped(format!("{} is not running", names(&nodes)))) } else { Ok(alive) }
+}
+
+/// The nodes on the other side: those named, or all that belong to the cluster.
+pub(super) fn others(named: Option<&NodeSelector>, op: &OpIo) -> Result<Vec<NodeId>, Status> {
+    match named {
+        Some(selector) => op.select(selector).map_err(skipped),
+        None => Ok(op.world.borrow().nodes.values().filter(|n| !n.removed).map(|n| n.node).collect()),
+    }
+}
+
 /// Another event took it out of the cluster: it would come back as a member that nobody expects.
 pub(super) fn removed(op: &OpIo, node: NodeId) -> bool {
     op.world.borrow().nodes.get(&node).is_some_and(|state| state.removed)
@@ -174,12 +190,7 @@ async fn end(op: &OpIo, node: NodeId) -> bool {
 }
 
 async fn strike_pause(selector: &NodeSelector, op: &OpIo, ending: &Ending) -> Result<(), Status> {
-    let nodes = op.select(selector).map_err(skipped)?;
-    nodes.iter().for_each(|node| op.resolved(*node));
-    let alive: Vec<NodeId> = nodes.iter().copied().filter(|node| up(op, *node)).collect();
-    if alive.is_empty() {
-        return Err(skipped(format!("{} is not running", names(&nodes))));
-    }
+    let alive = running(selector, op)?;
     for node in &alive {
         op.io.node(*node, NodeAction::Pause).await.map_err(failed)?;
         op.world.borrow_mut().pause(*node, &op.event);
@@ -247,10 +258,7 @@ fn without_copy(world: &World, nodes: &[NodeId]) -> Option<String> {
 
 async fn strike_cut(cut: &Cut, op: &OpIo, ending: &Ending) -> Result<(), Status> {
     let nodes = op.select(&cut.node).map_err(skipped)?;
-    let others = match &cut.from {
-        Some(selector) => op.select(selector).map_err(skipped)?,
-        None => op.world.borrow().nodes.values().filter(|n| !n.removed).map(|n| n.node).collect(),
-    };
+    let others = others(cut.from.as_ref(), op)?;
     let rule = LinkRule { cut: true, ..LinkRule::default() };
     let mut pairs = Vec::new();
     for node in &nodes {
@@ -272,7 +280,7 @@ async fn strike_links(
     ending: &Ending,
 ) -> Result<(), Status> {
     let nodes = op.select(selector).map_err(skipped)?;
-    let all: Vec<NodeId> = op.world.borrow().nodes.values().filter(|n| !n.removed).map(|n| n.node).collect();
+    let all = others(None, op)?;
     let mut pairs = Vec::new();
     for node in &nodes {
         op.resolved(*node);
@@ -351,6 +359,6 @@ async fn strike_clock(
     Ok(())
 }
 
-pub(super) fn names(nodes: &[NodeId]) -> String {
+fn names(nodes: &[NodeId]) -> String {
     nodes.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }

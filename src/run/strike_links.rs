@@ -2,7 +2,7 @@
 
 use super::operation::OpIo;
 use super::record::Status;
-use super::strike::{Ending, failed, hold_links, skipped};
+use super::strike::{Ending, failed, hold_links, others, skipped};
 use crate::catalogue::NodeSelector;
 use crate::env::{LinkRule, NodeId};
 use crate::fault::hold::Hold;
@@ -53,14 +53,6 @@ pub(super) async fn strike_hold(hold: &Hold, op: &OpIo, ending: &Ending) -> Resu
     let evidence = op.io.hold(event, None).await.map_err(failed)?;
     op.step(evidence);
     Ok(())
-}
-
-/// The nodes on the other side: those named, or all that belong to the cluster.
-fn others(named: Option<&NodeSelector>, op: &OpIo) -> Result<Vec<NodeId>, Status> {
-    match named {
-        Some(selector) => op.select(selector).map_err(skipped),
-        None => Ok(op.world.borrow().nodes.values().filter(|n| !n.removed).map(|n| n.node).collect()),
-    }
 }
 
 /// Every link from one of the first to one of the second.

@@ -9,7 +9,7 @@ use super::events::{Act, Events};
 use super::forms::{suggest, targets};
 use super::parts::get;
 use super::{Spec, StartSpec, order};
-use crate::catalogue::{ACTIONS, Action, CheckSpec, NodeSelector};
+use crate::catalogue::{ACTIONS, Ability, Action, CheckSpec, NodeSelector};
 use crate::env::{PROFILES, Profile, own_of};
 use crate::target::embedded::bugs::BUGS;
 use crate::timeline::Observation;
@@ -144,11 +144,6 @@ fn offered(spec: &Spec, act: &Act<'_>, problems: &mut Problems) {
     } else if let Some(profile) = profile(spec)
         && !profile.offers(info.needs)
     {
-        let able: Vec<&str> = PROFILES
-            .iter()
-            .filter(|profile| profile.offers(info.needs))
-            .map(|profile| profile.name)
-            .collect();
         report(
             format!(
                 "{}: environment `{}` cannot do `{}`, which needs the ability `{}`",
@@ -157,9 +152,15 @@ fn offered(spec: &Spec, act: &Act<'_>, problems: &mut Problems) {
                 info.name,
                 info.needs.as_str()
             ),
-            format!("environments that can: {}", able.join(", ")),
+            able(info.needs),
         );
     }
+}
+
+/// The environments that have an ability.
+fn able(needs: Ability) -> String {
+    let able = PROFILES.iter().filter(|profile| profile.offers(needs)).map(|profile| profile.name);
+    format!("environments that can: {}", able.collect::<Vec<_>>().join(", "))
 }
 
 /// Without a target there must be one that offers everything.
@@ -411,16 +412,12 @@ fn observations(spec: &Spec, events: &Events<'_>, room: &Room, problems: &mut Pr
         let path = format!("{}.when.{}", place.path, name.text);
         let at = |field: &str| get(inner, field).map_or(name.span, |(_, node)| node.span);
         if let Some(profile) = profile(spec).filter(|profile| !profile.offers(observation.needs())) {
-            let able = PROFILES.iter().filter(|profile| profile.offers(observation.needs()));
-            let able: Vec<&str> = able.map(|profile| profile.name).collect();
             let needs = observation.needs().as_str();
             let message = format!(
                 "{path}: environment `{}` does not see this, which needs the ability `{needs}`",
                 profile.name
             );
-            problems
-                .error(Some(name.span), &path, &name.text, message)
-                .hint(format!("environments that can: {}", able.join(", ")));
+            problems.error(Some(name.span), &path, &name.text, message).hint(able(observation.needs()));
         }
         match observation {
             Observation::Message { from, to, nth, .. } => {

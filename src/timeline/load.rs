@@ -3,7 +3,7 @@
 
 use crate::time::Millis;
 use crate::yaml::document::{Node, Problems, Value};
-use crate::yaml::fields::{Field, Fields, Record, quote, read_record, read_whole, scalar};
+use crate::yaml::fields::{Field, Fields, Record, mapping, quote, read_record, read_whole, scalar};
 use serde::{Deserialize, Serialize};
 
 /// Operations a second over all clients: `300/s`.
@@ -179,9 +179,7 @@ impl Field for Mix {
         read_record(node, path, problems)
     }
     fn write(&self) -> String {
-        let fields: Vec<String> =
-            self.write_fields().into_iter().map(|(name, text)| format!("{name}: {text}")).collect();
-        format!("{{{}}}", fields.join(", "))
+        mapping(self.write_fields())
     }
 }
 

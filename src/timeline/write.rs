@@ -7,7 +7,7 @@ use super::{Event, Observation, Start, Timeline};
 use crate::catalogue::{Action, CheckSpec};
 use crate::spec::FORM;
 use crate::spec::forms::MessageSeen;
-use crate::yaml::fields::{Field, Record, quote};
+use crate::yaml::fields::{Field, Record, mapping, quote};
 use std::fmt::Write as _;
 
 /// What the last line of a printed timeline begins with, before the hash.
@@ -111,11 +111,6 @@ impl Action {
 fn check(check: &CheckSpec) -> String {
     let fields = check.write_fields();
     if fields.is_empty() { check.name().into() } else { mapping(vec![(check.name(), mapping(fields))]) }
-}
-
-fn mapping(fields: Vec<(&'static str, String)>) -> String {
-    let pairs: Vec<String> = fields.into_iter().map(|(name, text)| format!("{name}: {text}")).collect();
-    format!("{{{}}}", pairs.join(", "))
 }
 
 fn sequence(items: impl Iterator<Item = String>) -> String {

@@ -171,6 +171,12 @@ pub fn read_record<T: Record>(node: &Node, path: &str, problems: &mut Problems) 
     record
 }
 
+/// Fields as a mapping on one line.
+pub fn mapping(fields: Vec<(&'static str, String)>) -> String {
+    let pairs: Vec<String> = fields.into_iter().map(|(name, text)| format!("{name}: {text}")).collect();
+    format!("{{{}}}", pairs.join(", "))
+}
+
 /// [`Field::read`] for a type that has its own [`Field::read_within`].
 pub fn read_whole<T: Field>(node: &Node) -> Result<T, String> {
     let mut problems = Problems::default();

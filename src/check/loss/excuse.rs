@@ -4,7 +4,7 @@
 //! failure, and so is one that a rule of promise forbids: a write that every replica had confirmed, a hole in
 //! one primary's stream.
 
-use super::super::facts::{Facts, Owners, SLOTS, disruptive, fouls_links, skipped};
+use super::super::facts::{Facts, Owners, SLOTS, disruptive, fouls_links, in_force, skipped};
 use super::super::owed::{detect, last_report};
 use crate::env::NodeId;
 use crate::history::Operation;
@@ -202,17 +202,8 @@ impl<'a, 'b> Excuses<'a, 'b> {
         if recent {
             return Some("appendfsync-everysec");
         }
-        let record = self.facts.record;
-        let from = write.invoke.logical;
-        let held = |faults: &[&str]| {
-            record.applied.iter().any(|one| {
-                !skipped(one)
-                    && faults.contains(&one.action.as_str())
-                    && one.resolved.contains(&life.node)
-                    && one.started <= ended
-                    && one.ended.is_none_or(|end| from <= end)
-            })
-        };
+        let window = (write.invoke.logical, ended);
+        let held = |faults: &[&str]| in_force(self.facts.record, life.node, window, faults);
         if self.facts.setting("appendfsync") == Some("no") && held(&["power_loss", "strike_at"]) {
             return Some("appendfsync-no");
         }

@@ -6,7 +6,8 @@
 //! count); when no process can run, the clock jumps to the next deadline. See ADR 0005.
 //!
 //! The pieces: [`area`] hands the turn over, [`process`] starts servers, [`network`] is what lies between them,
-//! [`scheduler`] gives the turns as [`policy`] orders them, [`super::trace`] writes down what happened. Here the whole is an [`Env`].
+//! [`scheduler`] gives the turns as [`policy`] orders them, [`super::trace`] writes down what happened. Here the whole
+//! is an [`Env`].
 
 pub mod area;
 mod disk;
