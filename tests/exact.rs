@@ -446,6 +446,11 @@ const FINDINGS: &[(&str, &str, &str)] = &[
         "Redis server v=7.0.",
         "FAILED seed 1: slot_coverage: slots 0-5460",
     ),
+    (
+        "slot_coverage-redis-7.0.15-owner-bit",
+        "Redis server v=7.0.",
+        "FAILED seed 1: slot_coverage: slots 1 have no owner",
+    ),
     ("view_agreement-valkey-8.0.1-epoch", "Valkey server v=8.0.1", "FAILED seed 305: view_agreement: 1 "),
 ];
 

@@ -21,6 +21,8 @@ const REDIRECTS_MAX: usize = 5;
 const AVOID: Millis = Millis(500);
 /// How long `WAIT` may block, so that a cut-off primary does not hold a client up.
 const WAIT_MS: &str = "200";
+/// What is known of an operation until its answer comes.
+const UNANSWERED: &str = "no answer";
 /// Operations a second, over all clients, above which a closed loop does not go.
 const CLOSED_MOST: u64 = 1000;
 
@@ -101,6 +103,8 @@ struct Pending {
     connection: Option<ConnId>,
     redirects: Vec<Redirect>,
     asking: bool,
+    /// The number that the operations of one `MULTI` share.
+    transaction: Option<u64>,
 }
 
 /// What one attempt came to.
@@ -116,6 +120,10 @@ impl Client {
         let mut sent: Vec<Pending> = Vec::with_capacity(batch.len());
         for intent in batch {
             let node = self.route(slot_of(&intent.key));
+            let transaction = intent.transaction.then(|| {
+                self.transactions += 1;
+                u64::from(self.workload.client) << 32 | self.transactions
+            });
             let mut pending = Pending {
                 invoke: self.invoke(),
                 intent,
@@ -123,7 +131,10 @@ impl Client {
                 connection: None,
                 redirects: Vec::new(),
                 asking: false,
+                transaction,
             };
+            let open = self.operations(&pending, &[Outcome::Unknown(UNANSWERED.into())], None);
+            self.world.borrow_mut().open.insert((self.workload.client, pending.intent.index), open);
             match self.connection(node, deadline).await {
                 Ok(conn) => {
                     pending.connection = Some(conn);
@@ -368,36 +379,40 @@ impl Client {
         self.finish(pending, vec![Outcome::Fail(error.to_string())], None);
     }
 
-    /// Writes an operation into the history; the writes of a transaction as several that share a number.
+    /// Writes an operation into the history.
     fn finish(&mut self, pending: Pending, outcomes: Vec<Outcome>, waited: Option<u32>) {
-        let parts = if pending.intent.transaction {
-            self.transactions += 1;
-            self.transaction(&pending.intent)
+        let operations = self.operations(&pending, &outcomes, waited);
+        self.world.borrow_mut().close((self.workload.client, pending.intent.index), operations);
+    }
+
+    /// An operation as it stands in the history; a transaction as its writes.
+    fn operations(&self, pending: &Pending, outcomes: &[Outcome], waited: Option<u32>) -> Vec<Operation> {
+        let intent = &pending.intent;
+        let parts = if intent.transaction {
+            self.transaction(intent)
         } else {
-            vec![(pending.intent.kind, pending.intent.key, pending.intent.argument.clone())]
+            vec![(intent.kind, intent.key, intent.argument.clone())]
         };
-        let transaction =
-            pending.intent.transaction.then(|| u64::from(self.workload.client) << 32 | self.transactions);
-        let mut world = self.world.borrow_mut();
-        for (place, (kind, key, argument)) in parts.into_iter().enumerate() {
-            let complete = world.stamp();
-            let outcome = outcomes.get(place).or(outcomes.last()).cloned();
-            world.history.push(Operation {
+        let outcome = |place| outcomes.get(place).or(outcomes.last()).cloned();
+        parts
+            .into_iter()
+            .enumerate()
+            .map(|(place, (kind, key, argument))| Operation {
                 client: self.workload.client,
-                index: pending.intent.index,
+                index: intent.index,
                 kind,
                 key,
                 argument,
                 invoke: pending.invoke,
-                complete,
-                outcome: outcome.unwrap_or_else(|| Outcome::Unknown("no answer".into())),
+                complete: pending.invoke,
+                outcome: outcome(place).unwrap_or_else(|| Outcome::Unknown(UNANSWERED.into())),
                 node: Some(pending.node),
                 connection: pending.connection,
                 redirects: pending.redirects.clone(),
                 waited,
-                transaction,
-            });
-        }
+                transaction: pending.transaction,
+            })
+            .collect()
     }
 }
 

@@ -62,6 +62,8 @@ pub struct World {
     pub latest: Option<ClusterView>,
     pub views: Vec<ClusterView>,
     pub history: Vec<Operation>,
+    /// Operations that are issued and have not come back, by client and index, as they stand if they never do.
+    pub open: BTreeMap<(u32, u64), Vec<Operation>>,
     pub operations_skipped: u64,
     /// Operations issued so far by client, for anchors.
     pub issued: BTreeMap<u32, u64>,
@@ -126,6 +128,7 @@ impl World {
             history: Vec::new(),
             operations_skipped: 0,
             issued: BTreeMap::new(),
+            open: BTreeMap::new(),
             load_stopped: true,
             lives: Vec::new(),
             log_lines: Vec::new(),
@@ -167,6 +170,24 @@ impl World {
     pub fn stamp(&mut self) -> Stamp {
         self.next_order += 1;
         Stamp { order: self.next_order, logical: self.now, wall: self.wall }
+    }
+
+    /// Writes what came back into the history, unless its client was given up before.
+    pub fn close(&mut self, (client, index): (u32, u64), operations: Vec<Operation>) {
+        if self.open.remove(&(client, index)).is_some() {
+            for operation in operations {
+                let complete = self.stamp();
+                self.history.push(Operation { complete, ..operation });
+            }
+        }
+    }
+
+    /// Gives up what has not come back: what was sent may still be seen, so it stands in the history.
+    pub fn close_all(&mut self) {
+        while let Some((place, operations)) = self.open.first_key_value() {
+            let (place, operations) = (*place, operations.clone());
+            self.close(place, operations);
+        }
     }
 
     /// A number for a new actor, unique in the run.

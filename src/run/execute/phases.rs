@@ -195,6 +195,7 @@ impl Executor<'_> {
             self.turn(bound)?;
         }
         self.healed_at.set(Some(self.env.now()));
+        self.end_load()?;
         if self.interrupted {
             return Ok(None);
         }
@@ -219,6 +220,17 @@ impl Executor<'_> {
         self.phase(Phase::Check);
         let last = last.borrow_mut().take();
         Ok(last)
+    }
+
+    /// Clients see to its end what they have on the way, before anybody reads what the cluster holds.
+    fn end_load(&mut self) -> Result<(), RunError> {
+        let bound = self.env.now().plus(LAST_EVENTS);
+        while !self.world.borrow().open.is_empty() && self.env.now() < bound && !self.interrupted {
+            self.turn(bound)?;
+        }
+        self.world.borrow_mut().close_all();
+        self.tell();
+        Ok(())
     }
 
     pub(super) fn record(&self, last: Option<Last>) -> Record {

@@ -110,6 +110,14 @@ pub fn field<'a>(text: &'a str, name: &str) -> Option<&'a str> {
     text.lines().find_map(|line| line.trim_end().strip_prefix(name)?.strip_prefix(':'))
 }
 
+/// The epoch that an answer to CLUSTER NODES gives a primary.
+pub fn epoch_of(nodes: &str, id: &str) -> Option<u64> {
+    let line = nodes.lines().find(|line| line.split_ascii_whitespace().next() == Some(id))?;
+    let words: Vec<&str> = line.split_ascii_whitespace().collect();
+    let primary = words.get(2)?.split(',').any(|flag| flag == "master");
+    words.get(6)?.parse().ok().filter(|_| primary)
+}
+
 /// What a node says of its replication.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Replication {
@@ -246,6 +254,13 @@ pub async fn pipeline(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_epoch_of_a_primary_is_read_and_no_replicas() {
+        let nodes = "aa 127.0.0.1:7000@17000 myself,master - 0 0 5 connected 0-5460\n\
+                     bb 127.0.0.1:7001@17001 slave aa 0 17 5 connected\n";
+        assert_eq!(["aa", "bb", "cc"].map(|id| epoch_of(nodes, id)), [Some(5), None, None]);
+    }
 
     #[test]
     fn replication_reads_from_info() {

@@ -67,11 +67,12 @@ async fn raise_epochs(op: &OpIo) {
     for node in older {
         let told = async {
             let id = op.id(node)?;
-            let own = epoch_of(&hands::text(op, node, &["CLUSTER", "NODES"]).await?, &id);
+            let own = hands::epoch_of(&hands::text(op, node, &["CLUSTER", "NODES"]).await?, &id);
             let others: Vec<NodeId> = op.world.borrow().live().into_iter().filter(|n| *n != node).collect();
             let mut highest = None;
             for other in others {
-                highest = highest.max(epoch_of(&hands::text(op, other, &["CLUSTER", "NODES"]).await?, &id));
+                highest =
+                    highest.max(hands::epoch_of(&hands::text(op, other, &["CLUSTER", "NODES"]).await?, &id));
             }
             if own.is_some() && own < highest {
                 op.tell(node, &["CLUSTER", "BUMPEPOCH"]).await?;
@@ -83,14 +84,6 @@ async fn raise_epochs(op: &OpIo) {
             op.step(why);
         }
     }
-}
-
-/// The epoch that an answer to CLUSTER NODES gives a primary.
-fn epoch_of(nodes: &str, id: &str) -> Option<u64> {
-    let line = nodes.lines().find(|line| line.split_ascii_whitespace().next() == Some(id))?;
-    let words: Vec<&str> = line.split_ascii_whitespace().collect();
-    let primary = words.get(2)?.split(',').any(|flag| flag == "master");
-    words.get(6)?.parse().ok().filter(|_| primary)
 }
 
 /// It may have come back as less than the cluster takes it for.
@@ -262,13 +255,6 @@ fn ranges(slots: &BTreeSet<u16>) -> Vec<(u16, u16)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_epoch_of_a_primary_is_read_and_no_replicas() {
-        let nodes = "aa 127.0.0.1:7000@17000 myself,master - 0 0 5 connected 0-5460\n\
-                     bb 127.0.0.1:7001@17001 slave aa 0 17 5 connected\n";
-        assert_eq!(["aa", "bb", "cc"].map(|id| epoch_of(nodes, id)), [Some(5), None, None]);
-    }
 
     #[test]
     fn neighbours_become_ranges() {

@@ -65,14 +65,27 @@ fn ends(op: &OpIo, from: u16, to: u16) -> Result<(NodeId, NodeId), hands::Stop> 
     Ok((source, target))
 }
 
-/// Waits until no other operation lets one of the two give and take at once. Taking a slot raises a node's epoch
-/// without consensus, and with it all that the node still claims: a slot that it gave, of which it was not told yet,
-/// goes back to it on the taker, and is then given away by it, so that nobody owns it (valkey 8.0.1, two reshards
-/// in opposite directions). `redis-cli --cluster reshard` refuses to begin while any slot is open.
+/// Waits until slots can go from one node to another.
+///
+/// No other operation lets one of the two give and take at once. Taking a slot raises a node's epoch without
+/// consensus, and with it all that the node still claims: a slot that it gave, of which it was not told yet, goes
+/// back to it on the taker, and is then given away by it, so that nobody owns it (valkey 8.0.1, two reshards in
+/// opposite directions). And the taker has heard of the giver's epoch: it raises its own only above those that it
+/// knows (`clusterBumpConfigEpochWithoutConsensus` in cluster.c), so that a giver which has just taken a slot would
+/// win it back on the taker alone, and nobody would own it (redis 7.0.15, a reshard right after its opposite).
+/// `redis-cli --cluster reshard` refuses to begin while any slot is open, and asks every node for its view first.
 pub async fn turn(op: &OpIo, source: NodeId, target: NodeId) -> Result<(), String> {
-    hands::retry(op, op.io.after(MOVE_TIMEOUT), hands::LOOK, async || {
+    let deadline = op.io.after(MOVE_TIMEOUT);
+    hands::retry(op, deadline, hands::LOOK, async || {
         let free = op.world.borrow_mut().may_move(&op.event, source, target);
         if free { Ok(()) } else { Err(format!("slots of {source} or {target} move the other way")) }
+    })
+    .await?;
+    let id = op.id(source)?;
+    hands::retry(op, deadline, hands::LOOK, async || {
+        let own = hands::epoch_of(&hands::text(op, source, &["CLUSTER", "NODES"]).await?, &id);
+        let heard = hands::epoch_of(&hands::text(op, target, &["CLUSTER", "NODES"]).await?, &id);
+        if own <= heard { Ok(()) } else { Err(format!("{target} has not heard of the epoch of {source}")) }
     })
     .await
 }
