@@ -21,7 +21,7 @@ use std::time::{Duration, Instant};
 
 #[derive(Clone, Debug, clap::Args)]
 pub struct Args {
-    /// How many timelines of three shards with one replica each
+    /// How many timelines of each of two scenarios, both of three shards with one replica each
     #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..=100_000))]
     seeds: u64,
     /// How many run at once when runs per minute are counted
@@ -35,12 +35,24 @@ pub struct Args {
     server_binary: Option<PathBuf>,
 }
 
+/// What is run: what it is called, and its scenario.
+const SCENARIOS: [(&str, &str); 2] = [
+    ("a primary killed under the default load", include_str!("../../dsl/kill-primary.yaml")),
+    ("operations and faults, everything kept on disk", SCENARIO),
+];
+
 pub fn main(args: &Args) -> super::Done {
-    let spec = crate::spec::parse::parse(SCENARIO.as_bytes(), &mut Problems::default())
-        .ok_or_else(|| Failure::new(Code::Broken, "the built-in scenario is bad"))?;
+    let specs = SCENARIOS.map(|(name, text)| {
+        Some((name, crate::spec::parse::parse(text.as_bytes(), &mut Problems::default())?))
+    });
+    let specs: Vec<(&str, Spec)> = specs
+        .into_iter()
+        .collect::<Option<_>>()
+        .ok_or_else(|| Failure::new(Code::Broken, "a built-in scenario is bad"))?;
     let place = |profile: &Profile| {
         let environment = Some(profile.name.into());
-        choose::place(&Where { environment, server_binary: args.server_binary.clone(), target: None }, &spec)
+        let at = Where { environment, server_binary: args.server_binary.clone(), target: None };
+        choose::place(&at, &specs[0].1)
     };
     let (exact, live) = (place(&EXACT)?, place(&PROCESSES)?);
     let version = exact.server.as_ref().map_or("", |server| &server.version);
@@ -48,16 +60,24 @@ pub fn main(args: &Args) -> super::Done {
     for (shards, replicas) in [(3, 1), (16, 2)] {
         print(&boot(&exact, shards, replicas)?);
     }
+    for (name, spec) in &specs {
+        print(&format!("{name}:\n"));
+        measure(args, spec, &exact, &live)?;
+    }
+    Ok(Code::Passed)
+}
 
+/// Whole runs of six nodes: one after the other, several at once, and live.
+fn measure(args: &Args, spec: &Spec, exact: &Place, live: &Place) -> Result<(), Failure> {
     // What both environments can do.
     let timelines = (0..args.seeds)
-        .map(|seed| seed::draw(&spec, Seed(seed), &live))
+        .map(|seed| seed::draw(spec, Seed(seed), live))
         .collect::<Result<Vec<Timeline>, Failure>>()?;
     let (before, began) = (children(), now());
     let alone = std::thread::scope(|scope| {
         let all = || {
             processor(Some(0));
-            timelines.iter().map(|timeline| run(timeline, &exact)).collect::<Result<Vec<_>, _>>()
+            timelines.iter().map(|timeline| run(timeline, exact)).collect::<Result<Vec<_>, _>>()
         };
         scope.spawn(all).join().expect("it does not panic")
     })?;
@@ -65,8 +85,8 @@ pub fn main(args: &Args) -> super::Done {
     let virtual_time = Duration::from_millis(alone.iter().map(|ran| ran.0).sum());
     let times = |span: Duration| tenths(virtual_time.as_millis() * 10 / span.as_millis().max(1));
     print(&format!(
-        "whole runs of 6 nodes, one after the other on one processor: {} runs, {} s of virtual time, {} times real \
-         time by the clock, {} times by processor time ({} s a run)\n",
+        "  one after the other on one processor: {} runs, {} s of virtual time, {} times real time by the clock, {} times \
+         by processor time ({} s a run)\n",
         timelines.len(),
         thousands(virtual_time.as_secs()),
         times(wall),
@@ -93,23 +113,23 @@ pub fn main(args: &Args) -> super::Done {
         ended.into_iter().collect::<Result<(), Failure>>()
     })?;
     let minute = timelines.len() as u128 * 60_000 / began.elapsed().as_millis().max(1);
-    print(&format!("whole runs, {} at once: {minute} per minute\n", args.threads));
+    print(&format!("  {} at once: {minute} per minute\n", args.threads));
 
     let count = timelines.len().min(args.live as usize);
     if count > 0 {
-        let ran: Result<Vec<_>, Failure> = timelines[..count].iter().map(|one| run(one, &live)).collect();
+        let ran: Result<Vec<_>, Failure> = timelines[..count].iter().map(|one| run(one, live)).collect();
         for (place, ran) in [("live", &ran?[..]), ("in virtual time", &alone[..count])] {
             let sum = |part: fn(&(u64, u64)) -> u64| ran.iter().map(part).sum::<u64>();
             let (cluster, wall) = (sum(|ran| ran.0), sum(|ran| ran.1));
             print(&format!(
-                "the first {count} of these runs {place}: {} s each for {} s of the cluster's time, {} times real time\n",
+                "  the first {count} of them {place}: {} s each for {} s of the cluster's time, {} times real time\n",
                 seconds(wall / count as u64, 2),
                 seconds(cluster / count as u64, 1),
                 tenths(u128::from(cluster * 10 / wall.max(1))),
             ));
         }
     }
-    Ok(Code::Passed)
+    Ok(())
 }
 
 #[expect(clippy::disallowed_methods, reason = "measuring is what it is for")]

@@ -43,7 +43,8 @@ pub mod exit {
     pub const INTERRUPTED: i32 = 130;
 }
 
-/// Where events go: a line each, to the parent and to `events.jsonl`; operations to `history.jsonl` alone.
+/// Where events go: a line each, to the parent and to `events.jsonl`; operations to `history.jsonl` alone, with the next
+/// event, which comes within a second.
 struct Recorder {
     events: BufWriter<File>,
     history: BufWriter<File>,
@@ -75,7 +76,10 @@ impl Recorder {
 impl Watch for Recorder {
     fn event(&mut self, event: &RunEvent) {
         let line = serde_json::to_string(event).expect("plain data");
-        self.keep(|recorder| writeln!(recorder.events, "{line}").and_then(|()| recorder.events.flush()));
+        self.keep(|recorder| {
+            recorder.history.flush()?;
+            writeln!(recorder.events, "{line}").and_then(|()| recorder.events.flush())
+        });
         // A parent that is gone reads nothing; its death ends this process by a signal.
         let mut out = io::stdout().lock();
         let _ = writeln!(out, "{line}").and_then(|()| out.flush());
@@ -86,7 +90,6 @@ impl Watch for Recorder {
             let line = serde_json::to_string(operation).expect("plain data");
             self.keep(|recorder| writeln!(recorder.history, "{line}"));
         }
-        self.keep(|recorder| recorder.history.flush());
     }
 }
 

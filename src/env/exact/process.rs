@@ -61,6 +61,8 @@ pub struct Process {
     pub deadline: u64,
     /// It is to run whether or not it waits: a signal is to be taken.
     pub forced: bool,
+    /// What it waits on had nothing for it, and nothing has changed there since.
+    pub quiet: bool,
     /// It is gone, and its parent was not told yet.
     pub gone: bool,
     control: Rc<OwnedFd>,
@@ -146,6 +148,7 @@ impl Process {
             rank: 0,
             deadline: u64::MAX,
             forced: false,
+            quiet: false,
             gone: false,
             control: Rc::new(ours),
             child: Some(child),
@@ -166,6 +169,7 @@ impl Process {
             rank: 0,
             deadline: 0,
             forced: false,
+            quiet: false,
             gone: false,
             control: self.control.clone(),
             child: None,

@@ -89,7 +89,9 @@ impl ExactEnv {
         let mut fds = Vec::new();
         let mut owners = Vec::new();
         let mut runnable = Vec::new();
-        for (slot, process) in &self.processes {
+        let stirred = self.network.take_stirred();
+        for (slot, process) in &mut self.processes {
+            process.quiet &= !stirred.contains(&process.node.0);
             if process.gone || self.nodes[&process.node].paused {
                 continue;
             }
@@ -106,15 +108,22 @@ impl ExactEnv {
             }
             let waits_on = self.area.slot(*slot).waits_on.load(Relaxed);
             if waits_on != NOTHING
+                && (!process.quiet || cfg!(debug_assertions))
                 && let Some(Some(epoll)) = process.epolls.get(waits_on as usize)
             {
                 fds.push(PollFd::new(epoll.as_fd(), PollFlags::POLLIN));
-                owners.push(candidate);
+                owners.push((candidate, &mut process.quiet));
             }
         }
-        if !fds.is_empty() && poll(&mut fds, PollTimeout::ZERO).unwrap_or(0) > 0 {
-            let ready = fds.iter().zip(owners).filter(|(fd, _)| fd.any().unwrap_or(false));
-            runnable.extend(ready.map(|(_, candidate)| candidate));
+        if !fds.is_empty() && poll(&mut fds, PollTimeout::ZERO).is_ok() {
+            for (fd, (candidate, quiet)) in fds.iter().zip(owners) {
+                if fd.any().unwrap_or(false) {
+                    debug_assert!(!*quiet, "{candidate:?} was woken by nobody");
+                    runnable.push(candidate);
+                } else {
+                    *quiet = true;
+                }
+            }
         }
         self.picker.pick(&runnable, self.nodes.keys().map(|node| node.0))
     }
@@ -352,6 +361,8 @@ impl ExactEnv {
         if touched || turn.is_over() {
             self.read_log(id, turn.is_over());
         }
+        // It may have written to a pipe of its family.
+        self.processes.values_mut().filter(|other| other.node == id).for_each(|other| other.quiet = false);
         self.network.pump(self.now, id);
         self.tell_messages();
         let carried = self.network.hasher.finalize();

@@ -6,7 +6,7 @@ use super::link::{self, Place};
 use super::{Message, Network, News};
 use crate::env::{ActorId, ConnId, NodeId};
 use nix::errno::Errno;
-use nix::sys::epoll::{EpollEvent, EpollTimeout};
+use nix::sys::epoll::{EpollEvent, EpollFlags, EpollTimeout};
 use nix::sys::socket::{MsgFlags, recv, send};
 use std::os::fd::AsRawFd;
 
@@ -218,7 +218,8 @@ impl Network {
     /// Writes bytes into a server's socket, as many as there is room for.
     fn give(&mut self, now: u64, number: u64, way: usize, due: u64, mut bytes: Vec<u8>) -> bool {
         let Some(connection) = self.connections.get_mut(&number) else { return false };
-        let End::Socket(_, fd) = &connection.ends[1 - way] else { return false };
+        let End::Socket(node, fd) = &connection.ends[1 - way] else { return false };
+        self.stirred.insert(node.0);
         self.hasher.update(&number.to_le_bytes()).update(&bytes);
         let written = match send(fd.as_raw_fd(), &bytes, MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL) {
             Err(Errno::EAGAIN) => Ok(0),
@@ -272,7 +273,8 @@ impl Network {
     fn establish(&mut self, number: u64) {
         let Some(connection) = self.connections.get_mut(&number) else { return };
         connection.in_progress = false;
-        if let End::Socket(_, near) = &connection.ends[0] {
+        if let End::Socket(node, near) = &connection.ends[0] {
+            self.stirred.insert(node.0);
             let mut buffer = [0; 4096];
             while recv(near.as_raw_fd(), &mut buffer, MsgFlags::MSG_DONTWAIT).is_ok_and(|count| count > 0) {}
         }
@@ -290,16 +292,19 @@ impl Network {
             let room = (2 * self.connections.len() + 1).max(self.events.len());
             self.events.resize(room, EpollEvent::empty());
             let count = watch.wait(&mut self.events, EpollTimeout::ZERO).unwrap_or(0);
-            ready.extend(self.events[..count].iter().map(EpollEvent::data));
+            ready.extend(self.events[..count].iter().map(|event| {
+                let closing = EpollFlags::EPOLLRDHUP | EpollFlags::EPOLLHUP | EpollFlags::EPOLLERR;
+                (event.data(), event.events().intersects(closing))
+            }));
         }
         ready.sort_unstable();
-        for data in ready {
+        for (data, closes) in ready {
             let (number, side) = (data >> 1, (data & 1) as usize);
             if side == 0 && self.connections.get(&number).is_some_and(|connection| connection.in_progress) {
                 // The server has given its connect up.
                 self.drop_connection(number);
             } else {
-                self.read(now, number, side);
+                self.read(now, number, side, closes);
             }
         }
         let of_node = (node.0, 0, 0)..=(node.0, u64::MAX, usize::MAX);
@@ -310,7 +315,8 @@ impl Network {
         }
     }
 
-    fn read(&mut self, now: u64, number: u64, side: usize) {
+    /// Takes what a server wrote. Where it has closed as well, it is read to the end.
+    fn read(&mut self, now: u64, number: u64, side: usize, closes: bool) {
         let mut bytes = Vec::new();
         let mut end = None;
         let Some(connection) = self.connections.get(&number) else { return };
@@ -326,7 +332,9 @@ impl Network {
                 Ok(0) => end = Some(Cargo::End),
                 Ok(count) => {
                     bytes.extend_from_slice(&buffer[..count]);
-                    continue;
+                    if closes || count == buffer.len() {
+                        continue;
+                    }
                 }
                 Err(Errno::EAGAIN) => {}
                 // It had not read everything.

@@ -98,6 +98,9 @@ pub struct Network {
     /// What watches the sockets of each node, by the node. An event's number is the connection's, doubled, and the
     /// side.
     watches: BTreeMap<u16, Epoll>,
+    /// Nodes with a socket that was written to, read, joined or closed since it was last asked: who of them waits may
+    /// have something to do.
+    stirred: BTreeSet<u16>,
     /// Ways whose receiver, the node, had no room.
     blocked: BTreeSet<(u16, u64, usize)>,
     /// Room for what a watch tells.
@@ -126,6 +129,7 @@ impl Network {
             told: Vec::new(),
             not_parsed: 0,
             watches: BTreeMap::new(),
+            stirred: BTreeSet::new(),
             blocked: BTreeSet::new(),
             events: Vec::new(),
             buffer: vec![0; CHUNK],
@@ -245,7 +249,7 @@ impl Network {
             Entry::Vacant(entry) => entry.insert(Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?),
         };
         let waits = side == 0 && connection.in_progress;
-        let news = if waits { EpollFlags::empty() } else { EpollFlags::EPOLLIN };
+        let news = if waits { EpollFlags::empty() } else { EpollFlags::EPOLLIN | EpollFlags::EPOLLRDHUP };
         watch.add(fd, EpollEvent::new(news, number << 1 | side as u64))
     }
 
@@ -260,7 +264,14 @@ impl Network {
     }
 
     /// A socket in the queue of whoever listens at this port. Its name tells the shim the number of the connection.
-    fn reach(&self, number: u64, link: (u16, u16), to: (u32, u16), from_port: u16) -> Result<OwnedFd, Errno> {
+    fn reach(
+        &mut self,
+        number: u64,
+        link: (u16, u16),
+        to: (u32, u16),
+        from_port: u16,
+    ) -> Result<OwnedFd, Errno> {
+        self.stirred.insert(link.1);
         if self.rules.get(&link).is_some_and(|rule| rule.refuse) {
             return Err(Errno::ECONNREFUSED);
         }
@@ -365,6 +376,11 @@ impl Network {
         }
     }
 
+    /// Nodes one of whose sockets has changed since the last call.
+    pub fn take_stirred(&mut self) -> BTreeSet<u16> {
+        std::mem::take(&mut self.stirred)
+    }
+
     /// Messages of the cluster bus that were sent or delivered since the last call, in order.
     pub fn take_told(&mut self) -> Vec<Message> {
         std::mem::take(&mut self.told)
@@ -386,6 +402,7 @@ impl Network {
                 if let End::Actor(_, id) = end {
                     self.by_actor.remove(id);
                 }
+                self.stirred.insert(end.node());
             }
         }
     }
