@@ -20,6 +20,9 @@ pub struct Micros(pub u64);
 pub const MILLIS_MAX: u64 = 7 * 24 * 3_600_000;
 
 impl Millis {
+    pub const fn is_zero(&self) -> bool {
+        self.0 == 0
+    }
     pub const fn micros(self) -> Micros {
         Micros(self.0 * 1000)
     }

@@ -14,6 +14,7 @@
 //! Where the record cannot tell, the answer is [`Owed::Unclear`]; no check turns that into a failure.
 
 use super::facts::{Facts, Outage, names};
+use crate::catalogue::Action;
 use crate::env::NodeId;
 use crate::run::record::{Applied, Life, Record, Status};
 use crate::run::view::NodeReport;
@@ -87,6 +88,15 @@ pub fn settle_bound(timeline: &Timeline, applied: &[Applied], lives: &[Life]) ->
     let wiped = lives.iter().any(|life| life.stale.as_deref() == Some("wiped"));
     if wiped || applied.iter().filter(forgets).any(|one| !super::facts::skipped(one)) {
         parts.push(("ban of a forgotten id".into(), 60_000));
+    }
+    // Until its clock has made good what it lost, a server takes what is due for not yet due.
+    let lost = timeline.events.iter().map(|event| match &event.action {
+        Action::ClockSkew(skew) => skew.behind.0,
+        _ => 0,
+    });
+    match lost.sum::<u64>() {
+        0 => {}
+        lost => parts.push(("clocks that went back".into(), lost)),
     }
     let total = Millis(parts.iter().map(|(_, millis)| millis).sum());
     let why = parts.iter().map(|(name, millis)| format!("{name} {}", Millis(*millis)));

@@ -156,9 +156,10 @@ pub enum NodeAction {
     Resume,
     /// Keep a copy of its folder as the "older" data of a later start.
     KeepCopy,
-    /// Jump ahead and run at this rate in per cent from now on.
+    /// Jump ahead and back, and run at this rate in per cent from now on.
     Clock {
         ahead: Millis,
+        behind: Millis,
         rate: u16,
     },
     /// Put the event of this name's rule on its disk, or take it off. It outlasts the process.

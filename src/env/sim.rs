@@ -274,7 +274,10 @@ impl SimEnv {
             NodeAction::Disk(..) | NodeAction::PowerLoss(..) | NodeAction::Memory(_) => {
                 Err(EnvError::Unable { what: "strike a node's disk, power or memory".into() })
             }
-            NodeAction::Clock { ahead, rate } => {
+            NodeAction::Clock { behind, .. } if !behind.is_zero() => {
+                Err(EnvError::Unable { what: "turn back a clock that only goes forward".into() })
+            }
+            NodeAction::Clock { ahead, rate, .. } => {
                 let shown = host.clock.at(self.now) + ahead.micros().0;
                 host.clock = Clock { set_at: self.now, shown, rate: u64::from(rate.max(1)) };
                 Ok(format!("{ahead} ahead, {rate} per cent"))

@@ -1,4 +1,4 @@
-//! `clock_skew`: a node's clock jumps ahead and runs faster or slower than the others.
+//! `clock_skew`: a node's clock jumps ahead or back, and runs faster or slower than the others.
 
 use crate::catalogue::{Ability, ActionInfo, ActionKind, Class, Declared, DrawContext, NodeSelector};
 use crate::time::Millis;
@@ -11,6 +11,9 @@ crate::record! {
         pub ahead: Millis = Millis(0),
         /// how fast it runs afterwards, in per cent of true time
         pub rate: u16 = 100,
+        /// how far its wall clock jumps back, as a time server steps it; what counts from the boot goes on
+        #[serde(default, skip_serializing_if = "Millis::is_zero")]
+        pub behind: Millis = Millis(0),
     }
 }
 
@@ -24,7 +27,7 @@ impl Declared for ClockSkew {
         kind: ActionKind::Fault,
         needs: Ability::Clock,
         class: Class::Disruptive,
-        summary: "let one node's clock jump ahead and run at another rate",
+        summary: "let one node's clock jump ahead or back and run at another rate",
         targets: &["valkey", "embedded"],
         drawn: true,
         lasting: true,
@@ -34,6 +37,6 @@ impl Declared for ClockSkew {
         let node = NodeSelector::Primary(context.shard());
         let ahead = Millis(*context.rng.pick(&[0, 500, 5000]));
         let rate = *context.rng.pick(&[50, 90, 110, 300]);
-        Some(Self { node, ahead, rate })
+        Some(Self { node, ahead, rate, behind: Millis(0) })
     }
 }

@@ -64,7 +64,7 @@ pub async fn strike(action: Action, op: OpIo, ending: Ending, target: Rc<dyn Tar
             strike_links(&slow.node, rule, &op, &ending).await
         }
         Action::ClockSkew(skew) => {
-            let action = NodeAction::Clock { ahead: skew.ahead, rate: skew.rate };
+            let action = NodeAction::Clock { ahead: skew.ahead, behind: skew.behind, rate: skew.rate };
             strike_clock(&skew.node, action, &op, &ending).await
         }
         Action::DiskError(fault) => damage::disk(&fault.node, &fault.rule(), &op, &ending).await,
@@ -352,8 +352,9 @@ async fn strike_clock(
     }
     ending.wait(op).await;
     for node in nodes {
-        // A clock does not jump back; it runs at its rate again.
-        op.io.node(node, NodeAction::Clock { ahead: Millis(0), rate: 100 }).await.map_err(failed)?;
+        // It stays where it is, and runs at its rate again.
+        let rate_again = NodeAction::Clock { ahead: Millis(0), behind: Millis(0), rate: 100 };
+        op.io.node(node, rate_again).await.map_err(failed)?;
         op.step(format!("the clock of {node} runs at its rate again"));
     }
     Ok(())

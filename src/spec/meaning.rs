@@ -10,7 +10,7 @@ use super::forms::{suggest, targets};
 use super::parts::get;
 use super::{Spec, StartSpec, order};
 use crate::catalogue::{ACTIONS, Ability, Action, CheckSpec, NodeSelector};
-use crate::env::{PROFILES, Profile, own_of};
+use crate::env::{PROFILES, Profile, SIM, own_of};
 use crate::target::embedded::bugs::BUGS;
 use crate::timeline::Observation;
 use crate::yaml::document::{Node, Problems, Span, Value};
@@ -153,6 +153,15 @@ fn offered(spec: &Spec, act: &Act<'_>, problems: &mut Problems) {
                 info.needs.as_str()
             ),
             able(info.needs),
+        );
+    } else if let Action::ClockSkew(skew) = &act.action
+        && !skew.behind.is_zero()
+        && (profile(spec).is_some_and(|profile| profile.name == SIM.name)
+            || spec.target.as_deref() == Some("embedded"))
+    {
+        report(
+            format!("{}: the embedded cluster reads a clock that only goes forward", act.path),
+            "leave `behind` out, or run a real server: `target: valkey`".into(),
         );
     }
 }

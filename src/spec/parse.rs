@@ -206,6 +206,10 @@ timeline:
                 "- {when: {operation: {client: ^6, number: 1}}, do: {background: {every: 1s, one_of: [{kill: {node: any}}]}}}",
                 "6 clients, 0 to 5",
             ),
+            (
+                "- {at: 1s, do: {^clock_skew: {node: any, behind: 2s}}}\ntarget: embedded",
+                "reads a clock that only goes forward",
+            ),
             ("- {when: {^rolle: {node: any}}, do: {kill: {node: any}}}", "unknown observation `rolle`"),
         ] {
             let marked = format!("{head}  {marked}\n");

@@ -294,9 +294,9 @@ impl ExactEnv {
                     why: error.to_string(),
                 }),
             },
-            NodeAction::Clock { ahead, rate } => {
-                node.clock.change(self.now, ahead.micros().0, rate);
-                Ok(format!("{ahead} ahead, {rate} per cent"))
+            NodeAction::Clock { ahead, behind, rate } => {
+                node.clock.change(self.now, (ahead, behind), rate);
+                Ok(format!("{ahead} ahead, {behind} back, {rate} per cent"))
             }
             NodeAction::Disk(event, rule) => self.set_disk_rule(id, &event, rule),
             NodeAction::PowerLoss(event, flushed) => Ok(self.lose_power(id, event, flushed)),

@@ -5,6 +5,7 @@ use super::disk::Disk;
 use crate::env::processes::folder::Folder;
 use crate::env::processes::tail::Tail;
 use crate::env::{ActorId, NodeAction, NodeSpec};
+use crate::time::Millis;
 use std::collections::VecDeque;
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -64,9 +65,10 @@ impl Clock {
         self.set_at + (shown.saturating_sub(self.shown) * 100).div_ceil(self.rate)
     }
 
-    pub fn change(&mut self, now: u64, ahead: u64, rate: u16) {
-        *self =
-            Self { set_at: now, shown: self.at(now), rate: u64::from(rate.max(1)), wall: self.wall + ahead };
+    /// Moves the wall clock ahead and back, not to before the epoch, and runs both clocks at another rate.
+    pub fn change(&mut self, now: u64, (ahead, behind): (Millis, Millis), rate: u16) {
+        let wall = (self.wall + ahead.micros().0).saturating_sub(behind.micros().0);
+        *self = Self { set_at: now, shown: self.at(now), rate: u64::from(rate.max(1)), wall };
     }
 
     /// Sets the clocks of a process that is about to run.
@@ -84,11 +86,21 @@ mod tests {
     #[test]
     fn a_clock_of_another_rate_says_when_it_will_show_a_time() {
         let mut clock = Clock::default();
-        clock.change(1_000, 0, 300);
+        clock.change(1_000, (Millis(0), Millis(0)), 300);
         let shown = clock.at(5_000);
         assert_eq!(shown, BEGIN_US + 1_000 + 12_000);
         assert_eq!(clock.when(shown), 5_000);
         assert_eq!(clock.at(clock.when(shown + 1)).max(shown + 1), clock.at(clock.when(shown + 1)));
         assert_eq!(clock.when(u64::MAX), u64::MAX);
+    }
+
+    #[test]
+    fn only_the_wall_clock_goes_back() {
+        let mut clock = Clock::default();
+        let before = clock;
+        clock.change(1_000, (Millis(2), Millis(5)), 100);
+        assert_eq!((clock.at(1_000), clock.wall), (before.at(1_000), before.wall - 3_000));
+        clock.change(2_000, (Millis(0), Millis(u64::MAX / 1_000)), 100);
+        assert_eq!(clock.wall, 0);
     }
 }
