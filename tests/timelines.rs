@@ -5,10 +5,12 @@ mod common;
 use common::{PAIRS, everything, timeline};
 use proptest::prelude::*;
 use seedfault::catalogue::{Action, EventId, NodeSelector};
+use seedfault::entropy::Seed;
+use seedfault::env::EXACT;
 use seedfault::fault::pause::Pause;
 use seedfault::spec::Spread;
 use seedfault::time::Millis;
-use seedfault::timeline::{Event, Observation, Start, Timeline};
+use seedfault::timeline::{Event, Observation, Start, Timeline, generate};
 use std::collections::BTreeSet;
 
 fn assert_valid(timeline: &Timeline, pair: usize) {
@@ -264,4 +266,25 @@ fn resolve(timeline: &Timeline) -> Vec<u64> {
         times.push((start, start + length));
     }
     times.into_iter().map(|(start, _)| start).collect()
+}
+
+#[test]
+fn a_fault_that_no_seed_draws_by_itself_is_drawn_where_it_is_named() {
+    let drawn = |from: &[&str], seed| {
+        let mut spec = everything(Spread::exactly(12), true);
+        let draw = spec.draw.as_mut().expect("it draws");
+        draw.vocabulary = from.iter().map(|name| ((*name).to_string(), 1)).collect();
+        let timeline = generate(&spec, Seed(seed), "valkey", &EXACT).expect("it is offered");
+        timeline.events.iter().map(|event| event.action.name()).collect::<BTreeSet<_>>()
+    };
+    let (mut unasked, mut named) = (BTreeSet::new(), BTreeSet::new());
+    for seed in 0..200 {
+        unasked.extend(drawn(&[], seed));
+        named.extend(drawn(&["power_loss", "hold"], seed));
+    }
+    assert!(
+        unasked.len() > 10 && !unasked.contains("power_loss") && !unasked.contains("hold"),
+        "{unasked:?}"
+    );
+    assert_eq!(named, BTreeSet::from(["hold", "power_loss"]));
 }

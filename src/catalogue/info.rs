@@ -82,10 +82,17 @@ pub struct ActionInfo {
     pub summary: &'static str,
     /// The targets that offer it.
     pub targets: &'static [&'static str],
-    /// Whether a seed may draw it.
+    /// Whether a seed draws it where nobody says from what to draw.
     pub drawn: bool,
     /// Whether it holds for a while and heals (`for:` is allowed).
     pub lasting: bool,
+}
+
+impl ActionInfo {
+    /// Whether a seed may draw it where it is named.
+    pub fn may_be_drawn(&self) -> bool {
+        matches!(self.kind, ActionKind::Operation | ActionKind::Fault)
+    }
 }
 
 /// What an operation or fault implements beside its fields.

@@ -79,13 +79,16 @@ fn shut_down(record: &Record, life: &Life) -> bool {
     })
 }
 
+/// What a process logged that means something.
+fn said<'a>(record: &'a Record, life: &Life) -> impl Iterator<Item = &'a LogLine> {
+    let (node, incarnation) = (life.node, life.incarnation);
+    record.log_lines.iter().filter(move |line| line.node == node && line.incarnation == incarnation)
+}
+
 /// The documented end that the log of a process speaks of, or the fault of ours in force that a server cannot live
 /// with: one without its disk ends by itself, with exit code 1, wherever it cannot go on.
 pub(super) fn by_design(record: &Record, life: &Life) -> Option<&'static str> {
-    let says = |text: &str| {
-        let own = |line: &&LogLine| line.node == life.node && line.incarnation == life.incarnation;
-        record.log_lines.iter().filter(own).any(|line| line.line.contains(text))
-    };
+    let says = |text: &str| said(record, life).any(|line| line.line.contains(text));
     let (ended, exit) = life.ended?;
     let under = |faults: &[&str]| in_force(record, life.node, (ended, ended), faults);
     if let Some((class, _, _)) = BY_DESIGN.iter().find(|(_, text, _)| says(text)) {
@@ -130,8 +133,10 @@ impl Check for Crash {
             let sent: Vec<String> =
                 life.signalled.iter().map(|(event, signal)| format!("{event} sent {signal}")).collect();
             let sent = if sent.is_empty() { "no signal was sent to it".into() } else { sent.join(", ") };
+            let last = said(record, life).last();
+            let last = last.map_or(String::new(), |line| format!("; what it last said: {}", line.line));
             evidence.push(format!(
-                "{} (process {}) ended at {at} with {exit}; {sent}",
+                "{} (process {}) ended at {at} with {exit}; {sent}{last}",
                 life.node, life.incarnation
             ));
         }
@@ -172,6 +177,23 @@ mod tests {
             assert_eq!(judgement.verdict, Verdict::Fail, "{exit}");
             assert!(judgement.evidence[0].contains("node-1"), "{judgement:?}");
         }
+    }
+
+    #[test]
+    fn a_crash_is_told_with_the_last_words_of_the_process() {
+        let mut scene = Scene::new(3, 1).healthy();
+        scene.life(1).ended = Some((ms(12_000), Exit::Code(1)));
+        for (incarnation, line) in
+            [(1, "configEpoch set to 4"), (1, "corrupted cluster config file"), (2, "later")]
+        {
+            let (at, node, line) = (ms(12_000), NodeId(1), line.to_string());
+            scene.record.log_lines.push(LogLine { at, node, incarnation, line });
+        }
+        let told = &judge(&scene).evidence[0];
+        assert!(
+            told.ends_with("no signal was sent to it; what it last said: corrupted cluster config file"),
+            "{told}"
+        );
     }
 
     #[test]

@@ -247,7 +247,7 @@ impl Field for Keep {
 
 /// The operations and faults that a seed may draw.
 pub fn drawn_names() -> impl Iterator<Item = &'static str> {
-    crate::catalogue::ACTIONS.iter().filter(|info| info.drawn).map(|info| info.name)
+    crate::catalogue::ACTIONS.iter().filter(|info| info.may_be_drawn()).map(|info| info.name)
 }
 
 /// The targets that any entry of the catalogue names, in its order.

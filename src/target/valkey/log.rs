@@ -23,6 +23,8 @@ const MATTERS: &[&str] = &[
     "exiting now",
     "Fatal error",
     "FATAL",
+    "Unrecoverable error",
+    "Bad file format",
     "Can't open or create append-only",
     "OUT OF MEMORY",
     "Exiting",

@@ -10,9 +10,14 @@ use super::super::anchors::node_of;
 use super::shard_of;
 use crate::catalogue::{ACTIONS, Action, ActionKind, NodeSelector};
 use crate::fault::cut::Cut;
+use crate::fault::disk_error::DiskError;
+use crate::fault::full_disk::FullDisk;
 use crate::fault::kill::Kill;
+use crate::fault::memory_limit::MemoryLimit;
 use crate::fault::pause::Pause;
+use crate::fault::power_loss::PowerLoss;
 use crate::fault::restart::{Restart, RestartData};
+use crate::fault::strike_at::StrikeAt;
 use crate::target::operation::{
     Admin, AdminCommand, Drain, ForgetAndMeet, RemoveReplica, RollingRestart, ScaleIn,
 };
@@ -176,7 +181,15 @@ impl<'a> Ledger<'a> {
     fn harm(&self, event: &Event, placed: Placed) -> Option<Harm> {
         let half = self.cluster.shards.saturating_sub(1) / 2;
         let (node, lasts) = match &event.action {
-            Action::Kill(_) | Action::Pause(_) | Action::Cut(_) => (node_of(&event.action)?, event.lasts),
+            // Valkey ends itself where its append-only file cannot be written, and where memory runs out.
+            Action::Kill(_)
+            | Action::Pause(_)
+            | Action::Cut(_)
+            | Action::DiskError(_)
+            | Action::FullDisk(_)
+            | Action::StrikeAt(_)
+            | Action::PowerLoss(_)
+            | Action::MemoryLimit(_) => (node_of(&event.action)?, event.lasts),
             Action::Restart(restart) => {
                 let back = restart.data != RestartData::Wiped;
                 (&restart.node, back.then_some(restart.down))
@@ -237,6 +250,11 @@ pub(super) static MAY_HARM: LazyLock<[bool; ACTIONS.len()]> = LazyLock::new(|| {
         Pause::NAME,
         Restart::NAME,
         Cut::NAME,
+        DiskError::NAME,
+        FullDisk::NAME,
+        StrikeAt::NAME,
+        PowerLoss::NAME,
+        MemoryLimit::NAME,
         RemoveReplica::NAME,
         ForgetAndMeet::NAME,
         RollingRestart::NAME,

@@ -62,15 +62,14 @@ pub enum GenerateError {
     TooLong(Millis),
 }
 
-/// What a target and an environment offer of the catalogue to a seed, in the catalogue's order.
+/// What a target and an environment offer of the catalogue to a seed that may draw it, in the catalogue's order.
 fn offered<'a>(
     target: &'a str,
     profile: &'a Profile,
 ) -> impl Iterator<Item = (usize, &'static ActionInfo)> + 'a {
-    ACTIONS
-        .iter()
-        .enumerate()
-        .filter(move |(_, info)| info.drawn && info.targets.contains(&target) && profile.offers(info.needs))
+    ACTIONS.iter().enumerate().filter(move |(_, info)| {
+        info.may_be_drawn() && info.targets.contains(&target) && profile.offers(info.needs)
+    })
 }
 
 /// The timeline that this seed means.

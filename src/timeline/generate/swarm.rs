@@ -41,7 +41,7 @@ impl Swarm {
         if let Some((unknown, _)) = draw
             .vocabulary
             .iter()
-            .find(|(name, _)| !ACTIONS.iter().any(|info| info.drawn && info.name == name))
+            .find(|(name, _)| !ACTIONS.iter().any(|info| info.may_be_drawn() && info.name == name))
         {
             return Err(GenerateError::NotDrawn(unknown.clone()));
         }
@@ -53,7 +53,7 @@ impl Swarm {
         for (index, info) in offered(target, profile) {
             let given = match draw.vocabulary.iter().find(|(name, _)| name == info.name) {
                 Some((_, weight)) => u64::from(*weight),
-                None if draw.vocabulary.is_empty() => usual_weight(info.name),
+                None if draw.vocabulary.is_empty() && info.drawn => usual_weight(info.name),
                 None => continue,
             };
             let rare = (info.name == Admin::NAME && !admin) || (takes_long(info.name) && !patient);
@@ -77,7 +77,7 @@ impl Swarm {
             let (mut seen, mut index) = (0, first);
             for (candidate, info) in offered(target, profile) {
                 let named = draw.vocabulary.iter().any(|(name, weight)| name == info.name && *weight > 0);
-                if named || (draw.vocabulary.is_empty() && info.name != Admin::NAME) {
+                if named || (draw.vocabulary.is_empty() && info.drawn && info.name != Admin::NAME) {
                     index = candidate;
                     if seen == chosen {
                         break;
