@@ -456,6 +456,11 @@ const FINDINGS: &[(&str, &str, &str)] = &[
         "Redis server v=7.0.",
         "FAILED seed 1: crash: 1 process(es) ended by themselves",
     ),
+    (
+        "crash-valkey-8.0.1-shard-id",
+        "Valkey server v=8.0.1",
+        "FAILED seed 1: crash: 1 process(es) ended by themselves",
+    ),
     ("view_agreement-valkey-8.0.1-epoch", "Valkey server v=8.0.1", "FAILED seed 305: view_agreement: 1 "),
 ];
 

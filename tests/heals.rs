@@ -25,6 +25,7 @@ const CASES: &[Case] = &[
     ("stranger-alone", &[("wiped", "applied")]),
     ("two-ways", &[("to-1", "applied"), ("fro-1", "applied"), ("to-6", "applied"), ("fro-6", "applied")]),
     ("heard-late", &[("pong", "applied"), ("ping", "applied"), ("to", "applied"), ("fro", "applied")]),
+    ("idle-primary", &[("some", "applied"), ("older", "applied")]),
     ("on-its-way", &[("first", "applied"), ("second", "applied")]),
     ("told-later", &[("stop", "applied"), ("fewer", "applied")]),
     (

@@ -53,6 +53,41 @@ pub async fn mend(op: OpIo) {
     {
         op.step(why);
     }
+    if let Err(why) = idle_primaries(&op).await {
+        op.step(why);
+    }
+}
+
+/// A primary that comes back with a claim to slots that have since gone to its shard's new primary, and some of them to
+/// another shard, ends as a primary without slots: whoever takes the last of them takes none of the others, and with
+/// `cluster-allow-replica-migration no` it follows only whoever took them all (`clusterUpdateSlotsConfigWith` in
+/// cluster.c).
+async fn idle_primaries(op: &OpIo) -> Result<(), String> {
+    let shards: BTreeSet<u16> = {
+        let world = op.world.borrow();
+        let came_back = world.lives.iter().filter(|life| lost_its_place(life.stale.as_deref()));
+        came_back.filter_map(|life| world.shard_of(life.node)).collect()
+    };
+    for shard in shards {
+        let members: Vec<NodeId> = {
+            let world = op.world.borrow();
+            world.live().into_iter().filter(|node| world.shard_of(*node) == Some(shard)).collect()
+        };
+        let (mut owners, mut idle) = (Vec::new(), false);
+        for node in members {
+            let nodes = hands::text(op, node, &["CLUSTER", "NODES"]).await?;
+            let owns = claims(&nodes).is_some_and(|slots| !slots.is_empty());
+            if owns {
+                owners.push(node);
+            } else {
+                idle |= hands::replication(op, node).await?.role == Role::Primary;
+            }
+        }
+        if let ([owner], true) = (&owners[..], idle) {
+            followers(op, shard, *owner).await?;
+        }
+    }
+    Ok(())
 }
 
 /// A primary that came back with an older `nodes.conf` may hold a lower epoch than it has told the others. Nobody tells
@@ -219,7 +254,15 @@ async fn followers(op: &OpIo, shard: u16, primary: NodeId) -> Result<(), String>
             if !owned.is_empty() {
                 return Ok(());
             }
-            op.tell(node, &["CLUSTER", "REPLICATE", &id]).await.map(drop)
+            match op.tell(node, &["CLUSTER", "REPLICATE", &id]).await {
+                // What it has belongs to slots that are elsewhere.
+                Err(why) if why.contains("must be empty") => {
+                    op.tell(node, &["FLUSHALL"]).await?;
+                    op.step(format!("{node}, which had keys and no slots, was emptied"));
+                    op.tell(node, &["CLUSTER", "REPLICATE", &id]).await.map(drop)
+                }
+                told => told.map(drop),
+            }
         })
         .await?;
     }
