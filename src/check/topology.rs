@@ -8,7 +8,7 @@
 use super::facts::{Facts, names, skipped};
 use super::{Check, Judgement, Verdict};
 use crate::env::NodeId;
-use crate::run::record::{Last, Record};
+use crate::run::record::{Applied, Last, Record};
 use crate::run::view::NodeReport;
 use crate::timeline::Role;
 use std::collections::{BTreeMap, BTreeSet};
@@ -92,8 +92,14 @@ fn open_slots(facts: &Facts<'_>, teller: NodeId, report: &NodeReport, found: &mu
     on_replica
 }
 
-/// With migration off a shard is the nodes that began in it: one primary, the rest its replicas.
-fn shard_counts(facts: &Facts<'_>, last: &Last) -> Vec<String> {
+/// With migration off a shard is the nodes that began in it: one primary, the rest its replicas. Answers how many
+/// primaries were left without slots as well.
+///
+/// A primary that was away while its shard went on, and gave slots to another shard, finds what it claims with two
+/// owners: it loses all of it and follows neither (valkey.conf, "cluster-allow-replica-migration": with `no` a primary
+/// that became empty stays what it is).
+fn shard_counts(facts: &Facts<'_>, last: &Last) -> (Vec<String>, u64) {
+    let mut emptied = 0;
     let reshaped = facts.record.applied.iter().any(|applied| {
         !skipped(applied)
             && matches!(
@@ -103,8 +109,13 @@ fn shard_counts(facts: &Facts<'_>, last: &Last) -> Vec<String> {
     });
     let wiped = facts.record.lives.iter().any(|life| life.stale.as_deref() == Some("wiped"));
     if facts.migration() || facts.embedded() || reshaped || wiped {
-        return Vec::new();
+        return (Vec::new(), emptied);
     }
+    let gave = |shard: u16| {
+        let nodes = facts.shard_nodes(shard);
+        let from_it = |applied: &Applied| applied.resolved.first().is_some_and(|node| nodes.contains(node));
+        facts.record.applied.iter().any(|one| one.action == "reshard" && !skipped(one) && from_it(one))
+    };
     let mut found = Vec::new();
     for shard in 0..facts.record.timeline.cluster.shards {
         let live: Vec<(NodeId, &NodeReport)> = facts
@@ -122,12 +133,15 @@ fn shard_counts(facts: &Facts<'_>, last: &Last) -> Vec<String> {
         };
         let id = last.view.report(primary).map(|report| report.id.as_str());
         for (node, report) in live.iter().filter(|(node, _)| *node != primary) {
-            if report.myself().and_then(|me| me.primary.as_deref()) != id {
+            let Some(me) = report.myself() else { continue };
+            if me.role == Role::Primary && me.slots.is_empty() && gave(shard) {
+                emptied += 1;
+            } else if me.primary.as_deref() != id {
                 found.push(format!("{node} of shard {shard} does not follow {primary}"));
             }
         }
     }
-    found
+    (found, emptied)
 }
 
 impl Topology {
@@ -143,7 +157,8 @@ impl Topology {
             in_one_view(&facts, last, teller, report, &mut found);
             on_replicas += open_slots(&facts, teller, report, &mut found);
         }
-        found.extend(shard_counts(&facts, last));
+        let (misplaced, emptied) = shard_counts(&facts, last);
+        found.extend(misplaced);
         let silent: Vec<NodeId> = last
             .view
             .nodes
@@ -165,6 +180,9 @@ impl Topology {
         };
         if on_replicas > 0 {
             judgement.classes.insert("open-slot-mark-kept-by-a-replica".into(), on_replicas);
+        }
+        if emptied > 0 {
+            judgement.classes.insert("primary-left-without-slots".into(), emptied);
         }
         judgement.looked_at(format!("{answered} views of {} nodes", last.view.nodes.len()))
     }
@@ -281,6 +299,22 @@ mod tests {
         fails_with(&scene, "node-1 of shard 0 does not follow node-0");
         scene.apply("d1", "drain: {shard: 0, to: 1}", 11_000, Some(12_000), &[0]);
         assert_eq!(judge(&scene).verdict, Verdict::Pass, "a drain reshapes the shards");
+    }
+
+    #[test]
+    fn a_primary_may_stay_without_slots_where_its_shard_gave_some_away() {
+        let mut scene = Scene::new(3, 1).setting("cluster-allow-replica-migration", "no").healthy();
+        for node in 0..6 {
+            let other = scene.last_member(node, 1);
+            (other.role, other.primary) = (Role::Primary, None);
+        }
+        fails_with(&scene, "node-1 of shard 0 does not follow node-0");
+        scene.apply("r1", "reshard: {from: 1, to: 2}", 11_000, Some(12_000), &[2, 4]);
+        fails_with(&scene, "node-1 of shard 0 does not follow node-0");
+        scene.apply("r2", "reshard: {from: 0, to: 1}", 12_000, Some(13_000), &[0, 2]);
+        let judgement = judge(&scene);
+        assert_eq!(judgement.verdict, Verdict::Pass, "{judgement:?}");
+        assert_eq!(judgement.classes.get("primary-left-without-slots"), Some(&1));
     }
 
     #[test]
