@@ -206,6 +206,11 @@ fn a_seed_means_the_same_on_every_machine_of_the_same_image() {
                 lines.insert(key, hash);
             } else {
                 assert_eq!(lines[&key], hash, "{}, seed {seed}, kernel {}", server.display(), image.kernel);
+                println!(
+                    "equal to the stored hash: {}, seed {seed}, kernel {}",
+                    server.display(),
+                    image.kernel
+                );
             }
         }
     }
