@@ -94,9 +94,9 @@ pub fn settle_bound(timeline: &Timeline, applied: &[Applied], lives: &[Life]) ->
         Action::ClockSkew(skew) => skew.behind.0,
         _ => 0,
     });
-    match lost.sum::<u64>() {
-        0 => {}
-        lost => parts.push(("clocks that went back".into(), lost)),
+    let lost: u64 = lost.sum();
+    if lost > 0 {
+        parts.push(("clocks that went back".into(), lost));
     }
     let total = Millis(parts.iter().map(|(_, millis)| millis).sum());
     let why = parts.iter().map(|(name, millis)| format!("{name} {}", Millis(*millis)));

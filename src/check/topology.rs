@@ -133,10 +133,10 @@ fn shard_counts(facts: &Facts<'_>, last: &Last) -> (Vec<String>, u64) {
         };
         let id = last.view.report(primary).map(|report| report.id.as_str());
         for (node, report) in live.iter().filter(|(node, _)| *node != primary) {
-            let Some(me) = report.myself() else { continue };
-            if me.role == Role::Primary && me.slots.is_empty() && gave(shard) {
+            let me = report.myself();
+            if me.is_some_and(|me| me.role == Role::Primary && me.slots.is_empty()) && gave(shard) {
                 emptied += 1;
-            } else if me.primary.as_deref() != id {
+            } else if me.and_then(|me| me.primary.as_deref()) != id {
                 found.push(format!("{node} of shard {shard} does not follow {primary}"));
             }
         }

@@ -21,8 +21,6 @@ const REDIRECTS_MAX: usize = 5;
 const AVOID: Millis = Millis(500);
 /// How long `WAIT` may block, so that a cut-off primary does not hold a client up.
 const WAIT_MS: &str = "200";
-/// What is known of an operation until its answer comes.
-const UNANSWERED: &str = "no answer";
 /// Operations a second, over all clients, above which a closed loop does not go.
 const CLOSED_MOST: u64 = 1000;
 
@@ -103,8 +101,6 @@ struct Pending {
     connection: Option<ConnId>,
     redirects: Vec<Redirect>,
     asking: bool,
-    /// The number that the operations of one `MULTI` share.
-    transaction: Option<u64>,
 }
 
 /// What one attempt came to.
@@ -120,10 +116,6 @@ impl Client {
         let mut sent: Vec<Pending> = Vec::with_capacity(batch.len());
         for intent in batch {
             let node = self.route(slot_of(&intent.key));
-            let transaction = intent.transaction.then(|| {
-                self.transactions += 1;
-                u64::from(self.workload.client) << 32 | self.transactions
-            });
             let mut pending = Pending {
                 invoke: self.invoke(),
                 intent,
@@ -131,9 +123,8 @@ impl Client {
                 connection: None,
                 redirects: Vec::new(),
                 asking: false,
-                transaction,
             };
-            let open = self.operations(&pending, &[Outcome::Unknown(UNANSWERED.into())], None);
+            let open = self.operations(&pending);
             self.world.borrow_mut().open.insert((self.workload.client, pending.intent.index), open);
             match self.connection(node, deadline).await {
                 Ok(conn) => {
@@ -379,25 +370,34 @@ impl Client {
         self.finish(pending, vec![Outcome::Fail(error.to_string())], None);
     }
 
-    /// Writes an operation into the history.
+    /// Writes an operation into the history, as it came back.
     fn finish(&mut self, pending: Pending, outcomes: Vec<Outcome>, waited: Option<u32>) {
-        let operations = self.operations(&pending, &outcomes, waited);
-        self.world.borrow_mut().close((self.workload.client, pending.intent.index), operations);
+        let place = (self.workload.client, pending.intent.index);
+        self.world.borrow_mut().close(place, |part, operation| {
+            if let Some(outcome) = outcomes.get(part).or(outcomes.last()) {
+                operation.outcome = outcome.clone();
+            }
+            operation.node = Some(pending.node);
+            operation.connection = pending.connection;
+            operation.redirects.clone_from(&pending.redirects);
+            operation.waited = waited;
+        });
     }
 
-    /// An operation as it stands in the history; a transaction as its writes.
-    fn operations(&self, pending: &Pending, outcomes: &[Outcome], waited: Option<u32>) -> Vec<Operation> {
+    /// An operation as it stands in the history while nobody has answered; a transaction as its writes, which share a
+    /// number.
+    fn operations(&mut self, pending: &Pending) -> Vec<Operation> {
         let intent = &pending.intent;
-        let parts = if intent.transaction {
-            self.transaction(intent)
+        let (parts, transaction) = if intent.transaction {
+            self.transactions += 1;
+            let number = u64::from(self.workload.client) << 32 | self.transactions;
+            (self.transaction(intent), Some(number))
         } else {
-            vec![(intent.kind, intent.key, intent.argument.clone())]
+            (vec![(intent.kind, intent.key, intent.argument.clone())], None)
         };
-        let outcome = |place| outcomes.get(place).or(outcomes.last()).cloned();
         parts
             .into_iter()
-            .enumerate()
-            .map(|(place, (kind, key, argument))| Operation {
+            .map(|(kind, key, argument)| Operation {
                 client: self.workload.client,
                 index: intent.index,
                 kind,
@@ -405,12 +405,12 @@ impl Client {
                 argument,
                 invoke: pending.invoke,
                 complete: pending.invoke,
-                outcome: outcome(place).unwrap_or_else(|| Outcome::Unknown(UNANSWERED.into())),
+                outcome: Outcome::Unknown("no answer".into()),
                 node: Some(pending.node),
-                connection: pending.connection,
-                redirects: pending.redirects.clone(),
-                waited,
-                transaction: pending.transaction,
+                connection: None,
+                redirects: Vec::new(),
+                waited: None,
+                transaction,
             })
             .collect()
     }

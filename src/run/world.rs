@@ -172,21 +172,19 @@ impl World {
         Stamp { order: self.next_order, logical: self.now, wall: self.wall }
     }
 
-    /// Writes what came back into the history, unless its client was given up before.
-    pub fn close(&mut self, (client, index): (u32, u64), operations: Vec<Operation>) {
-        if self.open.remove(&(client, index)).is_some() {
-            for operation in operations {
-                let complete = self.stamp();
-                self.history.push(Operation { complete, ..operation });
-            }
+    /// Writes an operation into the history as it came back, part by part, unless its client was given up before.
+    pub fn close(&mut self, place: (u32, u64), came_back: impl Fn(usize, &mut Operation)) {
+        for (part, mut operation) in self.open.remove(&place).into_iter().flatten().enumerate() {
+            operation.complete = self.stamp();
+            came_back(part, &mut operation);
+            self.history.push(operation);
         }
     }
 
     /// Gives up what has not come back: what was sent may still be seen, so it stands in the history.
     pub fn close_all(&mut self) {
-        while let Some((place, operations)) = self.open.first_key_value() {
-            let (place, operations) = (*place, operations.clone());
-            self.close(place, operations);
+        while let Some((place, _)) = self.open.first_key_value() {
+            self.close(*place, |_, _| {});
         }
     }
 

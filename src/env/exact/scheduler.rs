@@ -361,8 +361,6 @@ impl ExactEnv {
         if touched || turn.is_over() {
             self.read_log(id, turn.is_over());
         }
-        // It may have written to a pipe of its family.
-        self.processes.values_mut().filter(|other| other.node == id).for_each(|other| other.quiet = false);
         self.network.pump(self.now, id);
         self.tell_messages();
         let carried = self.network.hasher.finalize();

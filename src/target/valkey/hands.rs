@@ -110,8 +110,13 @@ pub fn field<'a>(text: &'a str, name: &str) -> Option<&'a str> {
     text.lines().find_map(|line| line.trim_end().strip_prefix(name)?.strip_prefix(':'))
 }
 
+/// The epoch of a primary, by its id, as far as a node has heard.
+pub async fn epoch(op: &OpIo, teller: NodeId, id: &str) -> Result<Option<u64>, String> {
+    Ok(epoch_of(&text(op, teller, &["CLUSTER", "NODES"]).await?, id))
+}
+
 /// The epoch that an answer to CLUSTER NODES gives a primary.
-pub fn epoch_of(nodes: &str, id: &str) -> Option<u64> {
+fn epoch_of(nodes: &str, id: &str) -> Option<u64> {
     let line = nodes.lines().find(|line| line.split_ascii_whitespace().next() == Some(id))?;
     let words: Vec<&str> = line.split_ascii_whitespace().collect();
     let primary = words.get(2)?.split(',').any(|flag| flag == "master");

@@ -37,7 +37,7 @@ pub async fn mend(op: OpIo) {
             Err(why) => format!("{node}, which came back under a new id, is no member yet: {why:?}"),
         });
     }
-    if op.world.borrow().lives.iter().all(|life| !lost_its_place(life.stale.as_deref())) {
+    if bereft(&op.world.borrow()).is_empty() {
         return;
     }
     raise_epochs(&op).await;
@@ -63,16 +63,9 @@ pub async fn mend(op: OpIo) {
 /// `cluster-allow-replica-migration no` it follows only whoever took them all (`clusterUpdateSlotsConfigWith` in
 /// cluster.c).
 async fn idle_primaries(op: &OpIo) -> Result<(), String> {
-    let shards: BTreeSet<u16> = {
-        let world = op.world.borrow();
-        let came_back = world.lives.iter().filter(|life| lost_its_place(life.stale.as_deref()));
-        came_back.filter_map(|life| world.shard_of(life.node)).collect()
-    };
+    let shards = bereft(&op.world.borrow());
     for shard in shards {
-        let members: Vec<NodeId> = {
-            let world = op.world.borrow();
-            world.live().into_iter().filter(|node| world.shard_of(*node) == Some(shard)).collect()
-        };
+        let members = living(&op.world.borrow(), shard);
         let (mut owners, mut idle) = (Vec::new(), false);
         for node in members {
             let nodes = hands::text(op, node, &["CLUSTER", "NODES"]).await?;
@@ -102,12 +95,11 @@ async fn raise_epochs(op: &OpIo) {
     for node in older {
         let told = async {
             let id = op.id(node)?;
-            let own = hands::epoch_of(&hands::text(op, node, &["CLUSTER", "NODES"]).await?, &id);
+            let own = hands::epoch(op, node, &id).await?;
             let others: Vec<NodeId> = op.world.borrow().live().into_iter().filter(|n| *n != node).collect();
             let mut highest = None;
             for other in others {
-                highest =
-                    highest.max(hands::epoch_of(&hands::text(op, other, &["CLUSTER", "NODES"]).await?, &id));
+                highest = highest.max(hands::epoch(op, other, &id).await?);
             }
             if own.is_some() && own < highest {
                 op.tell(node, &["CLUSTER", "BUMPEPOCH"]).await?;
@@ -121,9 +113,16 @@ async fn raise_epochs(op: &OpIo) {
     }
 }
 
-/// It may have come back as less than the cluster takes it for.
-fn lost_its_place(stale: Option<&str>) -> bool {
-    matches!(stale, Some("wiped" | "older"))
+/// The shards in which a node came back as less than the cluster may take it for.
+fn bereft(world: &World) -> BTreeSet<u16> {
+    let came_back =
+        world.lives.iter().filter(|life| matches!(life.stale.as_deref(), Some("wiped" | "older")));
+    came_back.filter_map(|life| world.shard_of(life.node)).collect()
+}
+
+/// The live nodes of a shard, by number.
+fn living(world: &World, shard: u16) -> Vec<NodeId> {
+    world.live().into_iter().filter(|node| world.shard_of(*node) == Some(shard)).collect()
 }
 
 /// The slots that no live node claims.
@@ -152,10 +151,8 @@ fn ours(op: &OpIo, missing: &BTreeSet<u16>) -> BTreeMap<u16, Vec<u16>> {
             shards.entry(shard).or_default().push(*slot);
         }
     }
-    shards.retain(|shard, _| {
-        let ours = |node: NodeId| world.shard_of(node) == Some(*shard);
-        world.lives.iter().any(|life| ours(life.node) && lost_its_place(life.stale.as_deref()))
-    });
+    let bereft = bereft(&world);
+    shards.retain(|shard, _| bereft.contains(shard));
     shards
 }
 
@@ -193,8 +190,7 @@ async fn heir(op: &OpIo, shard: u16) -> Option<NodeId> {
     let live: Vec<(NodeId, bool)> = {
         let world = op.world.borrow();
         let stale = |node| world.lives.iter().any(|life| life.node == node && life.stale.is_some());
-        let members = world.live().into_iter().filter(|node| world.shard_of(*node) == Some(shard));
-        members.map(|node| (node, stale(node))).collect()
+        living(&world, shard).into_iter().map(|node| (node, stale(node))).collect()
     };
     let mut best: Option<((bool, u64), NodeId)> = None;
     for (node, stale) in live {
@@ -244,8 +240,8 @@ async fn followers(op: &OpIo, shard: u16, primary: NodeId) -> Result<(), String>
     let id = op.id(primary)?;
     let others: Vec<NodeId> = {
         let world = op.world.borrow();
-        let others = world.live().into_iter().filter(|node| world.shard_of(*node) == Some(shard));
-        others.filter(|node| *node != primary && !world.nodes[node].stranger).collect()
+        let members = living(&world, shard).into_iter();
+        members.filter(|node| *node != primary && !world.nodes[node].stranger).collect()
     };
     for node in others {
         let deadline = op.io.after(TIMEOUT);

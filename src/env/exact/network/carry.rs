@@ -286,6 +286,8 @@ impl Network {
 
     /// Reads what a node wrote in its turn, and tries again what it had no room for.
     pub fn pump(&mut self, now: u64, node: NodeId) {
+        // It may have written to a pipe of its family as well.
+        self.stirred.insert(node.0);
         let mut ready = Vec::new();
         if let Some(watch) = self.watches.get(&node.0) {
             // Room for all of them: which of many would be left out is not ours to say.

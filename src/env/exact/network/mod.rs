@@ -98,8 +98,8 @@ pub struct Network {
     /// What watches the sockets of each node, by the node. An event's number is the connection's, doubled, and the
     /// side.
     watches: BTreeMap<u16, Epoll>,
-    /// Nodes with a socket that was written to, read, joined or closed since it was last asked: who of them waits may
-    /// have something to do.
+    /// Nodes that had a turn, or a socket of which was written to, joined or closed, since it was last asked: who of
+    /// them waits may have something to do.
     stirred: BTreeSet<u16>,
     /// Ways whose receiver, the node, had no room.
     blocked: BTreeSet<(u16, u64, usize)>,
@@ -376,7 +376,7 @@ impl Network {
         }
     }
 
-    /// Nodes one of whose sockets has changed since the last call.
+    /// Nodes whose processes may find something where they wait that was not there at the last call.
     pub fn take_stirred(&mut self) -> BTreeSet<u16> {
         std::mem::take(&mut self.stirred)
     }

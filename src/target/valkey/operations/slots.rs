@@ -83,9 +83,11 @@ pub async fn turn(op: &OpIo, source: NodeId, target: NodeId) -> Result<(), Strin
     .await?;
     let id = op.id(source)?;
     hands::retry(op, deadline, hands::LOOK, async || {
-        let own = hands::epoch_of(&hands::text(op, source, &["CLUSTER", "NODES"]).await?, &id);
-        let heard = hands::epoch_of(&hands::text(op, target, &["CLUSTER", "NODES"]).await?, &id);
-        if own <= heard { Ok(()) } else { Err(format!("{target} has not heard of the epoch of {source}")) }
+        if hands::epoch(op, source, &id).await? <= hands::epoch(op, target, &id).await? {
+            Ok(())
+        } else {
+            Err(format!("{target} has not heard of the epoch of {source}"))
+        }
     })
     .await
 }
