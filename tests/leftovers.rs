@@ -9,7 +9,7 @@
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use seedfault::env::processes::cage::{self, Cage};
+use seedfault::env::processes::cage::{self, Cage, Walls};
 use seedfault::env::processes::{Options, ProcessesEnv, heals, proc};
 use seedfault::env::{ActorId, Effect, Env, NodeAction, NodeId, NodeSpec};
 use seedfault::fault::kill::Signal as Fatal;
@@ -49,7 +49,7 @@ fn parent() -> ExitCode {
 /// The run: nodes that live, die and stop until somebody ends it.
 fn run() -> ExitCode {
     if std::env::var_os(FREE).is_none() {
-        let cage = cage::enter();
+        let cage = cage::enter(Walls::Processes);
         if let Cage::Subreaper(why) = &cage {
             eprintln!("no namespace: {why}");
         }
@@ -84,7 +84,7 @@ fn again(part: &str) -> Command {
 }
 
 fn trials() -> ExitCode {
-    let held = cage::probe(nix::unistd::geteuid().as_raw() != 0);
+    let held = cage::holds(Walls::Processes);
     match &held {
         Ok(()) => println!("leftovers: runs are process 1 of their own PID namespace"),
         Err(why) => println!("leftovers: no PID namespace here ({why}); what is left is swept"),

@@ -3,7 +3,7 @@
 use super::exit::{Code, Failure};
 use super::flags::{Shape, Where};
 use crate::env::processes::doctor::{self, SERVERS};
-use crate::env::{EXACT, PROFILES, Profile, SIM, own_of};
+use crate::env::{EXACT, LIVE, PROFILES, Profile, SIM, live, own_of};
 use crate::spec::{Dialect, Spec, Spread};
 use crate::target::embedded::bugs;
 use crate::target::valkey;
@@ -102,6 +102,14 @@ pub fn place(flags: &Where, spec: &Spec) -> Result<Place, Failure> {
             .hint("name a dynamically linked server itself by --server-binary, or use --env processes")
         })?;
         started(&server.path)?;
+    }
+    if place.profile.name == LIVE.name {
+        live::probe::probe().map(drop).map_err(|unable| {
+            let message = format!("environment live cannot be had here: {}", unable.why);
+            let or = unable.mend.map_or_else(String::new, |mend| format!("{mend}; or "));
+            Failure::new(Code::Environment, message)
+                .hint(format!("{or}use --env processes, whose links no fault can strike"))
+        })?;
     }
     Ok(place)
 }

@@ -4,6 +4,7 @@ use super::choose;
 use super::console::print;
 use super::exit::Code;
 use super::folder::RUNS;
+use crate::env::live;
 use crate::env::processes::doctor::{Finding, Server, Standing, examine, servers_on};
 use std::path::PathBuf;
 
@@ -20,6 +21,7 @@ pub fn main(args: &Args) -> super::Done {
     let mut text = String::from("✓ embedded: the target `embedded` in environment `sim` needs nothing\n");
     let mut missing = false;
     let mut findings = examine(&path, &args.runs);
+    findings.push(network());
     findings.extend(servers_on(&path).iter().filter(|server| server.version.is_ok()).map(virtual_time));
     for finding in findings {
         let sign = match finding.standing {
@@ -38,6 +40,25 @@ pub fn main(args: &Args) -> super::Done {
     }
     print(&text);
     Ok(if missing { Code::Environment } else { Code::Passed })
+}
+
+/// Whether nodes can have a network of their own.
+fn network() -> Finding {
+    let finding = |standing, found: String, means: Option<&str>, mend: Option<&str>| Finding {
+        what: "network of its own".into(),
+        standing,
+        found,
+        means: means.map(Into::into),
+        mend: mend.map(Into::into),
+    };
+    match live::probe::probe() {
+        Ok(devices) => finding(Standing::Good, format!("`--env live` runs, with {devices}"), None, None),
+        Err(unable) => {
+            let means = "`--env live` is refused; `--env processes` runs the same servers, but no fault strikes \
+                         its links";
+            finding(Standing::Limited, unable.why, Some(means), unable.mend)
+        }
+    }
 }
 
 /// Whether a server can run in virtual time on this machine.

@@ -11,7 +11,7 @@ pub struct Where {
     #[arg(long, value_name = "T", value_parser = ["embedded", "valkey"])]
     pub target: Option<String>,
     /// Where its nodes live (`fuzz list environments`); the target's own when absent
-    #[arg(long = "env", value_name = "E", value_parser = ["sim", "processes", "exact"])]
+    #[arg(long = "env", value_name = "E", value_parser = ["sim", "exact", "processes", "live"])]
     pub environment: Option<String>,
     /// The server to test, a path or a name on PATH; any executable will do, a wrapper script too
     #[arg(long, value_name = "PATH")]

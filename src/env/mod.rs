@@ -2,11 +2,13 @@
 //!
 //! An [`Env`] owns the clock and does the I/O. Actors are sans-IO: they take an [`Input`], give [`Effect`]s,
 //! name their next deadline, and never block, read a clock or touch a socket. They cannot tell which
-//! environment they run in. `sim` is the simulation of the embedded target, `processes` starts real servers, `exact`
-//! runs them in virtual time.
+//! environment they run in. `sim` is the simulation of the embedded target, `processes` starts real servers, `live`
+//! gives them a network that fails on command, `exact` runs them in virtual time.
 
 #[cfg(exact)]
 pub mod exact;
+#[cfg(all(feature = "cli", target_os = "linux"))]
+pub mod live;
 #[cfg(all(feature = "cli", target_os = "linux"))]
 pub mod processes;
 pub mod sim;
@@ -110,8 +112,24 @@ pub const EXACT: Profile = Profile {
     summary: "real servers in virtual time, exact to the bit",
 };
 
+/// Real servers on a network of their own.
+pub const LIVE: Profile = Profile {
+    name: "live",
+    version: 1,
+    abilities: &[
+        Ability::Signal,
+        Ability::StaleData,
+        Ability::Cut,
+        Ability::Link,
+        Ability::Connection,
+    ],
+    targets: &["valkey"],
+    nodes_max: 16,
+    summary: "real servers in real time, on a network of their own that fails on command",
+};
+
 /// The first in which a target lives is its own: where its nodes live unless something else is asked for.
-pub const PROFILES: &[&Profile] = &[&SIM, &EXACT, &PROCESSES];
+pub const PROFILES: &[&Profile] = &[&SIM, &EXACT, &PROCESSES, &LIVE];
 
 /// The environment in which a target's nodes live unless another is asked for.
 pub fn own_of(target: &str) -> Option<&'static Profile> {
@@ -314,6 +332,10 @@ pub trait Env {
     /// A hash over all that the environment did, turn by turn, where it decides that itself.
     fn trace_hash(&self) -> Option<String> {
         None
+    }
+    /// What the user should know, once it is closed.
+    fn notes(&self) -> &[String] {
+        &[]
     }
     /// Why the run ended as if it had been interrupted, if that was the environment's doing.
     fn trouble(&self) -> Option<&Trouble> {

@@ -9,9 +9,11 @@ use crate::check::{self, Judgement, Verdict};
 use crate::env::EXACT;
 #[cfg(exact)]
 use crate::env::exact::{self, ExactEnv};
-use crate::env::processes::{Options, ProcessesEnv, cage};
+use crate::env::live;
+use crate::env::processes::cage::{self, Walls};
+use crate::env::processes::{Options, ProcessesEnv};
 use crate::env::sim::SimEnv;
-use crate::env::{Env, Image, SIM, Trouble};
+use crate::env::{Env, Image, LIVE, SIM, Trouble};
 use crate::history::Operation;
 use crate::run::event::{FORMAT, Finished, RunEvent};
 use crate::run::execute::{Bounds, Oracle, RunError, Watch, execute};
@@ -102,7 +104,9 @@ fn say(text: &str) {
 pub fn run(timeline: &Timeline, options: &RunOptions) -> i32 {
     // Before anything is opened: the cage returns in a new process.
     // Whoever attaches a debugger to a node needs its number outside of it.
-    let caged = (timeline.environment != SIM.name && options.stop_at_turn.is_none()).then(cage::enter);
+    let walls = if timeline.environment == LIVE.name { Walls::Network } else { Walls::Processes };
+    let caged =
+        (timeline.environment != SIM.name && options.stop_at_turn.is_none()).then(|| cage::enter(walls));
     // Before the first event is told: whoever hears of the run may ask it to stop.
     let requests = cage::interrupts();
     #[expect(clippy::disallowed_methods, reason = "the border reads the clock: how long the run took")]
@@ -131,6 +135,9 @@ pub fn run(timeline: &Timeline, options: &RunOptions) -> i32 {
             let result = execute(timeline, env.as_mut(), target, bounds, Rc::new(Checks), &mut recorder);
             let end = env.now();
             env.close();
+            for text in env.notes() {
+                recorder.event(&RunEvent::Note { at_us: end.0 as i64, text: text.clone() });
+            }
             (result, end.0, env.trace_hash(), env.trouble().cloned())
         }
         Err(error) => (Err(error), 0, None, None),
@@ -319,20 +326,26 @@ fn environment(
     let unable = |why: String| RunError::Boot { within: options.boot_timeout, why };
     let requests = requests.map_err(|error| unable(error.to_string()))?;
     match (timeline.target.as_str(), timeline.environment.as_str()) {
-        ("valkey", "processes") => {
+        ("valkey", "processes" | "live") => {
             let binary =
                 options.server_binary.clone().ok_or_else(|| unable("no server binary was named".into()))?;
             let server = Server::from_version(&options.server_version).ok_or_else(|| {
                 unable(format!("`{}` is no version of a server that is known", options.server_version))
             })?;
-            let env = ProcessesEnv::new(Options {
+            let on_live = timeline.environment == LIVE.name;
+            let options = Options {
                 dir: options.folder.join("nodes"),
                 base_port: timeline.cluster.base_port,
                 interrupt: Some(requests),
                 server: Some(binary),
                 keep_data: options.keep_data,
-            })
-            .map_err(|error| unable(error.to_string()))?;
+            };
+            let env = if on_live {
+                live::new(options, timeline.environment_key())
+            } else {
+                ProcessesEnv::new(options)
+            };
+            let env = env.map_err(|error| unable(error.to_string()))?;
             Ok((Box::new(env), Rc::new(Valkey { kind: server.kind })))
         }
         #[cfg(exact)]

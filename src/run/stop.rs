@@ -64,6 +64,9 @@ impl<E: Env> Env for Stoppable<E> {
     fn trace_hash(&self) -> Option<String> {
         self.env.trace_hash()
     }
+    fn notes(&self) -> &[String] {
+        self.env.notes()
+    }
     fn trouble(&self) -> Option<&Trouble> {
         self.env.trouble()
     }

@@ -35,16 +35,37 @@ pub enum Cage {
     Subreaper(String),
 }
 
+/// What the cage has of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Walls {
+    /// Processes and mounts.
+    Processes,
+    /// The network, the shared memory and the host's name as well.
+    Network,
+}
+
+impl Walls {
+    fn flags(self) -> CloneFlags {
+        let processes = CloneFlags::CLONE_NEWPID | CloneFlags::CLONE_NEWNS;
+        match self {
+            Self::Processes => processes,
+            Self::Network => {
+                processes | CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWIPC | CloneFlags::CLONE_NEWUTS
+            }
+        }
+    }
+}
+
 /// The exit status of a run that could not be set up after the probe had succeeded.
 const BROKEN: i32 = 5;
 
 /// To be called once, by the run's process, before any thread exists and before anything is opened that should
 /// not be open twice. On success it returns in a new process; the old one waits for it, passes on its signals,
 /// and ends as it ends.
-pub fn enter() -> Cage {
+pub fn enter(walls: Walls) -> Cage {
     // Our own parent's death ends us, and us everything.
     let _ = prctl::set_pdeathsig(Signal::SIGKILL);
-    match try_enter() {
+    match try_enter(walls) {
         Ok(()) => Cage::Namespace,
         Err(why) => {
             let _ = prctl::set_child_subreaper(true);
@@ -53,17 +74,37 @@ pub fn enter() -> Cage {
     }
 }
 
-fn try_enter() -> Result<(), String> {
+fn try_enter(walls: Walls) -> Result<(), String> {
     let threads = fs::read_dir("/proc/self/task").map(Iterator::count).map_err(|error| error.to_string())?;
     if threads != 1 {
         return Err(format!("{threads} threads exist already"));
     }
-    // Root keeps its right to other users' files where it needs no user namespace.
-    let ways: &[bool] = if geteuid().is_root() { &[false, true] } else { &[true] };
     let mut whys = Vec::new();
-    for with_user in ways {
-        match probe(*with_user) {
-            Ok(()) => return enter_for_good(*with_user),
+    for with_user in ways() {
+        match probe(walls, *with_user) {
+            Ok(()) => return enter_for_good(walls, *with_user),
+            Err(why) => whys.push(why),
+        }
+    }
+    Err(whys.join("; "))
+}
+
+/// With a user namespace or without: root keeps its right to other users' files where it needs none.
+fn ways() -> &'static [bool] {
+    if geteuid().is_root() { &[false, true] } else { &[true] }
+}
+
+/// Whether [`enter`] would do; otherwise the step that fails, and the kernel's word for it.
+pub fn holds(walls: Walls) -> Result<(), String> {
+    inside(walls, &|| Ok(()))
+}
+
+/// What something comes to in a cage, in a process that is gone afterwards.
+pub fn inside(walls: Walls, act: &dyn Fn() -> Result<(), String>) -> Result<(), String> {
+    let mut whys = Vec::new();
+    for with_user in ways() {
+        match probe_with(walls, *with_user, act) {
+            Ok(()) => return Ok(()),
             Err(why) => whys.push(why),
         }
     }
@@ -71,17 +112,25 @@ fn try_enter() -> Result<(), String> {
 }
 
 /// Does in a child what [`enter_for_good`] will do, to see whether it works here: namespaces cannot be left.
-pub fn probe(with_user: bool) -> Result<(), String> {
+pub fn probe(walls: Walls, with_user: bool) -> Result<(), String> {
+    probe_with(walls, with_user, &|| Ok(()))
+}
+
+fn probe_with(
+    walls: Walls,
+    with_user: bool,
+    act: &dyn Fn() -> Result<(), String>,
+) -> Result<(), String> {
     let (reader, writer) = pipe().map_err(|error| error.to_string())?;
     match fork_here().map_err(|error| error.to_string())? {
         ForkResult::Child => {
-            let result = unshare_all(with_user).and_then(|()| match fork_here().map_err(said("fork"))? {
+            let result = unshare_all(walls, with_user).and_then(|()| match fork_here().map_err(said("fork"))? {
                 ForkResult::Child => {
-                    let mounted = mount_proc();
-                    if let Err(why) = &mounted {
+                    let done = mount_proc().and_then(|()| act());
+                    if let Err(why) = &done {
                         let _ = nix::unistd::write(&writer, why.as_bytes());
                     }
-                    exit_now(i32::from(mounted.is_err()));
+                    exit_now(i32::from(done.is_err()));
                 }
                 ForkResult::Parent { child } => waitpid(child, None).map(drop).map_err(said("wait")),
             });
@@ -99,14 +148,14 @@ pub fn probe(with_user: bool) -> Result<(), String> {
     }
 }
 
-fn enter_for_good(with_user: bool) -> Result<(), String> {
+fn enter_for_good(walls: Walls, with_user: bool) -> Result<(), String> {
     // Blocked before the fork, so that a signal is either passed on or seen by the new process itself.
     let old_mask = SigSet::thread_get_mask().map_err(|error| error.to_string())?;
     let passed_on = signals_passed_on();
     passed_on.thread_block().map_err(|error| error.to_string())?;
     let (reader, writer) = pipe().map_err(|error| error.to_string())?;
     // A failure from here on was not foreseen by the probe; half inside is no place to go on from.
-    if let Err(why) = unshare_all(with_user) {
+    if let Err(why) = unshare_all(walls, with_user) {
         give_up(&why);
     }
     match fork_here() {
@@ -133,7 +182,7 @@ fn enter_for_good(with_user: bool) -> Result<(), String> {
     }
 }
 
-fn unshare_all(with_user: bool) -> Result<(), String> {
+fn unshare_all(walls: Walls, with_user: bool) -> Result<(), String> {
     if with_user {
         let (user, group) = (geteuid(), getegid());
         unshare(CloneFlags::CLONE_NEWUSER).map_err(said("a user namespace"))?;
@@ -145,7 +194,11 @@ fn unshare_all(with_user: bool) -> Result<(), String> {
         write("uid_map", format!("{user} {user} 1"))?;
         write("gid_map", format!("{group} {group} 1"))?;
     }
-    unshare(CloneFlags::CLONE_NEWPID | CloneFlags::CLONE_NEWNS).map_err(said("a PID namespace"))
+    let what = match walls {
+        Walls::Processes => "a PID namespace",
+        Walls::Network => "a PID and a network namespace",
+    };
+    unshare(walls.flags()).map_err(said(what))
 }
 
 /// Process 1 needs a `/proc` that shows its own namespace; the outer one stays as it is.
@@ -270,7 +323,7 @@ fn said(what: &'static str) -> impl Fn(Errno) -> String {
 }
 
 fn give_up(why: &str) -> ! {
-    eprintln!("error: failed to enter a PID namespace: {why}");
+    eprintln!("error: failed to enter the run's namespaces: {why}");
     exit_now(BROKEN)
 }
 

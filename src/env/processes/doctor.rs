@@ -1,7 +1,7 @@
 //! What this machine can do for a run, what is missing, and the command that mends it: data that
 //! `fuzz doctor` prints. Nothing found here ever enters a timeline.
 
-use super::cage;
+use super::cage::{self, Walls};
 use super::heals::{self, Swept};
 use super::ports::{BLOCK, Ports};
 use nix::errno::Errno;
@@ -186,7 +186,7 @@ fn install(path: &OsStr) -> Option<&'static str> {
 
 fn namespaces() -> Finding {
     let root = nix::unistd::geteuid().is_root();
-    match cage::probe(!root).or_else(|why| if root { cage::probe(true) } else { Err(why) }) {
+    match cage::holds(Walls::Processes) {
         Ok(()) => Finding::good("PID namespaces", if root { "allowed, as root" } else { "allowed" }),
         Err(why) => {
             let means = "after a `kill -9` of the tool, what a wrapper script started may live on until the \
@@ -197,7 +197,7 @@ fn namespaces() -> Finding {
 }
 
 /// The switch that is known to forbid user namespaces here, if it is set so.
-fn mend_namespaces(why: &str) -> Option<&'static str> {
+pub fn mend_namespaces(why: &str) -> Option<&'static str> {
     let is = |file: &str, value: &str| fs::read_to_string(file).is_ok_and(|text| text.trim() == value);
     if is("/proc/sys/user/max_user_namespaces", "0") {
         return Some("sysctl -w user.max_user_namespaces=10000");

@@ -7,12 +7,15 @@
 //!
 //! What an action is answered with was read back from the kernel. Logical time follows the wall clock and
 //! waits for us where we are late (see [`clock`]).
+//!
+//! What nodes stand on is a [`ground`]: the loopback interface here, namespaces and a switch in [`super::live`].
 
 pub mod cage;
 pub mod clock;
 mod connection;
 pub mod doctor;
 pub(in crate::env) mod folder;
+pub(in crate::env) mod ground;
 pub mod heals;
 mod node;
 mod ports;
@@ -23,18 +26,18 @@ pub(in crate::env) mod tail;
 mod tests;
 
 use super::{
-    ActorId, ConnId, Effect, Env, EnvError, Input, NodeAction, NodeId, NodeSpec, Observed, PROCESSES,
-    Profile, Step, Why,
+    ActorId, ConnId, Effect, Env, EnvError, Input, NodeAction, NodeId, NodeSpec, Observed, Profile, Step, Why,
 };
 use crate::time::Micros;
 use clock::Clock;
 use connection::Connection;
 use folder::{Folder, Place, fill};
+use ground::{Ground, Loopback};
 use heals::{GONE_MAX, Heal, Heals};
 use nix::poll::{PollFd, PollFlags, ppoll};
 use nix::sys::time::TimeSpec;
 use node::{Attempt, Node};
-use ports::{ADDRESS, Ports};
+use ports::Ports;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::net::SocketAddrV4;
@@ -73,7 +76,7 @@ pub struct ProcessesEnv {
     server: Option<PathBuf>,
     keep_data: bool,
     interrupt: Option<OwnedFd>,
-    ports: Ports,
+    ground: Box<dyn Ground>,
     heals: Heals,
     notes: Vec<String>,
     began: Instant,
@@ -99,16 +102,25 @@ struct Pending {
 }
 
 impl ProcessesEnv {
+    /// On the loopback interface.
     pub fn new(options: Options) -> Result<Self, EnvError> {
+        let mut notes = Vec::new();
+        let ports = Ports::take(options.base_port, &mut notes).ok_or_else(|| EnvError::Failed {
+            what: "reserving ports".into(),
+            why: "every block of ports is in use".into(),
+        })?;
+        let mut env = Self::on(Box::new(Loopback(ports)), options)?;
+        env.notes = notes;
+        Ok(env)
+    }
+
+    pub(in crate::env) fn on(ground: Box<dyn Ground>, options: Options) -> Result<Self, EnvError> {
         let failed = |what: &str, why: String| EnvError::Failed { what: what.into(), why };
         let dir = std::path::absolute(&options.dir)
             .and_then(|dir| fs::create_dir_all(&dir).map(|()| dir))
             .map_err(|error| failed("making the nodes' folder", error.to_string()))?;
         let run = dir.parent().unwrap_or(&dir);
         let heals = Heals::open(run).map_err(|error| failed("opening heals.jsonl", error.to_string()))?;
-        let mut notes = Vec::new();
-        let ports = Ports::take(options.base_port, &mut notes)
-            .ok_or_else(|| failed("reserving ports", "every block of ports is in use".into()))?;
         #[expect(clippy::disallowed_methods, reason = "this environment is the border: it owns the clock")]
         let began = Instant::now();
         Ok(Self {
@@ -116,9 +128,9 @@ impl ProcessesEnv {
             server: options.server,
             keep_data: options.keep_data,
             interrupt: options.interrupt,
-            ports,
+            ground,
             heals,
-            notes,
+            notes: Vec::new(),
             began,
             clock: Clock::default(),
             nodes: BTreeMap::new(),
@@ -132,12 +144,7 @@ impl ProcessesEnv {
 
     /// Where a node listens for clients, whether or not it was created yet.
     pub fn address(&self, node: NodeId) -> Option<(String, u16)> {
-        Some((ADDRESS.to_string(), self.ports.client(node.0)?))
-    }
-
-    /// What the user should know: a wish that could not be met.
-    pub fn notes(&self) -> &[String] {
-        &self.notes
+        self.ground.spot(node).map(|spot| (spot.address.to_string(), spot.port))
     }
 
     fn elapsed(&self) -> Duration {
@@ -149,19 +156,16 @@ impl ProcessesEnv {
         if self.nodes.contains_key(&id) {
             return Err(failed("it is there already".into()));
         }
-        let (Some(port), Some(bus_port)) = (self.ports.client(id.0), self.ports.bus(id.0)) else {
-            return Err(failed(format!("a run has ports for {} nodes", ports::BLOCK)));
+        let Some(spot) = self.ground.spot(id) else {
+            return Err(failed("a run has no room for so many nodes".into()));
         };
-        for port in [port, bus_port] {
-            ports::is_free(port).map_err(|error| failed(format!("port {port}: {error}")))?;
-        }
+        self.ground.settle(id).map_err(failed)?;
+        self.ground.is_free(spot).map_err(failed)?;
         let place = |node: NodeId| {
-            Some(Place {
-                dir: self.dir.join(node.to_string()),
-                address: ADDRESS.to_string(),
-                port: self.ports.client(node.0)?,
-                bus_port: self.ports.bus(node.0)?,
-            })
+            let spot = self.ground.spot(node)?;
+            let (port, bus_port) = (spot.port, spot.bus_port);
+            let address = spot.address.to_string();
+            Some(Place { dir: self.dir.join(node.to_string()), address, port, bus_port })
         };
         let filled = |text: &String| fill(text, id, &place).map_err(failed);
         let mut argv = spec.argv.iter().map(filled).collect::<Result<Vec<_>, _>>()?;
@@ -173,8 +177,9 @@ impl ProcessesEnv {
         let files = spec.files.iter().map(file).collect::<Result<_, _>>()?;
         let spec = NodeSpec { argv, files, ..spec.clone() };
         let folder = Folder::create(&self.dir, id, &spec)?;
-        self.nodes.insert(id, Node::new(id, spec, folder, port, bus_port));
-        Ok(Some(format!("{ADDRESS}:{port}")))
+        let namespace = self.ground.namespace(id);
+        self.nodes.insert(id, Node::new(id, spec, folder, spot, namespace));
+        Ok(Some(format!("{}:{}", spot.address, spot.port)))
     }
 
     fn attempt(&mut self, id: NodeId, action: &NodeAction, waited: Option<Duration>) -> Attempt {
@@ -186,7 +191,7 @@ impl ProcessesEnv {
         let so_far = waited.unwrap_or_default();
         match action {
             NodeAction::Start(data) => {
-                let evidence = node.start(*data, so_far, now, &mut self.heals)?;
+                let evidence = node.start(*data, so_far, now, self.ground.as_ref(), &mut self.heals)?;
                 if let (Some(_), Some(process)) = (&evidence, &node.process) {
                     let (incarnation, pid) = (process.incarnation, process.pid as u32);
                     let started = Observed::Started { node: id, incarnation, pid };
@@ -346,7 +351,7 @@ impl ProcessesEnv {
 
 impl Env for ProcessesEnv {
     fn profile(&self) -> &'static Profile {
-        &PROCESSES
+        self.ground.profile()
     }
 
     fn now(&self) -> Micros {
@@ -358,7 +363,7 @@ impl Env for ProcessesEnv {
     }
 
     fn endpoint(&self, node: NodeId) -> Option<(String, u16)> {
-        self.nodes.get(&node).map(|node| (ADDRESS.to_string(), node.port))
+        self.nodes.get(&node).map(|node| (node.spot.address.to_string(), node.spot.port))
     }
 
     fn submit(&mut self, who: ActorId, effect: Effect) {
@@ -366,7 +371,9 @@ impl Env for ProcessesEnv {
             Effect::Open(id, node) => {
                 assert!(!self.connections.contains_key(&id), "{id:?} was opened twice");
                 let begun = match self.nodes.get(&node) {
-                    Some(known) => Connection::begin(who, SocketAddrV4::new(ADDRESS, known.port)),
+                    Some(known) => {
+                        Connection::begin(who, SocketAddrV4::new(known.spot.address, known.spot.port))
+                    },
                     None => Err(Why::Refused),
                 };
                 match begun {
@@ -385,8 +392,16 @@ impl Env for ProcessesEnv {
             Effect::Node(node, action) => {
                 self.pending.push(Pending { who, node, action, since: None, answer: None });
             }
-            Effect::Link(..) | Effect::Hold(..) | Effect::Reset(..) => {
-                let error = EnvError::Unable { what: "change a link between nodes".into() };
+            Effect::Link(from, to, rule) => {
+                let applied = self.ground.link(from, to, rule);
+                self.arrived.push((who, Input::Applied(applied)));
+            }
+            Effect::Reset(one, other) => {
+                let applied = self.ground.reset(one, other);
+                self.arrived.push((who, Input::Applied(applied)));
+            }
+            Effect::Hold(..) => {
+                let error = EnvError::Unable { what: "hold messages of the cluster bus".into() };
                 self.arrived.push((who, Input::Applied(Err(error))));
             }
         }
@@ -425,6 +440,10 @@ impl Env for ProcessesEnv {
         }
     }
 
+    fn notes(&self) -> &[String] {
+        &self.notes
+    }
+
     fn close(&mut self) {
         if std::mem::replace(&mut self.closed, true) {
             return;
@@ -442,6 +461,7 @@ impl Env for ProcessesEnv {
             }
         }
         self.notes.extend(left.iter().map(|node| format!("{node} would not end")));
+        self.notes.extend(self.ground.close());
     }
 }
 

@@ -5,8 +5,8 @@
 
 use super::cage::{die_with_us, signals_as_usual};
 use super::folder::{Folder, LOG};
+use super::ground::{Ground, Spot};
 use super::heals::{Heal, Heals, kill_family};
-use super::ports;
 use super::proc::{self, Identity, Stat};
 use super::tail::Tail;
 use crate::env::{EnvError, Evidence, Exit, NodeId, NodeSpec};
@@ -14,6 +14,7 @@ use crate::fault::kill::Signal as Fatal;
 use crate::fault::restart::RestartData;
 use crate::time::Micros;
 use nix::errno::Errno;
+use nix::sched::{CloneFlags, setns};
 use nix::sys::signal::Signal;
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
@@ -23,6 +24,7 @@ use std::os::fd::{FromRawFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// How long an ended process may take to be gone before a start gives up. A server that was asked to end may
@@ -40,8 +42,9 @@ pub struct Node {
     pub id: NodeId,
     pub spec: NodeSpec,
     pub folder: Folder,
-    pub port: u16,
-    pub bus_port: u16,
+    pub spot: Spot,
+    /// The network namespace that its processes belong in, where that is not ours.
+    namespace: Option<Arc<OwnedFd>>,
     pub process: Option<Process>,
     pub tail: Tail,
     incarnations: u32,
@@ -72,13 +75,26 @@ impl Process {
 }
 
 impl Node {
-    pub fn new(id: NodeId, spec: NodeSpec, folder: Folder, port: u16, bus_port: u16) -> Self {
+    pub fn new(
+        id: NodeId,
+        spec: NodeSpec,
+        folder: Folder,
+        spot: Spot,
+        namespace: Option<Arc<OwnedFd>>,
+    ) -> Self {
         let tail = Tail::new(folder.path.join(LOG));
-        Self { id, spec, folder, port, bus_port, process: None, tail, incarnations: 0 }
+        Self { id, spec, folder, spot, namespace, process: None, tail, incarnations: 0 }
     }
 
     /// Starts it once the last incarnation is gone.
-    pub fn start(&mut self, data: RestartData, waited: Duration, now: Micros, heals: &mut Heals) -> Attempt {
+    pub fn start(
+        &mut self,
+        data: RestartData,
+        waited: Duration,
+        now: Micros,
+        ground: &dyn Ground,
+        heals: &mut Heals,
+    ) -> Attempt {
         if let Some(process) = &self.process {
             if !process.doomed && process.exit.is_none() {
                 return Err(EnvError::AlreadyRunning { node: self.id });
@@ -95,9 +111,7 @@ impl Node {
                 format!("{} data: {error}", crate::yaml::fields::Field::write(&data)),
             )
         })?;
-        for port in [self.port, self.bus_port] {
-            ports::is_free(port).map_err(|error| self.failed("starting", format!("port {port}: {error}")))?;
-        }
+        ground.is_free(self.spot).map_err(|why| self.failed("starting", why))?;
         let pid = self.spawn(now, heals).map_err(|error| self.failed("starting", error.to_string()))?;
         Ok(Some(format!("pid {pid}, incarnation {}", self.incarnations)))
     }
@@ -119,6 +133,9 @@ impl Node {
             .process_group(0);
         signals_as_usual(&mut command);
         die_with_us(&mut command);
+        if let Some(namespace) = &self.namespace {
+            live_in(&mut command, namespace.clone());
+        }
         heals.write(&Heal::Starting { node: self.id.to_string() })?;
         let child = command
             .spawn()
@@ -270,6 +287,15 @@ impl Node {
 
     pub fn path(&self) -> &Path {
         &self.folder.path
+    }
+}
+
+/// What the command starts belongs in this network namespace.
+fn live_in(command: &mut Command, namespace: Arc<OwnedFd>) {
+    let enter = move || Ok(setns(&*namespace, CloneFlags::CLONE_NEWNET)?);
+    #[expect(unsafe_code, reason = "the closure makes one system call and allocates nothing")]
+    unsafe {
+        command.pre_exec(enter);
     }
 }
 

@@ -1,5 +1,6 @@
 //! The environment from outside, with shell scripts for servers. The first test is the tutorial.
 
+use super::ports::ADDRESS;
 use super::*;
 use crate::env::Exit;
 use crate::fault::kill::Signal;

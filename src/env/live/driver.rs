@@ -1,0 +1,236 @@
+//! The thread that moves packets between the devices, as the [`Switch`] says.
+//!
+//! It is a thread because packets must cross while the run is busy with something else. The run changes rules under
+//! the same lock under which packets are carried, and what a change delivers is given to the devices before it
+//! returns: when a cut is answered, it is in force. The thread holds the lock for one turn over the devices that have
+//! something, of each at most [`BATCH`] packets.
+//!
+//! Packets that a device would not take are counted: a loss of the switch itself is no fault that anybody asked for.
+
+use super::device::Device;
+use super::switch::{Counts, Delivery, Fate, OFFLOAD, Offload, Port, Switch};
+use crate::env::LinkRule;
+use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
+use nix::sys::eventfd::{EfdFlags, EventFd};
+use nix::sys::time::TimeSpec;
+use nix::sys::timer::TimerSetTimeFlags;
+use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags};
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+/// Packets taken of one device before the next has its turn.
+const BATCH: usize = 64;
+/// The longest that a device gives at once: 64 KiB and the headers before it.
+const FRAME_MAX: usize = 65_536 + 64;
+/// What epoll says of the two descriptors that are no device.
+const STOP: u64 = 1 << 32;
+const TIMER: u64 = 1 << 33;
+/// Descriptors told of at once.
+const EVENTS: usize = 64;
+
+/// What the thread and the run have in common.
+#[derive(Debug)]
+struct Shared {
+    inner: Mutex<Inner>,
+    epoll: Epoll,
+    stop: EventFd,
+    timer: TimerFd,
+    began: Instant,
+}
+
+#[derive(Debug)]
+struct Inner {
+    switch: Switch,
+    devices: BTreeMap<Port, Device>,
+    /// Packets that a device would not take.
+    refused: u64,
+    /// Packets for a device that is not there.
+    absent: u64,
+    /// When the timer will go off.
+    armed: Option<u64>,
+}
+
+/// See the module's page.
+#[derive(Debug)]
+pub struct Driver {
+    shared: Arc<Shared>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Driver {
+    pub fn start(switch: Switch) -> io::Result<Self> {
+        let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
+        let stop = EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?;
+        let flags = TimerFlags::TFD_CLOEXEC | TimerFlags::TFD_NONBLOCK;
+        let timer = TimerFd::new(ClockId::CLOCK_MONOTONIC, flags)?;
+        epoll.add(&stop, EpollEvent::new(EpollFlags::EPOLLIN, STOP))?;
+        epoll.add(&timer, EpollEvent::new(EpollFlags::EPOLLIN, TIMER))?;
+        #[expect(clippy::disallowed_methods, reason = "the driver is the border: it owns the switch's clock")]
+        let began = Instant::now();
+        let inner = Inner { switch, devices: BTreeMap::new(), refused: 0, absent: 0, armed: None };
+        let shared = Arc::new(Shared { inner: Mutex::new(inner), epoll, stop, timer, began });
+        let builder = std::thread::Builder::new().name("switch".into());
+        let thread = builder.spawn({
+            let shared = shared.clone();
+            move || shared.run()
+        })?;
+        Ok(Self { shared, thread: Some(thread) })
+    }
+
+    /// Plugs a device in.
+    pub fn plug(&self, port: Port, device: Device) -> io::Result<()> {
+        let mut inner = self.shared.lock();
+        self.shared.epoll.add(&device, EpollEvent::new(EpollFlags::EPOLLIN, u64::from(port.0)))?;
+        inner.devices.insert(port, device);
+        Ok(())
+    }
+
+    /// Whether packets are still moved.
+    pub fn works(&self) -> bool {
+        self.thread.as_ref().is_some_and(|thread| !thread.is_finished())
+    }
+
+    /// Puts a rule on a link, and answers what its cuts have swallowed and how many connections were woken up.
+    pub fn set_rule(&self, from: Port, to: Port, rule: LinkRule) -> super::switch::Change {
+        let mut inner = self.shared.lock();
+        let mut out = Vec::new();
+        let change = inner.switch.set_rule(from, to, rule, &mut out);
+        inner.deliver(&mut out);
+        change
+    }
+
+    /// Resets the established connections between two devices.
+    pub fn reset(&self, one: Port, other: Port) -> u64 {
+        let now = self.shared.now();
+        let mut inner = self.shared.lock();
+        let mut out = Vec::new();
+        let count = inner.switch.reset(now, one, other, &mut out);
+        inner.deliver(&mut out);
+        count
+    }
+
+    /// What each link has carried.
+    pub fn counts(&self) -> Vec<(Port, Port, Counts)> {
+        self.shared.lock().switch.counts().collect()
+    }
+
+    /// Packets that were lost without anybody having asked for it: which no device took, and which a packet socket
+    /// had no room for.
+    pub fn lost(&self) -> u64 {
+        let inner = self.shared.lock();
+        inner.refused + inner.devices.values().map(Device::missed).sum::<u64>()
+    }
+
+    /// Packets that were for nobody: no such address, or no such node.
+    pub fn nowhere(&self) -> u64 {
+        let inner = self.shared.lock();
+        inner.absent + inner.switch.nowhere()
+    }
+
+    /// Ends the thread.
+    pub fn stop(&mut self) {
+        if let Some(thread) = self.thread.take() {
+            let _ = self.shared.stop.write(1);
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Drop for Driver {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn now(&self) -> u64 {
+        self.began.elapsed().as_micros() as u64
+    }
+
+    fn run(&self) {
+        let mut events = [EpollEvent::empty(); EVENTS];
+        let mut buffer = vec![0; FRAME_MAX];
+        let mut out = Vec::new();
+        loop {
+            // Interrupted by a signal: the next turn asks again.
+            let count = self.epoll.wait(&mut events, EpollTimeout::NONE).unwrap_or(0);
+            let mut inner = self.lock();
+            for event in &events[..count] {
+                match event.data() {
+                    STOP => return,
+                    // Read, so that it can go off again.
+                    TIMER => drop(self.timer.wait()),
+                    port => self.drain(&mut inner, Port(port as u16), &mut buffer, &mut out),
+                }
+            }
+            inner.switch.due(self.now(), &mut out);
+            inner.deliver(&mut out);
+            self.arm(&mut inner);
+        }
+    }
+
+    /// Takes what a device has.
+    fn drain(&self, inner: &mut Inner, port: Port, buffer: &mut [u8], out: &mut Vec<Delivery>) {
+        for _ in 0..BATCH {
+            let Some(device) = inner.devices.get(&port) else { return };
+            let head = OFFLOAD + device.kind().link_header();
+            // Nothing more, or a device that is going away.
+            let Ok(length) = device.take(buffer) else { return };
+            if length <= head {
+                continue;
+            }
+            let mut offload = Offload::read(buffer[..OFFLOAD].try_into().expect("of this length"));
+            // The kernel counts from the frame, the switch from the packet.
+            let link = device.kind().link_header() as u16;
+            offload.checksum_start = offload.checksum_start.saturating_sub(link);
+            offload.headers = offload.headers.saturating_sub(link);
+            let fate = inner.switch.carry(self.now(), port, offload, &buffer[head..length], out);
+            if let Fate::Through(to) = fate {
+                inner.give(to, |device| device.pass_on(&buffer[..length]));
+            }
+            inner.deliver(out);
+        }
+    }
+
+    /// Sets the timer to the next segment that is due.
+    fn arm(&self, inner: &mut Inner) {
+        let next = inner.switch.next_due();
+        if next == inner.armed {
+            return;
+        }
+        let set = match next {
+            // A timer that is set to nothing never goes off.
+            Some(due) => {
+                let wait = Duration::from_micros(due.saturating_sub(self.now()).max(1));
+                let expiration = Expiration::OneShot(TimeSpec::from_duration(wait));
+                self.timer.set(expiration, TimerSetTimeFlags::empty())
+            }
+            None => self.timer.unset(),
+        };
+        if set.is_ok() {
+            inner.armed = next;
+        }
+    }
+}
+
+impl Inner {
+    fn deliver(&mut self, out: &mut Vec<Delivery>) {
+        for Delivery { to, bytes } in out.drain(..) {
+            self.give(to, |device| device.give(&bytes));
+        }
+    }
+
+    fn give(&mut self, to: Port, act: impl FnOnce(&Device) -> io::Result<usize>) {
+        match self.devices.get(&to) {
+            None => self.absent += 1,
+            Some(device) => self.refused += u64::from(act(device).is_err()),
+        }
+    }
+}

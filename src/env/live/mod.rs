@@ -1,0 +1,183 @@
+//! Real servers of any kind in real time, on a network of their own whose links obey the timeline.
+//!
+//! Each node has a network namespace with one device, an address of its own and the usual port; all devices lead to
+//! a [`switch`] in the run's process, which the [`driver`] serves, and nowhere else: there is no route out of the
+//! machine. The tool's clients reach the nodes by a device of their own, so that what lies between is a link too.
+//! It takes no privilege where user namespaces are allowed, and no device node: where `/dev/net/tun` may not be
+//! opened, veth pairs and packet sockets do the same.
+//!
+//! Starting and ending processes is [`super::processes`]' part; here is the ground that they stand on. Everything
+//! lives in namespaces that the run's process alone holds ([`cage`](super::processes::cage)), so that with it, however
+//! it ends, all is gone.
+
+mod device;
+mod driver;
+mod namespace;
+mod netlink;
+pub mod probe;
+pub mod switch;
+
+use super::processes::ground::{Ground, Spot};
+use super::processes::{Options, ProcessesEnv};
+use super::{EnvError, Evidence, LIVE, LinkRule, NodeId, Profile};
+use crate::entropy::Entropy;
+use device::Kind;
+use driver::Driver;
+use namespace::Namespace;
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::fs;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+use std::sync::Arc;
+use switch::{NODES_MAX, Port, Switch};
+
+/// Where every node listens, on its own address.
+const PORT: u16 = 6379;
+/// From a client port to its bus port, where the servers put it by themselves.
+const BUS: u16 = 10_000;
+/// What each link has carried, in the run folder.
+pub const LINKS: &str = "links.tsv";
+
+/// An environment whose nodes stand on a network of their own. To be called in the namespaces of
+/// [`Walls::Network`](super::processes::cage::Walls::Network); `key` is the one source of the links' choices.
+pub fn new(options: Options, key: Entropy) -> Result<ProcessesEnv, EnvError> {
+    let run = options.dir.parent().map_or_else(PathBuf::new, PathBuf::from);
+    let port = options.base_port.unwrap_or(PORT);
+    let net = Net::new(run.join(LINKS), port, key).map_err(|error| EnvError::Failed {
+        what: "making the network".into(),
+        why: error.to_string(),
+    })?;
+    ProcessesEnv::on(Box::new(net), options)
+}
+
+/// The nodes' network.
+#[derive(Debug)]
+struct Net {
+    links: PathBuf,
+    port: u16,
+    kind: Kind,
+    home: Namespace,
+    /// Where the switch's ends of veth devices lie.
+    far: Namespace,
+    nodes: BTreeMap<NodeId, Namespace>,
+    driver: Driver,
+}
+
+impl Net {
+    fn new(links: PathBuf, port: u16, key: Entropy) -> io::Result<Self> {
+        let kind = Kind::allowed();
+        let home = Namespace::own()?;
+        let (far, ()) = home.make(|_| Ok(()))?;
+        let driver = Driver::start(Switch::new(key.child("live")))?;
+        let tool = device::make(kind, Port::TOOL.address(), Port::TOOL.0, &far)?;
+        driver.plug(Port::TOOL, tool)?;
+        Ok(Self { links, port, kind, home, far, nodes: BTreeMap::new(), driver })
+    }
+
+    fn works(&self, what: String) -> Result<(), EnvError> {
+        if self.driver.works() {
+            return Ok(());
+        }
+        Err(EnvError::Failed { what, why: "the switch has ended".into() })
+    }
+
+    /// Packets that were lost on the way without anybody having asked for it.
+    fn interference(&self) -> u64 {
+        let dropped = |namespace: &Namespace| self.home.visit(namespace, device::dropped).unwrap_or(0);
+        let devices: u64 = self.nodes.values().chain([&self.home]).map(dropped).sum();
+        devices + self.driver.lost()
+    }
+
+    fn write_links(&self, interference: u64) -> io::Result<()> {
+        let mut text = String::from(
+            "from\tto\tpackets\tbytes\tcut\tkicked\tlost\tduplicated\tovertaken\tdelayed\trefused\n",
+        );
+        for (from, to, counts) in self.driver.counts() {
+            let _ = writeln!(
+                text,
+                "{}\t{}\t{}\t{}\t{}\t{}\t{}\t{}\t{}\t{}\t{}",
+                name(from),
+                name(to),
+                counts.packets,
+                counts.bytes,
+                counts.cut,
+                counts.kicked,
+                counts.lost,
+                counts.duplicated,
+                counts.overtaken,
+                counts.delayed,
+                counts.refused
+            );
+        }
+        let nowhere = self.driver.nowhere();
+        let _ = writeln!(text, "# {interference} packets lost by the switch itself, {nowhere} for nobody");
+        fs::write(&self.links, text)
+    }
+}
+
+fn name(port: Port) -> String {
+    if port == Port::TOOL { "tool".into() } else { NodeId(port.0).to_string() }
+}
+
+impl Ground for Net {
+    fn profile(&self) -> &'static Profile {
+        &LIVE
+    }
+
+    fn spot(&self, node: NodeId) -> Option<Spot> {
+        let bus_port = self.port.checked_add(BUS)?;
+        (node.0 < NODES_MAX).then(|| Spot { address: Port::from(node).address(), port: self.port, bus_port })
+    }
+
+    fn settle(&mut self, node: NodeId) -> Result<(), String> {
+        let port = Port::from(node);
+        let make = || device::make(self.kind, port.address(), port.0, &self.far);
+        let made = self.home.make(|_| make());
+        let (namespace, device) =
+            made.map_err(|error| format!("its network, with {}: {error}", self.kind.told()))?;
+        self.driver.plug(port, device).map_err(|error| error.to_string())?;
+        self.nodes.insert(node, namespace);
+        Ok(())
+    }
+
+    /// Nobody else is there.
+    fn is_free(&self, _: Spot) -> Result<(), String> {
+        Ok(())
+    }
+
+    fn namespace(&self, node: NodeId) -> Option<Arc<OwnedFd>> {
+        self.nodes.get(&node).map(|namespace| namespace.0.clone())
+    }
+
+    fn link(&mut self, from: NodeId, to: NodeId, rule: LinkRule) -> Result<Evidence, EnvError> {
+        for node in [from, to] {
+            if !self.nodes.contains_key(&node) {
+                return Err(EnvError::NotRunning { node });
+            }
+        }
+        self.works(format!("changing the link from {from} to {to}"))?;
+        let change = self.driver.set_rule(from.into(), to.into(), rule);
+        Ok(format!("{} segments cut off so far, {} connections woken up", change.cut, change.kicked))
+    }
+
+    fn reset(&mut self, one: NodeId, other: Option<NodeId>) -> Result<Evidence, EnvError> {
+        self.works(format!("resetting connections of {one}"))?;
+        let count = self.driver.reset(one.into(), other.map_or(Port::TOOL, Port::from));
+        Ok(format!("{count} connections"))
+    }
+
+    fn close(&mut self) -> Vec<String> {
+        let lost = self.interference();
+        let mut notes = Vec::new();
+        if lost > 0 {
+            notes.push(format!("the switch itself lost {lost} packets, which no fault asked for"));
+        }
+        if let Err(error) = self.write_links(lost) {
+            notes.push(format!("failed to write {LINKS}: {error}"));
+        }
+        self.driver.stop();
+        notes
+    }
+}

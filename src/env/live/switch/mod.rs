@@ -1,0 +1,374 @@
+//! The switch: packets of the nodes' devices in, packets and deadlines out. Pure; who calls it owns clock, devices
+//! and thread ([`super::driver`]).
+//!
+//! A packet goes straight through unless a rule lies on its directed link. Then each segment has a fate of its own,
+//! which is a keyed hash of (link, how often its rule was changed, the segment's number under that rule): the same
+//! seed loses the third segment after the rule took hold, whatever other links carry. Which segment is the third is
+//! up to the servers and their kernels, in real time.
+//!
+//! What a cut swallows TCP sends again after ever longer waits, up to two minutes: long after a heal nothing would be
+//! said. So the last segment of each connection that a cut swallowed is delivered when it heals; its receiver's
+//! answer wakes the sender up.
+
+mod flow;
+mod packet;
+
+pub use packet::{OFFLOAD, Offload};
+
+use crate::entropy::Entropy;
+use crate::env::{LinkRule, NodeId};
+use flow::{Flows, Name, RESET_FOR_US};
+use packet::{ACK, RST, SYN, Segment};
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+
+/// A device of the switch: a node's, by the node's number, or the tool's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Port(pub u16);
+
+impl Port {
+    /// The tool's own device, from which its clients reach the nodes.
+    pub const TOOL: Self = Self(u16::MAX);
+    /// Where the tool is: 10.77.255.254.
+    const TOOL_ADDRESS: u32 = NETWORK | 0xfffe;
+
+    /// 10.77.0.1 for node 0, and so on.
+    pub fn address(self) -> Ipv4Addr {
+        Ipv4Addr::from(self.number())
+    }
+
+    fn number(self) -> u32 {
+        if self == Self::TOOL { Self::TOOL_ADDRESS } else { NETWORK | (u32::from(self.0) + 1) }
+    }
+
+    fn of(address: u32) -> Option<Self> {
+        if address == Self::TOOL_ADDRESS {
+            return Some(Self::TOOL);
+        }
+        let host = address ^ NETWORK;
+        (1..=u32::from(NODES_MAX)).contains(&host).then(|| Self(host as u16 - 1))
+    }
+}
+
+impl From<NodeId> for Port {
+    fn from(node: NodeId) -> Self {
+        Self(node.0)
+    }
+}
+
+/// 10.77.0.0/16: of no meaning outside, where none of it ever goes.
+const NETWORK: u32 = 0x0a4d_0000;
+/// The mask of it.
+pub const MASK: Ipv4Addr = Ipv4Addr::new(255, 255, 0, 0);
+/// Nodes for which there are addresses.
+pub const NODES_MAX: u16 = 1000;
+/// A segment that others may overtake waits so long: longer than a burst takes, shorter than a retransmission.
+const OVERTAKEN_US: u64 = 3_000;
+
+/// What is to be given to a device. It needs no offload.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Delivery {
+    pub to: Port,
+    pub bytes: Vec<u8>,
+}
+
+/// What becomes of a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// It goes to this device at once, as it is, with what the kernel left undone still undone.
+    Through(Port),
+    /// The switch has it, or it is gone.
+    Taken,
+}
+
+/// What a link has carried, and what became of the rest. Packets as the devices gave them; segments for the others.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    pub packets: u64,
+    pub bytes: u64,
+    pub cut: u64,
+    pub kicked: u64,
+    pub lost: u64,
+    pub duplicated: u64,
+    pub overtaken: u64,
+    pub delayed: u64,
+    pub refused: u64,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Link {
+    rule: Option<LinkRule>,
+    /// How often its rule was changed.
+    changes: u64,
+    /// Segments under the rule that lies on it now.
+    segments: u64,
+    /// When the last of what is no TCP is due.
+    last_due: u64,
+    counts: Counts,
+}
+
+#[derive(Clone, Debug)]
+struct Waiting {
+    from: Port,
+    to: Port,
+    of: Option<(Name, usize)>,
+    bytes: Vec<u8>,
+}
+
+/// See the module's page.
+#[derive(Debug)]
+pub struct Switch {
+    key: Entropy,
+    links: BTreeMap<(Port, Port), Link>,
+    flows: Flows,
+    /// By when they are due, and the order in which they came.
+    waiting: BTreeMap<(u64, u64), Waiting>,
+    count: u64,
+    /// Packets that were for nobody.
+    nowhere: u64,
+    pieces: Vec<Vec<u8>>,
+}
+
+impl Switch {
+    pub fn new(key: Entropy) -> Self {
+        Self {
+            key,
+            links: BTreeMap::new(),
+            flows: Flows::default(),
+            waiting: BTreeMap::new(),
+            count: 0,
+            nowhere: 0,
+            pieces: Vec::new(),
+        }
+    }
+
+    /// A device has given a packet. What is to be delivered at once, beside the packet itself, is appended.
+    pub fn carry(
+        &mut self,
+        now: u64,
+        from: Port,
+        offload: Offload,
+        packet: &[u8],
+        out: &mut Vec<Delivery>,
+    ) -> Fate {
+        let Some(to) = packet::destination(packet).and_then(Port::of) else {
+            self.nowhere += 1;
+            return Fate::Taken;
+        };
+        let link = self.links.entry((from, to)).or_default();
+        link.counts.packets += 1;
+        link.counts.bytes += packet.len() as u64;
+        let rule = link.rule;
+        let mut of = None;
+        if let Some(segment) = packet::read(packet) {
+            let (name, side) = Name::of(&segment);
+            if let Some(flow) = self.flows.see(now, name, side, &segment) {
+                if flow.reset_until.is_some() {
+                    out.extend(answer(from, &segment));
+                    return Fate::Taken;
+                }
+                of = Some((name, side));
+            }
+            let connects = segment.has(SYN) && !segment.has(ACK);
+            if connects && rule.is_some_and(|rule| rule.refuse && !rule.cut) {
+                link.counts.refused += 1;
+                let reset = packet::reset(segment.to, segment.from, 0, Some(segment.next()));
+                out.push(Delivery { to: from, bytes: reset });
+                return Fate::Taken;
+            }
+        }
+        let Some(rule) = rule else { return Fate::Through(to) };
+        let mut pieces = std::mem::take(&mut self.pieces);
+        packet::cut(packet, offload, &mut pieces);
+        for bytes in pieces.drain(..) {
+            self.decide(now, rule, Waiting { from, to, of, bytes }, out);
+        }
+        self.pieces = pieces;
+        Fate::Taken
+    }
+
+    /// The fate of one segment under a rule.
+    fn decide(&mut self, now: u64, rule: LinkRule, segment: Waiting, out: &mut Vec<Delivery>) {
+        let (from, to) = (segment.from, segment.to);
+        let link = self.links.entry((from, to)).or_default();
+        let count = link.segments;
+        link.segments += 1;
+        if rule.cut {
+            self.swallow(segment);
+            return;
+        }
+        let place = u64::from(from.0) << 48 | u64::from(to.0) << 32 | (link.changes & 0xffff_ffff);
+        let word = self.key.word("segment", place, count);
+        let strikes = |shift: u64, share: u16| ((word >> shift & 0xffff) * 1000) >> 16 < u64::from(share);
+        if strikes(0, rule.lose) {
+            link.counts.lost += 1;
+            return;
+        }
+        let delay = rule.delay.micros().0 + ((word >> 48) * rule.jitter.micros().0 >> 16);
+        let mut due = now + delay;
+        if delay > 0 {
+            link.counts.delayed += 1;
+        }
+        if strikes(32, rule.reorder) {
+            link.counts.overtaken += 1;
+            due += OVERTAKEN_US;
+        } else {
+            // A delay that differs from segment to segment changes no order.
+            let last = match segment.of.and_then(|(name, side)| Some(&mut self.flows.get(name)?.sides[side])) {
+                Some(side) => &mut side.last_due,
+                None => &mut link.last_due,
+            };
+            due = due.max(*last);
+            *last = due;
+        }
+        if strikes(16, rule.duplicate) {
+            link.counts.duplicated += 1;
+            self.deliver(now, due, segment.clone(), out);
+        }
+        self.deliver(now, due, segment, out);
+    }
+
+    fn deliver(&mut self, now: u64, due: u64, segment: Waiting, out: &mut Vec<Delivery>) {
+        if due <= now {
+            out.push(Delivery { to: segment.to, bytes: segment.bytes });
+        } else {
+            self.count += 1;
+            self.waiting.insert((due, self.count), segment);
+        }
+    }
+
+    /// A cut takes it. A connect is tried again by itself.
+    fn swallow(&mut self, segment: Waiting) {
+        self.links.entry((segment.from, segment.to)).or_default().counts.cut += 1;
+        if let Some((name, side)) = segment.of
+            && let Some(flow) = self.flows.get(name).filter(|flow| flow.established)
+        {
+            flow.sides[side].swallowed = Some(segment.bytes);
+        }
+    }
+
+    /// When the next segment is due.
+    pub fn next_due(&self) -> Option<u64> {
+        self.waiting.first_key_value().map(|((due, _), _)| *due)
+    }
+
+    /// Appends what is due now.
+    pub fn due(&mut self, now: u64, out: &mut Vec<Delivery>) {
+        while let Some(entry) = self.waiting.first_entry().filter(|entry| entry.key().0 <= now) {
+            let Waiting { to, bytes, .. } = entry.remove();
+            out.push(Delivery { to, bytes });
+        }
+    }
+
+    /// Puts a rule on a link in place of the one before. What is on its way is lost to a cut, and arrives at once
+    /// where there is no delay any more. Answers what the rule before came to.
+    pub fn set_rule(&mut self, from: Port, to: Port, rule: LinkRule, out: &mut Vec<Delivery>) -> Change {
+        let link = self.links.entry((from, to)).or_default();
+        if link.rule.unwrap_or_default() == rule {
+            return Change { cut: link.counts.cut, kicked: 0 };
+        }
+        link.rule = (rule != LinkRule::default()).then_some(rule);
+        link.changes += 1;
+        link.segments = 0;
+        let at_once = rule.cut || (rule.delay.0 == 0 && rule.jitter.0 == 0);
+        if at_once {
+            link.last_due = 0;
+        }
+        if at_once && !self.waiting.is_empty() {
+            let on_way: Vec<(u64, u64)> = self
+                .waiting
+                .iter()
+                .filter(|(_, segment)| (segment.from, segment.to) == (from, to))
+                .map(|(key, _)| *key)
+                .collect();
+            for key in on_way {
+                let Some(segment) = self.waiting.remove(&key) else { continue };
+                if rule.cut {
+                    self.swallow(segment);
+                } else {
+                    out.push(Delivery { to, bytes: segment.bytes });
+                }
+            }
+        }
+        let mut kicked = 0;
+        for (name, flow) in self.flows.iter_mut() {
+            let side = usize::from(name.ends[0].0 != from.number());
+            if name.ends[side].0 != from.number() || name.ends[1 - side].0 != to.number() {
+                continue;
+            }
+            let sender = &mut flow.sides[side];
+            if at_once {
+                sender.last_due = 0;
+            }
+            if !rule.cut
+                && let Some(bytes) = sender.swallowed.take()
+            {
+                kicked += 1;
+                out.push(Delivery { to, bytes });
+            }
+        }
+        let counts = &mut self.links.entry((from, to)).or_default().counts;
+        counts.kicked += kicked;
+        Change { cut: counts.cut, kicked }
+    }
+
+    /// Resets the established connections between two devices: both ends are told, as if by the other. Answers how
+    /// many there were.
+    pub fn reset(&mut self, now: u64, one: Port, other: Port, out: &mut Vec<Delivery>) -> u64 {
+        let mut names = Vec::new();
+        for (name, flow) in self.flows.iter_mut() {
+            let ends = [name.ends[0].0, name.ends[1].0];
+            let between = ends == [one.number(), other.number()] || ends == [other.number(), one.number()];
+            if !between || !flow.established || flow.has_ended() || flow.reset_until.is_some() {
+                continue;
+            }
+            flow.reset_until = Some(now + RESET_FOR_US);
+            names.push(*name);
+            for side in 0..2 {
+                let (receiver, sender) = (name.ends[side], name.ends[1 - side]);
+                let Some(to) = Port::of(receiver.0) else { continue };
+                // What it has acknowledged is what it expects, unless more has arrived since: then that is. A reset
+                // whose number is another is answered by a challenge (RFC 5961), and the challenge by the right one.
+                let mut expected = vec![flow.sides[1 - side].next];
+                expected.extend(flow.sides[side].ack.filter(|ack| *ack != expected[0]));
+                for seq in expected {
+                    out.push(Delivery { to, bytes: packet::reset(sender, receiver, seq, None) });
+                }
+            }
+        }
+        self.waiting
+            .retain(|_, segment| segment.of.is_none_or(|(name, _)| names.binary_search(&name).is_err()));
+        names.len() as u64
+    }
+
+    /// What each link has carried, in order.
+    pub fn counts(&self) -> impl Iterator<Item = (Port, Port, Counts)> {
+        self.links.iter().map(|((from, to), link)| (*from, *to, link.counts))
+    }
+
+    /// Packets that were for nobody.
+    pub fn nowhere(&self) -> u64 {
+        self.nowhere
+    }
+}
+
+/// What a change of a link's rule found.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Change {
+    /// Segments that cuts of this link have swallowed so far.
+    pub cut: u64,
+    /// Connections that were woken up.
+    pub kicked: u64,
+}
+
+/// To whoever goes on with a connection that was reset: a reset with just the number that it expects.
+fn answer(from: Port, segment: &Segment) -> Option<Delivery> {
+    let answers = segment.has(ACK) && !segment.has(RST);
+    answers.then(|| Delivery {
+        to: from,
+        bytes: packet::reset(segment.to, segment.from, segment.ack, None),
+    })
+}
+
+#[cfg(test)]
+mod tests;

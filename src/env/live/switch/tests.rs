@@ -1,0 +1,248 @@
+//! The switch from outside, with packets made by `etherparse`. The first test is the tutorial.
+
+use super::*;
+use crate::entropy::Seed;
+use crate::time::Millis;
+use etherparse::PacketBuilder;
+
+const A: Port = Port(0);
+const B: Port = Port(1);
+/// Where A's connection comes from, and where it goes.
+const FROM: u16 = 40_000;
+const TO: u16 = 6379;
+
+fn switch() -> Switch {
+    Switch::new(Entropy::root(Seed(1)))
+}
+
+/// A segment from one end of the connection to the other.
+fn segment(from: Port, seq: u32, ack: Option<u32>, flags: u8, payload: &[u8]) -> Vec<u8> {
+    let (to, ports) = if from == A { (B, (FROM, TO)) } else { (A, (TO, FROM)) };
+    let mut step = PacketBuilder::ipv4(from.address().octets(), to.address().octets(), 64)
+        .tcp(ports.0, ports.1, seq, 1024);
+    if let Some(ack) = ack {
+        step = step.ack(ack);
+    }
+    if flags & SYN != 0 {
+        step = step.syn();
+    }
+    let mut bytes = Vec::new();
+    step.write(&mut bytes, payload).expect("it fits");
+    bytes
+}
+
+/// Gives a packet to the switch, and sees what comes out at once.
+fn give(switch: &mut Switch, now: u64, from: Port, bytes: &[u8]) -> Vec<Delivery> {
+    let mut out = Vec::new();
+    if let Fate::Through(to) = switch.carry(now, from, Offload::default(), bytes, &mut out) {
+        out.push(Delivery { to, bytes: bytes.to_vec() });
+    }
+    out
+}
+
+fn to(port: Port, bytes: &[u8]) -> Delivery {
+    Delivery { to: port, bytes: bytes.to_vec() }
+}
+
+/// A connects to B, each has sent 100 bytes, and each has acknowledged them.
+fn connected() -> Switch {
+    let mut switch = switch();
+    for (from, bytes) in [
+        (A, segment(A, 999, None, SYN, b"")),
+        (B, segment(B, 4999, Some(1000), SYN, b"")),
+        (A, segment(A, 1000, Some(5000), 0, &[1; 100])),
+        (B, segment(B, 5000, Some(1100), 0, &[2; 100])),
+        (A, segment(A, 1100, Some(5100), 0, b"")),
+    ] {
+        assert_eq!(give(&mut switch, 0, from, &bytes).len(), 1);
+    }
+    switch
+}
+
+fn rule(switch: &mut Switch, from: Port, to: Port, rule: LinkRule) -> Vec<Delivery> {
+    let mut out = Vec::new();
+    switch.set_rule(from, to, rule, &mut out);
+    out
+}
+
+fn cut() -> LinkRule {
+    LinkRule { cut: true, ..LinkRule::default() }
+}
+
+#[test]
+fn a_packet_goes_through_until_its_link_is_cut_and_again_when_it_heals() {
+    let mut switch = connected();
+    let there = segment(A, 1100, Some(5100), 0, b"there");
+    let back = segment(B, 5100, Some(1100), 0, b"back");
+    assert_eq!(give(&mut switch, 1, A, &there), [to(B, &there)]);
+    assert_eq!(rule(&mut switch, A, B, cut()), []);
+    assert_eq!(give(&mut switch, 2, A, &there), []);
+    assert_eq!(give(&mut switch, 3, B, &back), [to(A, &back)], "the way back is another link");
+    rule(&mut switch, A, B, LinkRule::default());
+    assert_eq!(give(&mut switch, 4, A, &there), [to(B, &there)]);
+    let counts: Vec<_> = switch.counts().map(|(from, _, counts)| (from, counts.packets, counts.cut)).collect();
+    assert_eq!(counts, [(A, 6, 1), (B, 3, 0)]);
+}
+
+#[test]
+fn a_heal_delivers_the_last_segment_that_the_cut_swallowed() {
+    let mut switch = connected();
+    rule(&mut switch, A, B, cut());
+    let first = segment(A, 1100, Some(5100), 0, b"first");
+    let second = segment(A, 1105, Some(5100), 0, b"second");
+    give(&mut switch, 1, A, &first);
+    give(&mut switch, 2, A, &second);
+    assert_eq!(rule(&mut switch, A, B, LinkRule::default()), [to(B, &second)]);
+    assert_eq!(rule(&mut switch, A, B, cut()), []);
+    assert_eq!(rule(&mut switch, A, B, LinkRule::default()), [], "once");
+}
+
+#[test]
+fn a_connect_into_a_cut_is_left_to_be_tried_again() {
+    let mut switch = switch();
+    rule(&mut switch, A, B, cut());
+    let connect = segment(A, 999, None, SYN, b"");
+    assert_eq!(give(&mut switch, 1, A, &connect), []);
+    assert_eq!(rule(&mut switch, A, B, LinkRule::default()), []);
+}
+
+#[test]
+fn a_delay_holds_for_its_time_and_keeps_the_order() {
+    let mut switch = connected();
+    let slow = LinkRule { delay: Millis(100), jitter: Millis(50), ..LinkRule::default() };
+    rule(&mut switch, A, B, slow);
+    let packets: Vec<Vec<u8>> =
+        (0..50u32).map(|n| segment(A, 1100 + n, Some(5100), 0, &[n as u8])).collect();
+    for (n, bytes) in packets.iter().enumerate() {
+        assert_eq!(give(&mut switch, n as u64 * 1000, A, bytes), []);
+    }
+    let mut out = Vec::new();
+    let mut last = 0;
+    while let Some(at) = switch.next_due() {
+        let before = out.len();
+        switch.due(at, &mut out);
+        for n in before..out.len() {
+            let sent = n as u64 * 1000;
+            assert!((sent + 100_000..sent + 150_000).contains(&at) || at == last, "{n} came at {at}");
+        }
+        last = at;
+    }
+    assert_eq!(out, packets.iter().map(|bytes| to(B, bytes)).collect::<Vec<_>>());
+}
+
+#[test]
+fn what_is_on_its_way_when_the_link_is_healed_arrives_and_when_it_is_cut_is_lost() {
+    for healed in [true, false] {
+        let mut switch = connected();
+        rule(&mut switch, A, B, LinkRule { delay: Millis(100), ..LinkRule::default() });
+        let bytes = segment(A, 1100, Some(5100), 0, b"x");
+        give(&mut switch, 0, A, &bytes);
+        let next = if healed { LinkRule::default() } else { cut() };
+        let expected = if healed { vec![to(B, &bytes)] } else { Vec::new() };
+        assert_eq!(rule(&mut switch, A, B, next), expected);
+        assert_eq!(switch.next_due(), None);
+    }
+}
+
+/// Which of a thousand segments arrive, and how often.
+fn fates(mut switch: Switch, rule_now: LinkRule, from: Port) -> Vec<u32> {
+    let (here, there) = if from == A { (A, B) } else { (B, A) };
+    rule(&mut switch, here, there, rule_now);
+    let mut seen = vec![0; 1000];
+    let mut order = Vec::new();
+    for n in 0..1000u32 {
+        let bytes = segment(here, 10_000 + n, Some(1), 0, &n.to_be_bytes());
+        let mut out = give(&mut switch, u64::from(n) * 100, here, &bytes);
+        switch.due(u64::from(n) * 100, &mut out);
+        order.extend(out);
+    }
+    switch.due(u64::MAX, &mut order);
+    for delivery in order {
+        let end: [u8; 4] = delivery.bytes[delivery.bytes.len() - 4..].try_into().expect("four");
+        seen[u32::from_be_bytes(end) as usize] += 1;
+    }
+    seen
+}
+
+#[test]
+fn losses_and_duplicates_come_in_the_share_asked_for_and_are_the_seed_s() {
+    let lossy = LinkRule { lose: 100, duplicate: 300, reorder: 50, ..LinkRule::default() };
+    let one = fates(connected(), lossy, A);
+    let lost = one.iter().filter(|count| **count == 0).count();
+    let twice = one.iter().filter(|count| **count == 2).count();
+    assert!((60..140).contains(&lost), "{lost} of 1000 lost, 100 asked for");
+    assert!((220..320).contains(&twice), "{twice} of 1000 sent twice, 270 expected");
+    assert_eq!(one, fates(connected(), lossy, A), "the same seed, the same fates");
+    assert_ne!(one, fates(connected(), lossy, B), "another link has its own");
+    let mut busy = connected();
+    rule(&mut busy, B, A, lossy);
+    give(&mut busy, 0, B, &segment(B, 5100, Some(1100), 0, b"x"));
+    assert_eq!(one, fates(busy, lossy, A), "what another link carries changes nothing");
+}
+
+#[test]
+fn what_may_be_overtaken_is() {
+    let mut switch = connected();
+    rule(&mut switch, A, B, LinkRule { reorder: 1000, ..LinkRule::default() });
+    let bytes = segment(A, 1100, Some(5100), 0, b"x");
+    assert_eq!(give(&mut switch, 10, A, &bytes), []);
+    assert_eq!(switch.next_due(), Some(10 + OVERTAKEN_US));
+}
+
+#[test]
+fn a_refused_connect_is_answered_and_what_is_established_lives_on() {
+    let mut switch = connected();
+    rule(&mut switch, A, B, LinkRule { refuse: true, ..LinkRule::default() });
+    let out = give(&mut switch, 1, A, &segment(A, 70, None, SYN, b""));
+    assert_eq!(out.len(), 1);
+    let answer = packet::read(&out[0].bytes).expect("TCP");
+    assert_eq!((out[0].to, answer.flags, answer.ack), (A, RST | ACK, 71));
+    assert!(packet::is_signed(&out[0].bytes));
+    let other = segment(B, 5100, Some(1100), 0, b"x");
+    assert_eq!(give(&mut switch, 2, B, &other), [to(A, &other)]);
+}
+
+#[test]
+fn a_reset_has_the_number_that_each_end_expects() {
+    let mut switch = connected();
+    let mut out = Vec::new();
+    assert_eq!(switch.reset(0, B, A, &mut out), 1);
+    let seen: Vec<_> = out
+        .iter()
+        .map(|delivery| {
+            let segment = packet::read(&delivery.bytes).expect("TCP");
+            (delivery.to, segment.flags, segment.seq)
+        })
+        .collect();
+    assert_eq!(seen, [(A, RST, 5100), (B, RST, 1100)]);
+    // One that did not take it goes on, and is told again with what it expects; then it may connect anew.
+    let goes_on = segment(A, 1100, Some(5123), 0, b"x");
+    let out = give(&mut switch, 1, A, &goes_on);
+    let again = packet::read(&out[0].bytes).expect("TCP");
+    assert_eq!((out.len(), out[0].to, again.flags, again.seq), (1, A, RST, 5123));
+    let anew = segment(A, 90_000, None, SYN, b"");
+    assert_eq!(give(&mut switch, 2, A, &anew), [to(B, &anew)]);
+    assert_eq!(switch.reset(3, A, B, &mut Vec::new()), 0, "it is not established yet");
+}
+
+#[test]
+fn what_is_for_nobody_goes_nowhere() {
+    let mut switch = switch();
+    let builder = PacketBuilder::ipv4(A.address().octets(), [8, 8, 8, 8], 64).udp(53, 53);
+    let mut bytes = Vec::new();
+    builder.write(&mut bytes, b"is there anybody").expect("it fits");
+    assert_eq!(give(&mut switch, 0, A, &bytes), []);
+    assert_eq!(give(&mut switch, 0, A, &[0x60; 40]), [], "IPv6");
+    assert_eq!(switch.nowhere(), 2);
+}
+
+#[test]
+fn every_address_is_one_port_s() {
+    for port in [A, B, Port(254), Port(255), Port(NODES_MAX - 1), Port::TOOL] {
+        assert_eq!(Port::of(port.number()), Some(port));
+    }
+    assert_eq!(Port(0).address().to_string(), "10.77.0.1");
+    for stranger in [NETWORK, 0x0a4c_0001, NETWORK | 0xffff, NETWORK | 0xf000] {
+        assert_eq!(Port::of(stranger), None);
+    }
+}

@@ -1,0 +1,83 @@
+//! What nodes stand on: where they listen, and what lies between them.
+//!
+//! The environment starts and ends processes in the same way wherever they are; a [`Ground`] tells it their
+//! addresses and carries out what concerns links. The loopback interface is one; the namespaces and the switch of
+//! `live` are another.
+
+use super::ports::{self, ADDRESS, Ports};
+use crate::env::{EnvError, Evidence, LinkRule, NodeId, PROCESSES, Profile};
+use std::net::Ipv4Addr;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+
+/// Where a node listens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Spot {
+    pub address: Ipv4Addr,
+    pub port: u16,
+    pub bus_port: u16,
+}
+
+/// `spot` may be asked of any node at any time; `settle` is called once for each, before anything else concerns it.
+pub trait Ground: std::fmt::Debug {
+    fn profile(&self) -> &'static Profile;
+    /// Where a node listens, whether or not it was created yet; none past the last for which there is room.
+    fn spot(&self, node: NodeId) -> Option<Spot>;
+    /// Makes the place of a node.
+    fn settle(&mut self, node: NodeId) -> Result<(), String>;
+    /// Whether a server could listen there now; if not, why.
+    fn is_free(&self, spot: Spot) -> Result<(), String>;
+    /// The network namespace that the node's processes belong in, where that is not the tool's.
+    fn namespace(&self, node: NodeId) -> Option<Arc<OwnedFd>>;
+    /// Replaces the rule of a link.
+    fn link(&mut self, from: NodeId, to: NodeId, rule: LinkRule) -> Result<Evidence, EnvError>;
+    /// Resets the connections between two nodes, or between a node and the tool's clients.
+    fn reset(&mut self, one: NodeId, other: Option<NodeId>) -> Result<Evidence, EnvError>;
+    /// The nodes are gone. Answers what the user should know.
+    fn close(&mut self) -> Vec<String>;
+}
+
+/// The loopback interface: a block of ports, and links that nobody can get at.
+#[derive(Debug)]
+pub struct Loopback(pub Ports);
+
+impl Ground for Loopback {
+    fn profile(&self) -> &'static Profile {
+        &PROCESSES
+    }
+
+    fn spot(&self, node: NodeId) -> Option<Spot> {
+        Some(Spot { address: ADDRESS, port: self.0.client(node.0)?, bus_port: self.0.bus(node.0)? })
+    }
+
+    fn settle(&mut self, _: NodeId) -> Result<(), String> {
+        Ok(())
+    }
+
+    fn is_free(&self, spot: Spot) -> Result<(), String> {
+        for port in [spot.port, spot.bus_port] {
+            ports::is_free(port).map_err(|error| format!("port {port}: {error}"))?;
+        }
+        Ok(())
+    }
+
+    fn namespace(&self, _: NodeId) -> Option<Arc<OwnedFd>> {
+        None
+    }
+
+    fn link(&mut self, _: NodeId, _: NodeId, _: LinkRule) -> Result<Evidence, EnvError> {
+        Err(unable())
+    }
+
+    fn reset(&mut self, _: NodeId, _: Option<NodeId>) -> Result<Evidence, EnvError> {
+        Err(unable())
+    }
+
+    fn close(&mut self) -> Vec<String> {
+        Vec::new()
+    }
+}
+
+fn unable() -> EnvError {
+    EnvError::Unable { what: "change a link between nodes".into() }
+}
