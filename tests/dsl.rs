@@ -9,7 +9,7 @@ mod validator;
 
 use seedfault::catalogue::ACTIONS;
 use seedfault::entropy::Seed;
-use seedfault::env::{EXACT, PROCESSES, PROFILES, Profile, SIM};
+use seedfault::env::{EXACT, LIVE, PROCESSES, PROFILES, Profile, SIM};
 use seedfault::spec::{DEFAULT, Spec, StartSpec, parse::parse, schema};
 use seedfault::timeline::generate;
 use seedfault::yaml::document::Problems;
@@ -43,7 +43,7 @@ fn read(name: &str, text: &str) -> Spec {
 
 /// The targets that a scenario may run on, each with an environment that can carry it out.
 fn places(spec: &Spec) -> Vec<(&'static str, &'static Profile)> {
-    [("valkey", &PROCESSES), ("valkey", &EXACT), ("embedded", &SIM)]
+    [("valkey", &PROCESSES), ("valkey", &EXACT), ("valkey", &LIVE), ("embedded", &SIM)]
         .into_iter()
         .filter(|(target, profile)| {
             let infos = spec.events.iter().map(|event| event.action.info());

@@ -1,4 +1,4 @@
-//! The proof on real clusters: twelve scenarios (`tests/real/`), each at a seed of its own, that between them hold
+//! The proof on real clusters: thirteen scenarios (`tests/real/`), each at a seed of its own, that between them hold
 //! every fault in each of its forms, every operation, and an acknowledged write that is lost within its
 //! documented window. What was carried out is read from the runs themselves, not from what was planned.
 //!
@@ -8,7 +8,7 @@
 mod servers;
 
 use seedfault::catalogue::{self, ActionKind};
-use seedfault::env::PROCESSES;
+use seedfault::env::{self, LIVE, PROCESSES, live};
 use seedfault::fault::kill::Signal;
 use seedfault::fault::restart::RestartData;
 use seedfault::target::operation::{AdminCommand, FailoverMode, StopAfter};
@@ -20,7 +20,7 @@ use std::path::Path;
 const AT_ONCE: usize = 4;
 
 /// The scenarios and their seeds. All of them pass.
-const RUNS: [(&str, &str); 12] = [
+const RUNS: [(&str, &str); 13] = [
     ("membership", "67890"),
     ("restarts", "3"),
     ("admin", "5"),
@@ -33,21 +33,36 @@ const RUNS: [(&str, &str); 12] = [
     ("reshards", "9"),
     ("links", "7"),
     ("disks", "1"),
+    ("packets", "1"),
 ];
 
 /// Whether there is virtual time here, where links and clocks can be struck too.
 const EXACT: bool = cfg!(all(target_arch = "x86_64", target_os = "linux", target_env = "gnu"));
 
+/// Whether nodes can have a network of their own here.
+fn has_live() -> bool {
+    live::probe::probe().is_ok()
+}
+
 fn runs() -> Vec<(&'static str, &'static str)> {
-    RUNS.into_iter().filter(|(name, _)| EXACT || !matches!(*name, "links" | "disks")).collect()
+    let live = has_live();
+    let here = |name: &str| match name {
+        "links" | "disks" => EXACT,
+        "packets" => live,
+        _ => true,
+    };
+    RUNS.into_iter().filter(|(name, _)| here(name)).collect()
 }
 
 /// What the runs must hold between them, by name: what only the catalogue and the forms of each action know.
 fn wanted() -> BTreeSet<String> {
     let mut wanted: BTreeSet<String> = BTreeSet::new();
+    let live = has_live();
     for info in catalogue::ACTIONS {
         let here = info.targets.contains(&"valkey")
-            && (EXACT || PROCESSES.offers(info.needs))
+            && (PROCESSES.offers(info.needs)
+                || (EXACT && env::EXACT.offers(info.needs))
+                || (live && LIVE.offers(info.needs)))
             && matches!(info.kind, ActionKind::Operation | ActionKind::Fault);
         if here {
             wanted.insert(info.name.to_string());

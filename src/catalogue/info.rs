@@ -29,6 +29,8 @@ pub enum Ability {
     Message,
     /// Reset and refuse connections.
     Connection,
+    /// Flip bits of packets on links, and limit how many bytes pass.
+    Packet,
     /// Needs nothing of the environment: commands over the client port.
     None,
 }
@@ -46,6 +48,7 @@ impl Ability {
             Self::Memory => "memory",
             Self::Message => "message",
             Self::Connection => "connection",
+            Self::Packet => "packet",
             Self::None => "none",
         }
     }

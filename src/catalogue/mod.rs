@@ -81,6 +81,9 @@ tagged! {
     MemoryLimit = fault::memory_limit::MemoryLimit,
     Reset = fault::reset::Reset,
     Refuse = fault::refuse::Refuse,
+    Corrupt = fault::corrupt::Corrupt,
+    Garble = fault::garble::Garble,
+    Throttle = fault::throttle::Throttle,
     Hold = fault::hold::Hold,
     // Looking, and harm behind the cluster's back that proves the checks.
     Check = operation::CheckNow,
@@ -120,7 +123,8 @@ infos! {
     DiskError = fault::disk_error::DiskError, FullDisk = fault::full_disk::FullDisk,
     SlowDisk = fault::slow_disk::SlowDisk, StrikeAt = fault::strike_at::StrikeAt,
     PowerLoss = fault::power_loss::PowerLoss, MemoryLimit = fault::memory_limit::MemoryLimit,
-    Reset = fault::reset::Reset, Refuse = fault::refuse::Refuse, Hold = fault::hold::Hold,
+    Reset = fault::reset::Reset, Refuse = fault::refuse::Refuse, Corrupt = fault::corrupt::Corrupt,
+    Garble = fault::garble::Garble, Throttle = fault::throttle::Throttle, Hold = fault::hold::Hold,
     Check = operation::CheckNow, Sabotage = operation::Sabotage, Aim = operation::Aim,
 }
 

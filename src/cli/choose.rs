@@ -38,7 +38,11 @@ impl Place {
             .server
             .as_ref()
             .map_or_else(String::new, |server| format!(" ({}, {})", server.path.display(), server.version));
-        let time = if self.profile.name == EXACT.name { ", in virtual time" } else { "" };
+        let time = match self.profile.name {
+            name if name == EXACT.name => ", in virtual time".to_string(),
+            name if name == SIM.name => String::new(),
+            _ => format!(", in real time, without faults of {}", self.profile.lacking().join(", ")),
+        };
         format!("target {}{server} in environment {}{time}: {}", self.target, self.profile.name, self.why)
     }
     pub fn spelled(&self) -> String {

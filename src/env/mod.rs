@@ -21,7 +21,7 @@ use crate::fault::kill::Signal;
 use crate::fault::restart::RestartData;
 use crate::time::{Micros, Millis};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 /// A node of the cluster, by its number in the run. New nodes get the next numbers; none is used twice.
@@ -65,6 +65,13 @@ impl Profile {
     pub fn lacks(&self, target: &str) -> Option<String> {
         let here = self.targets.contains(&target);
         (!here).then(|| format!("target `{target}` does not live in environment `{}`", self.name))
+    }
+    /// What other environments of its targets can do, and it cannot.
+    pub fn lacking(&self) -> Vec<&'static str> {
+        let others = PROFILES.iter().filter(|other| other.targets.iter().any(|t| self.targets.contains(t)));
+        let all: BTreeSet<Ability> =
+            others.flat_map(|other| other.abilities).copied().filter(|ability| !self.offers(*ability)).collect();
+        all.into_iter().map(Ability::as_str).collect()
     }
     pub fn label(&self) -> String {
         format!("{}/{}", self.name, self.version)
@@ -122,6 +129,7 @@ pub const LIVE: Profile = Profile {
         Ability::Cut,
         Ability::Link,
         Ability::Connection,
+        Ability::Packet,
     ],
     targets: &["valkey"],
     nodes_max: 16,
@@ -201,6 +209,11 @@ pub struct LinkRule {
     pub reorder: u16,
     /// Connects are refused; connections that are established live on.
     pub refuse: bool,
+    /// In a thousand segments, one bit is flipped: so that the checksum tells, or so that the application gets it.
+    pub corrupt: u16,
+    pub garble: u16,
+    /// At most so many thousand bytes a second; no limit where it is 0.
+    pub rate: u32,
 }
 
 /// Messages of the cluster bus that wait for another.

@@ -3,10 +3,12 @@
 //! folder before the fault is applied.
 
 pub mod clock_skew;
+pub mod corrupt;
 pub mod cut;
 pub mod disk;
 pub mod disk_error;
 pub mod full_disk;
+pub mod garble;
 pub mod hold;
 pub mod kill;
 pub mod lossy;
@@ -19,3 +21,4 @@ pub mod restart;
 pub mod slow;
 pub mod slow_disk;
 pub mod strike_at;
+pub mod throttle;

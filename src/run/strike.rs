@@ -63,6 +63,18 @@ pub async fn strike(action: Action, op: OpIo, ending: Ending, target: Rc<dyn Tar
             let rule = LinkRule { delay: slow.delay, jitter: slow.jitter, ..LinkRule::default() };
             strike_links(&slow.node, rule, &op, &ending).await
         }
+        Action::Corrupt(fault) => {
+            let rule = LinkRule { corrupt: fault.share, ..LinkRule::default() };
+            strike_links(&fault.node, rule, &op, &ending).await
+        }
+        Action::Garble(fault) => {
+            let rule = LinkRule { garble: fault.share, ..LinkRule::default() };
+            strike_links(&fault.node, rule, &op, &ending).await
+        }
+        Action::Throttle(fault) => {
+            let rule = LinkRule { rate: fault.rate, ..LinkRule::default() };
+            strike_links(&fault.node, rule, &op, &ending).await
+        }
         Action::ClockSkew(skew) => {
             let action = NodeAction::Clock { ahead: skew.ahead, behind: skew.behind, rate: skew.rate };
             strike_clock(&skew.node, action, &op, &ending).await
@@ -335,6 +347,9 @@ fn sum_of(op: &OpIo, from: NodeId, to: NodeId) -> LinkRule {
         duplicate: sum.duplicate.max(rule.duplicate),
         reorder: sum.reorder.max(rule.reorder),
         refuse: sum.refuse || rule.refuse,
+        corrupt: sum.corrupt.max(rule.corrupt),
+        garble: sum.garble.max(rule.garble),
+        rate: if sum.rate == 0 || rule.rate == 0 { sum.rate.max(rule.rate) } else { sum.rate.min(rule.rate) },
     })
 }
 

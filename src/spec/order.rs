@@ -124,6 +124,9 @@ pub(super) fn overlaps(events: &Events<'_>, problems: &mut Problems) {
             Action::SlowDisk(a) => &a.node,
             Action::MemoryLimit(a) => &a.node,
             Action::Refuse(a) => &a.node,
+            Action::Corrupt(a) => &a.node,
+            Action::Garble(a) => &a.node,
+            Action::Throttle(a) => &a.node,
             _ => continue,
         };
         if matches!(

@@ -35,10 +35,8 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// What may be done here.
-    pub fn allowed() -> Self {
-        if tun().is_ok() { Self::Tun } else { Self::Packet }
-    }
+    /// The cheaper first.
+    pub const ALL: [Self; 2] = [Self::Tun, Self::Packet];
 
     /// Bytes between the offload header and the IP header.
     pub fn link_header(self) -> usize {
@@ -48,6 +46,7 @@ impl Kind {
         }
     }
 
+    /// What is used to make them.
     pub fn told(self) -> &'static str {
         match self {
             Self::Tun => "TUN devices",
@@ -73,6 +72,18 @@ pub fn make(kind: Kind, address: Ipv4Addr, number: u16, far: &Namespace) -> io::
     }?;
     configure(address).map_err(said("configuring the device"))?;
     Ok(device)
+}
+
+/// As [`make`], by whatever may be done here. What nothing allows is told of each.
+pub fn make_any(address: Ipv4Addr, number: u16, far: &Namespace) -> io::Result<Device> {
+    let mut whys = Vec::new();
+    for kind in Kind::ALL {
+        match make(kind, address, number, far) {
+            Ok(device) => return Ok(device),
+            Err(error) => whys.push(format!("with {}: {error}", kind.told())),
+        }
+    }
+    Err(io::Error::other(whys.join("; ")))
 }
 
 fn said(what: &'static str) -> impl Fn(io::Error) -> io::Error {

@@ -166,7 +166,10 @@ impl Shared {
                 match event.data() {
                     STOP => return,
                     // Read, so that it can go off again.
-                    TIMER => drop(self.timer.wait()),
+                    TIMER => {
+                        let _ = self.timer.wait();
+                        inner.armed = None;
+                    }
                     port => self.drain(&mut inner, Port(port as u16), &mut buffer, &mut out),
                 }
             }

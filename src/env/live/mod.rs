@@ -31,7 +31,7 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::Arc;
-use switch::{NODES_MAX, Port, Switch};
+use switch::{Counts, NODES_MAX, Port, Switch};
 
 /// Where every node listens, on its own address.
 const PORT: u16 = 6379;
@@ -67,11 +67,11 @@ struct Net {
 
 impl Net {
     fn new(links: PathBuf, port: u16, key: Entropy) -> io::Result<Self> {
-        let kind = Kind::allowed();
         let home = Namespace::own()?;
         let (far, ()) = home.make(|_| Ok(()))?;
         let driver = Driver::start(Switch::new(key.child("live")))?;
-        let tool = device::make(kind, Port::TOOL.address(), Port::TOOL.0, &far)?;
+        let tool = device::make_any(Port::TOOL.address(), Port::TOOL.0, &far)?;
+        let kind = tool.kind();
         driver.plug(Port::TOOL, tool)?;
         Ok(Self { links, port, kind, home, far, nodes: BTreeMap::new(), driver })
     }
@@ -91,30 +91,55 @@ impl Net {
     }
 
     fn write_links(&self, interference: u64) -> io::Result<()> {
-        let mut text = String::from(
-            "from\tto\tpackets\tbytes\tcut\tkicked\tlost\tduplicated\tovertaken\tdelayed\trefused\n",
-        );
+        let titles: Vec<&str> = columns(&Counts::default()).map(|(title, _)| title).to_vec();
+        let mut text = format!("from\tto\t{}\n", titles.join("\t"));
         for (from, to, counts) in self.driver.counts() {
-            let _ = writeln!(
-                text,
-                "{}\t{}\t{}\t{}\t{}\t{}\t{}\t{}\t{}\t{}\t{}",
-                name(from),
-                name(to),
-                counts.packets,
-                counts.bytes,
-                counts.cut,
-                counts.kicked,
-                counts.lost,
-                counts.duplicated,
-                counts.overtaken,
-                counts.delayed,
-                counts.refused
-            );
+            let numbers = columns(&counts).map(|(_, number)| number.to_string());
+            let _ = writeln!(text, "{}\t{}\t{}", name(from), name(to), numbers.join("\t"));
         }
         let nowhere = self.driver.nowhere();
         let _ = writeln!(text, "# {interference} packets lost by the switch itself, {nowhere} for nobody");
         fs::write(&self.links, text)
     }
+
+    /// What the faults came to, over all links; nothing where there was none.
+    fn told(&self) -> Option<String> {
+        let mut sums: Vec<(&str, u64)> = Vec::new();
+        for (_, _, counts) in self.driver.counts() {
+            for (at, (title, number)) in columns(&counts).into_iter().skip(CARRIED).enumerate() {
+                match sums.get_mut(at) {
+                    Some(sum) => sum.1 += number,
+                    None => sums.push((title, number)),
+                }
+            }
+        }
+        let told: Vec<String> = sums
+            .iter()
+            .filter(|(_, number)| *number > 0)
+            .map(|(title, number)| format!("{number} {title}"))
+            .collect();
+        (!told.is_empty()).then(|| format!("segments on links with a fault: {}", told.join(", ")))
+    }
+}
+
+/// Columns that tell what was carried; those after them tell what a fault did.
+const CARRIED: usize = 2;
+
+fn columns(counts: &Counts) -> [(&'static str, u64); 12] {
+    [
+        ("packets", counts.packets),
+        ("bytes", counts.bytes),
+        ("cut", counts.cut),
+        ("kicked", counts.kicked),
+        ("lost", counts.lost),
+        ("duplicated", counts.duplicated),
+        ("overtaken", counts.overtaken),
+        ("delayed", counts.delayed),
+        ("refused", counts.refused),
+        ("corrupted", counts.corrupted),
+        ("garbled", counts.garbled),
+        ("overflowed", counts.overflowed),
+    ]
 }
 
 fn name(port: Port) -> String {
@@ -170,7 +195,7 @@ impl Ground for Net {
 
     fn close(&mut self) -> Vec<String> {
         let lost = self.interference();
-        let mut notes = Vec::new();
+        let mut notes: Vec<String> = self.told().into_iter().collect();
         if lost > 0 {
             notes.push(format!("the switch itself lost {lost} packets, which no fault asked for"));
         }
@@ -178,6 +203,7 @@ impl Ground for Net {
             notes.push(format!("failed to write {LINKS}: {error}"));
         }
         self.driver.stop();
+        notes.insert(0, format!("nodes had a network of their own, with {}", self.kind.told()));
         notes
     }
 }

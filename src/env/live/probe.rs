@@ -6,6 +6,7 @@ use super::namespace::Namespace;
 use super::switch::Port;
 use crate::env::processes::cage::{self, Walls};
 use crate::env::processes::doctor;
+use std::fs;
 
 /// Why not, and the command that mends it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,16 +15,33 @@ pub struct Unable {
     pub mend: Option<&'static str>,
 }
 
-/// How the nodes' devices are made here, if they can be made.
+/// What the nodes' devices are made with here, if they can be made.
 pub fn probe() -> Result<&'static str, Unable> {
-    let kind = Kind::allowed();
-    let tried = cage::inside(Walls::Network, &|| try_network(kind));
-    tried.map(|()| kind.told()).map_err(|why| Unable { mend: doctor::mend_namespaces(&why), why })
+    // Each kind in namespaces of its own, so that no half-made device of one is in the way of the other.
+    let mut whys = Vec::new();
+    for kind in Kind::ALL {
+        match cage::inside(Walls::Network, &|| try_network(kind)) {
+            Ok(()) => return Ok(kind.told()),
+            Err(why) => whys.push(why),
+        }
+    }
+    // What fails before any device is made fails for both alike.
+    whys.dedup();
+    let why = whys.join("; ");
+    Err(Unable { mend: mend(&why), why })
 }
 
 fn try_network(kind: Kind) -> Result<(), String> {
     let home = Namespace::own().map_err(|error| format!("its own namespace: {error}"))?;
     let (far, ()) = home.make(|_| Ok(())).map_err(|error| format!("another network namespace: {error}"))?;
     let made = home.make(|_| device::make(kind, Port(0).address(), 0, &far));
-    made.map(drop).map_err(|error| format!("a node's device: {error}"))
+    made.map(drop).map_err(|error| format!("a node's device, with {}: {error}", kind.told()))
+}
+
+fn mend(why: &str) -> Option<&'static str> {
+    let none = |file: &str| fs::read_to_string(file).is_ok_and(|text| text.trim() == "0");
+    if none("/proc/sys/user/max_net_namespaces") {
+        return Some("sysctl -w user.max_net_namespaces=10000");
+    }
+    doctor::mend_namespaces(why)
 }

@@ -105,7 +105,7 @@ impl Flows {
         }
         if !self.known.contains_key(&name) {
             if self.known.len() >= FLOWS_MAX {
-                self.known.retain(|_, flow| !flow.has_ended());
+                self.forget_ended();
             }
             if self.known.len() >= FLOWS_MAX {
                 return None;
@@ -116,6 +116,13 @@ impl Flows {
             flow.see(side, segment);
         }
         Some(flow)
+    }
+
+    /// Forgets what is over. What a cut has swallowed is not: its end may have been that.
+    pub fn forget_ended(&mut self) {
+        self.known.retain(|_, flow| {
+            !flow.has_ended() || flow.sides.iter().any(|side| side.swallowed.is_some())
+        });
     }
 
     pub fn get(&mut self, name: Name) -> Option<&mut Flow> {

@@ -64,6 +64,8 @@ pub const MASK: Ipv4Addr = Ipv4Addr::new(255, 255, 0, 0);
 pub const NODES_MAX: u16 = 1000;
 /// A segment that others may overtake waits so long: longer than a burst takes, shorter than a retransmission.
 const OVERTAKEN_US: u64 = 3_000;
+/// What waits before a link whose rate is limited, in bytes; more is lost.
+const QUEUE_MAX: u64 = 128 * 1024;
 
 /// What is to be given to a device. It needs no offload.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -93,6 +95,9 @@ pub struct Counts {
     pub overtaken: u64,
     pub delayed: u64,
     pub refused: u64,
+    pub corrupted: u64,
+    pub garbled: u64,
+    pub overflowed: u64,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -104,6 +109,8 @@ struct Link {
     segments: u64,
     /// When the last of what is no TCP is due.
     last_due: u64,
+    /// When a limited link has sent what it has.
+    free_at: u64,
     counts: Counts,
 }
 
@@ -188,7 +195,7 @@ impl Switch {
     }
 
     /// The fate of one segment under a rule.
-    fn decide(&mut self, now: u64, rule: LinkRule, segment: Waiting, out: &mut Vec<Delivery>) {
+    fn decide(&mut self, now: u64, rule: LinkRule, mut segment: Waiting, out: &mut Vec<Delivery>) {
         let (from, to) = (segment.from, segment.to);
         let link = self.links.entry((from, to)).or_default();
         let count = link.segments;
@@ -204,9 +211,31 @@ impl Switch {
             link.counts.lost += 1;
             return;
         }
+        if rule.corrupt > 0 || rule.garble > 0 {
+            let word = self.key.word("harm", place, count);
+            let strikes = |shift: u64, share: u16| ((word >> shift & 0xffff) * 1000) >> 16 < u64::from(share);
+            let bit = self.key.word("bit", place, count);
+            if strikes(0, rule.corrupt) {
+                link.counts.corrupted += u64::from(packet::spoil(&mut segment.bytes, bit, false));
+            } else if strikes(16, rule.garble) {
+                link.counts.garbled += u64::from(packet::spoil(&mut segment.bytes, bit, true));
+            }
+        }
+        let mut sent = now;
+        if rule.rate > 0 {
+            // So many thousand bytes a second are as many bytes a millisecond.
+            let rate = u64::from(rule.rate);
+            let begins = now.max(link.free_at);
+            if (begins - now) * rate / 1000 > QUEUE_MAX {
+                link.counts.overflowed += 1;
+                return;
+            }
+            sent = begins + segment.bytes.len() as u64 * 1000 / rate;
+            link.free_at = sent;
+        }
         let delay = rule.delay.micros().0 + ((word >> 48) * rule.jitter.micros().0 >> 16);
-        let mut due = now + delay;
-        if delay > 0 {
+        let mut due = sent + delay;
+        if due > now {
             link.counts.delayed += 1;
         }
         if strikes(32, rule.reorder) {
@@ -270,9 +299,9 @@ impl Switch {
         link.rule = (rule != LinkRule::default()).then_some(rule);
         link.changes += 1;
         link.segments = 0;
-        let at_once = rule.cut || (rule.delay.0 == 0 && rule.jitter.0 == 0);
+        let at_once = rule.cut || (rule.delay.0 == 0 && rule.jitter.0 == 0 && rule.rate == 0);
         if at_once {
-            link.last_due = 0;
+            (link.last_due, link.free_at) = (0, 0);
         }
         if at_once && !self.waiting.is_empty() {
             let on_way: Vec<(u64, u64)> = self
@@ -291,6 +320,7 @@ impl Switch {
             }
         }
         let mut kicked = 0;
+        self.flows.forget_ended();
         for (name, flow) in self.flows.iter_mut() {
             let side = usize::from(name.ends[0].0 != from.number());
             if name.ends[side].0 != from.number() || name.ends[1 - side].0 != to.number() {
@@ -316,6 +346,7 @@ impl Switch {
     /// many there were.
     pub fn reset(&mut self, now: u64, one: Port, other: Port, out: &mut Vec<Delivery>) -> u64 {
         let mut names = Vec::new();
+        self.flows.forget_ended();
         for (name, flow) in self.flows.iter_mut() {
             let ends = [name.ends[0].0, name.ends[1].0];
             let between = ends == [one.number(), other.number()] || ends == [other.number(), one.number()];

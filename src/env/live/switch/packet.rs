@@ -220,6 +220,25 @@ fn complete(packet: &mut [u8], offload: Offload) {
     put_word(packet, place, value);
 }
 
+/// Flips one bit behind the IP header: of whatever is there, or, with the checksum made right again, of the payload.
+/// Answers whether there was anything.
+pub fn spoil(packet: &mut Vec<u8>, word: u64, mended: bool) -> bool {
+    let Some(segment) = read(packet) else { return false };
+    let from = if mended { segment.payload } else { segment.tcp };
+    let bytes = (segment.end - from) as u64;
+    if bytes == 0 {
+        return false;
+    }
+    // The lower half chooses the byte, three of the upper bits the bit.
+    let at = from + ((word & 0xffff_ffff) * bytes >> 32) as usize;
+    packet[at] ^= 1 << (word >> 61);
+    if mended {
+        packet.truncate(segment.end);
+        sign(packet, segment.tcp);
+    }
+    true
+}
+
 /// A reset, as if one end had sent it: without an acknowledgement, or, as the answer to a SYN, with one.
 pub fn reset(from: (u32, u16), to: (u32, u16), seq: u32, ack: Option<u32>) -> Vec<u8> {
     let mut packet = vec![0; IP + TCP];
@@ -326,6 +345,25 @@ mod tests {
             joined.extend_from_slice(&piece[40..]);
         }
         assert_eq!(joined, payload);
+    }
+
+    #[test]
+    fn a_flipped_bit_is_told_by_the_checksum_or_not_as_asked() {
+        let whole = packet(b"hello");
+        for n in 0..200u64 {
+            let word = n.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+            for mended in [false, true] {
+                let mut bytes = whole.clone();
+                assert!(spoil(&mut bytes, word, mended));
+                assert_eq!(is_signed(&bytes), mended, "{word:x}");
+                assert_eq!(bytes[..IP], whole[..IP], "it still finds its way");
+                if mended {
+                    let bits: u32 = bytes[40..].iter().zip(b"hello").map(|(a, b)| (a ^ b).count_ones()).sum();
+                    assert_eq!(bits, 1, "{word:x}");
+                }
+            }
+        }
+        assert!(!spoil(&mut packet(b""), 7, true), "nothing that an application would see");
     }
 
     #[test]

@@ -181,6 +181,48 @@ fn losses_and_duplicates_come_in_the_share_asked_for_and_are_the_seed_s() {
 }
 
 #[test]
+fn a_limited_link_carries_what_it_may_and_loses_what_its_queue_cannot_hold() {
+    let mut switch = connected();
+    rule(&mut switch, A, B, LinkRule { rate: 100, ..LinkRule::default() });
+    for n in 0..200u32 {
+        assert_eq!(give(&mut switch, 0, A, &segment(A, 1100 + n, Some(5100), 0, &[0; 960])), []);
+    }
+    let mut out = Vec::new();
+    let mut last = 0;
+    while let Some(at) = switch.next_due() {
+        switch.due(at, &mut out);
+        last = at;
+    }
+    let bytes: usize = out.iter().map(|delivery| delivery.bytes.len()).sum();
+    assert_eq!(last, bytes as u64 * 10, "100 bytes a millisecond");
+    assert!((QUEUE_MAX..QUEUE_MAX + 2000).contains(&(bytes as u64)), "{bytes} bytes were kept");
+    let overflowed: u64 = switch.counts().map(|(_, _, counts)| counts.overflowed).sum();
+    assert_eq!(overflowed as usize, 200 - out.len());
+}
+
+#[test]
+fn bits_are_flipped_in_the_share_asked_for() {
+    for (asked, told) in [
+        (LinkRule { corrupt: 200, ..LinkRule::default() }, true),
+        (LinkRule { garble: 200, ..LinkRule::default() }, false),
+    ] {
+        let mut switch = connected();
+        rule(&mut switch, A, B, asked);
+        let mut wrong = 0;
+        for n in 0..1000u32 {
+            let bytes = segment(A, 1100 + n, Some(5100), 0, b"0123456789");
+            let out = give(&mut switch, 0, A, &bytes);
+            assert_eq!(out.len(), 1);
+            wrong += u64::from(out[0].bytes != bytes);
+            assert!(out[0].bytes == bytes || packet::is_signed(&out[0].bytes) != told);
+        }
+        assert!((150..250).contains(&wrong), "{wrong} of 1000, 200 asked for");
+        let counted: u64 = switch.counts().map(|(_, _, c)| c.corrupted + c.garbled).sum();
+        assert_eq!(counted, wrong);
+    }
+}
+
+#[test]
 fn what_may_be_overtaken_is() {
     let mut switch = connected();
     rule(&mut switch, A, B, LinkRule { reorder: 1000, ..LinkRule::default() });

@@ -1,0 +1,36 @@
+//! `corrupt`: in a share of the segments from and to a node one bit is flipped, and the checksum tells its receiver.
+//!
+//! To the servers it is a loss that TCP repairs; what does not check its sums would show here.
+
+use crate::catalogue::{Ability, ActionInfo, ActionKind, Class, Declared, DrawContext, NodeSelector};
+
+crate::record! {
+    pub struct Corrupt {
+        /// the node whose links are bad
+        pub node: NodeSelector,
+        /// segments in which a bit is flipped, in a thousand
+        pub share: u16 = 50,
+    }
+}
+
+impl Corrupt {
+    pub const NAME: &'static str = "corrupt";
+}
+
+impl Declared for Corrupt {
+    const INFO: ActionInfo = ActionInfo {
+        name: Self::NAME,
+        kind: ActionKind::Fault,
+        needs: Ability::Packet,
+        class: Class::Disruptive,
+        summary: "flip a bit in a share of a node's segments, which their checksum tells",
+        targets: &["valkey"],
+        drawn: false,
+        lasting: true,
+    };
+
+    fn draw(context: &mut DrawContext<'_>) -> Option<Self> {
+        let node = NodeSelector::Primary(context.shard());
+        Some(Self { node, share: *context.rng.pick(&[10, 50, 200]) })
+    }
+}

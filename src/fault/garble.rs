@@ -1,0 +1,49 @@
+//! `garble`: in a share of the segments from and to a node one bit of the payload is flipped, and the checksum made right
+//! again, so that nothing but the application can tell: what a bad card behind a checksum in hardware does.
+//!
+//! Neither the client protocol nor the cluster bus of the servers has a checksum of its own, so nothing that they claim
+//! of data or of the cluster is owed any more. That they do not crash is.
+
+use crate::catalogue::{Ability, ActionInfo, ActionKind, Class, Declared, DrawContext, NodeSelector};
+
+crate::record! {
+    pub struct Garble {
+        /// the node whose links are bad
+        pub node: NodeSelector,
+        /// segments in which a bit is flipped, in a thousand
+        pub share: u16 = 10,
+    }
+}
+
+impl Garble {
+    pub const NAME: &'static str = "garble";
+}
+
+impl Declared for Garble {
+    const INFO: ActionInfo = ActionInfo {
+        name: Self::NAME,
+        kind: ActionKind::Fault,
+        needs: Ability::Packet,
+        class: Class::Voids(&[
+            "acknowledged_loss",
+            "slot_coverage",
+            "topology",
+            "view_agreement",
+            "data_consistency",
+            "convergence_time",
+            "replica_sync",
+            "replication_lag",
+            "linearizability",
+            "quorum",
+        ]),
+        summary: "flip a bit in a share of a node's segments so that the servers get it",
+        targets: &["valkey"],
+        drawn: false,
+        lasting: true,
+    };
+
+    fn draw(context: &mut DrawContext<'_>) -> Option<Self> {
+        let node = NodeSelector::Primary(context.shard());
+        Some(Self { node, share: *context.rng.pick(&[1, 10, 50]) })
+    }
+}

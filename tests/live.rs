@@ -1,0 +1,420 @@
+//! Environment `live` from outside: what its faults do, measured by the nodes themselves, and that nothing is left.
+//!
+//! Nodes are this program again (`live/node.rs`): they ping one another and tell what they saw, so that nothing
+//! rests on what the switch says of itself. Each case runs in a process of its own, which enters namespaces and must
+//! have no thread for it; this file has its own `main` therefore. As root every case is done twice, the second time
+//! as an ordinary user, who may open no TUN device on most machines.
+
+#[path = "live/node.rs"]
+mod node;
+
+use seedfault::entropy::{Entropy, Seed};
+use seedfault::env::processes::cage::{self, Cage, Walls};
+use seedfault::env::processes::{Options, ProcessesEnv, proc};
+use seedfault::env::{
+    ActorId, ConnId, Effect, Env, EnvError, Input, LIVE, LinkRule, NodeAction, NodeId, NodeSpec, live,
+};
+use seedfault::fault::restart::RestartData;
+use seedfault::time::Millis;
+use std::fs;
+use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitCode, Stdio};
+use std::time::{Duration, Instant};
+
+/// Bounds every wait of a case.
+const PATIENCE: Millis = Millis(20_000);
+/// How long killed processes may take to go. The kernel does it at once; a busy machine is given time.
+const GONE_MAX: Duration = Duration::from_secs(5);
+const KILLED: u64 = 12;
+const NOBODY: u32 = 65_534;
+const ME: ActorId = ActorId(7);
+const A: NodeId = NodeId(0);
+const B: NodeId = NodeId(1);
+const FOLDER: &str = "SEEDFAULT_LIVE_FOLDER";
+
+type Case = (&'static str, fn(&mut Bench));
+
+const CASES: &[Case] = &[
+    ("nodes_reach_one_another_on_the_same_port", reach),
+    ("a_cut_lets_nothing_through_and_a_heal_is_prompt", cut),
+    ("a_cut_one_way_leaves_the_other_open", one_way),
+    ("a_delay_is_as_long_as_asked_for", slow),
+    ("losses_duplicates_and_overtaking_are_repaired_by_tcp", lossy),
+    ("large_values_cross_a_link_with_a_fault_unharmed", large),
+    ("flipped_bits_are_told_by_the_checksum_or_reach_the_application", corrupt),
+    ("a_limited_link_is_as_narrow_as_asked_for", narrow),
+    ("a_reset_is_seen_by_both_ends", reset),
+    ("a_reset_of_clients_is_seen_by_the_tool", reset_clients),
+    ("a_refused_connect_leaves_established_ones_alone", refuse),
+    ("nothing_leaves_the_machine", no_way_out),
+    ("a_link_to_a_node_that_is_not_there_is_an_error", no_node),
+];
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().collect();
+    match arguments.iter().skip(1).map(String::as_str).collect::<Vec<_>>().as_slice() {
+        ["node", address] => node::serve(address).map_or(ExitCode::FAILURE, |()| ExitCode::SUCCESS),
+        ["case", name] => case(name),
+        ["hold"] => hold(),
+        rest => all(rest.iter().find(|word| !word.starts_with('-')).copied().unwrap_or("")),
+    }
+}
+
+/// Every case whose name holds the filter.
+fn all(filter: &str) -> ExitCode {
+    if let Err(unable) = live::probe::probe() {
+        println!("live: it cannot be had here: {} ({:?})", unable.why, unable.mend);
+        let required = std::env::var_os("SEEDFAULT_REQUIRE_LIVE").is_some();
+        return if required { ExitCode::FAILURE } else { ExitCode::SUCCESS };
+    }
+    let place = std::env::temp_dir().join(format!("seedfault-live-{}", std::process::id()));
+    fs::create_dir_all(&place).expect("writable");
+    fs::set_permissions(&place, fs::Permissions::from_mode(0o777)).expect("ours");
+    // Where this program lies an ordinary user may not look.
+    let program = place.join("program");
+    fs::copy(std::env::current_exe().expect("we run"), &program).expect("readable");
+    let users: &[Option<u32>] =
+        if nix::unistd::geteuid().is_root() { &[None, Some(NOBODY)] } else { &[None] };
+    let mut failures = 0;
+    for user in users {
+        let who = if user.is_some() { "as an ordinary user" } else { "as who started it" };
+        for (name, _) in CASES.iter().filter(|(name, _)| name.contains(filter)) {
+            let mut command = again(&program, &["case", name], &place.join(format!("{name}-{user:?}")), *user);
+            let passed = command.status().is_ok_and(|status| status.success());
+            println!("live: {name}, {who}: {}", if passed { "ok" } else { "FAILED" });
+            failures += u32::from(!passed);
+        }
+        if "kill_9_leaves_nothing".contains(filter) {
+            let left = (0..KILLED).filter_map(|trial| killed(&program, &place, trial, *user).err());
+            let left: Vec<String> = left.collect();
+            println!("live: kill_9_leaves_nothing, {who}: {KILLED} trials, {} failed {left:?}", left.len());
+            failures += left.len() as u32;
+        }
+    }
+    let _ = fs::remove_dir_all(&place);
+    if failures == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn again(program: &Path, arguments: &[&str], run: &Path, user: Option<u32>) -> Command {
+    fs::create_dir_all(run).expect("writable");
+    fs::set_permissions(run, fs::Permissions::from_mode(0o777)).expect("ours");
+    let mut command = Command::new(program);
+    command.args(arguments).env(FOLDER, run).env(proc::MARK, run).current_dir(run).stdin(Stdio::null());
+    if let Some(user) = user {
+        command.uid(user).gid(user);
+    }
+    cage::die_with_us(&mut command);
+    command
+}
+
+fn case(name: &str) -> ExitCode {
+    let Some((_, act)) = CASES.iter().find(|(known, _)| *known == name) else { return ExitCode::FAILURE };
+    // A listener of the machine, which no node may reach.
+    let outside = TcpListener::bind("127.0.0.1:0").expect("a port");
+    if let Cage::Subreaper(why) = cage::enter(Walls::Network) {
+        eprintln!("no namespaces: {why}");
+        return ExitCode::FAILURE;
+    }
+    let mut bench = Bench::new(outside.local_addr().expect("bound").port());
+    act(&mut bench);
+    bench.env.close();
+    let lost: Vec<_> = bench.env.notes().iter().filter(|note| note.contains("the switch itself")).collect();
+    assert!(lost.is_empty(), "{lost:?}");
+    ExitCode::SUCCESS
+}
+
+/// A run that goes on until somebody ends it.
+fn hold() -> ExitCode {
+    cage::enter(Walls::Network);
+    let mut bench = Bench::new(0);
+    for node in 0..6 {
+        bench.start(NodeId(node));
+    }
+    let cut = LinkRule { cut: true, ..LinkRule::default() };
+    loop {
+        bench.apply(Effect::Link(A, B, cut)).expect("both are there");
+        bench.pass(Millis(20));
+        bench.apply(Effect::Link(A, B, LinkRule::default())).expect("both are there");
+    }
+}
+
+/// Kills a run at some moment; answers what was left.
+fn killed(program: &Path, place: &Path, trial: u64, user: Option<u32>) -> Result<(), String> {
+    let run = place.join(format!("killed-{trial}-{user:?}"));
+    let mut tool: Child =
+        again(program, &["hold"], &run, user).spawn().map_err(|error| error.to_string())?;
+    // From before the namespaces are entered to when all runs.
+    std::thread::sleep(Duration::from_millis(trial * 131 % 300));
+    tool.kill().and_then(|()| tool.wait()).map_err(|error| error.to_string())?;
+    let marked = || -> Vec<i32> {
+        let all = proc::all().into_iter();
+        all.filter(|stat| !stat.is_dead() && proc::is_marked(stat.pid, &run)).map(|stat| stat.pid).collect()
+    };
+    #[expect(clippy::disallowed_methods, reason = "a test of real processes waits in real time")]
+    let began = Instant::now();
+    let mut left = marked();
+    while !left.is_empty() && began.elapsed() < GONE_MAX {
+        std::thread::sleep(Duration::from_millis(5));
+        left = marked();
+    }
+    if left.is_empty() { Ok(()) } else { Err(format!("trial {trial}: {left:?} live on")) }
+}
+
+struct Bench {
+    env: ProcessesEnv,
+    run: PathBuf,
+    /// The port of a listener outside.
+    outside: u16,
+    seen: Vec<Input>,
+    next: u64,
+}
+
+impl Bench {
+    fn new(outside: u16) -> Self {
+        let run = PathBuf::from(std::env::var_os(FOLDER).expect("given by the parent"));
+        let options = Options { dir: run.join("nodes"), ..Options::default() };
+        let env = live::new(options, Entropy::root(Seed(1))).expect("the probe said so");
+        assert_eq!(env.profile().name, LIVE.name);
+        Self { env, run, outside, seen: Vec::new(), next: 0 }
+    }
+
+    /// Starts a node and waits until it listens.
+    fn start(&mut self, node: NodeId) {
+        let program = std::env::current_exe().expect("we run").to_string_lossy().into_owned();
+        let argv = vec![program, "node".into(), "{address}:{port}".into()];
+        let spec = NodeSpec { argv, ..NodeSpec::default() };
+        self.apply(Effect::Node(node, NodeAction::Create(spec))).expect("there is room");
+        self.apply(Effect::Node(node, NodeAction::Start(RestartData::Kept))).expect("it starts");
+        let text = format!("listening at {}", self.place(node));
+        self.until(|input| matches!(input, Input::Observed(seen) if format!("{seen:?}").contains(&text)));
+    }
+
+    fn place(&self, node: NodeId) -> String {
+        let (address, port) = self.env.endpoint(node).expect("created");
+        format!("{address}:{port}")
+    }
+
+    fn apply(&mut self, effect: Effect) -> Result<String, EnvError> {
+        self.env.submit(ME, effect);
+        match self.until(|input| matches!(input, Input::Applied(_))) {
+            Input::Applied(result) => result,
+            other => unreachable!("{other:?}"),
+        }
+    }
+
+    /// Both nodes, and a client of the first, which is connected to the second.
+    fn pair(&mut self) -> ConnId {
+        self.start(A);
+        self.start(B);
+        let client = self.client(A);
+        let to = self.place(B);
+        assert_eq!(self.ask(client, &format!("dial {to}")), "open");
+        client
+    }
+
+    fn client(&mut self, node: NodeId) -> ConnId {
+        self.next += 1;
+        let id = ConnId(self.next);
+        self.env.submit(ME, Effect::Open(id, node));
+        self.until(|input| *input == Input::Opened(id));
+        id
+    }
+
+    fn say(&mut self, client: ConnId, line: &str) {
+        self.env.submit(ME, Effect::Send(client, format!("{line}\n").into_bytes()));
+    }
+
+    /// The next line of a client.
+    fn hear(&mut self, client: ConnId) -> String {
+        match self.until(|input| matches!(input, Input::Bytes(id, _) if *id == client)) {
+            Input::Bytes(_, bytes) => String::from_utf8_lossy(&bytes).trim().to_string(),
+            other => unreachable!("{other:?}"),
+        }
+    }
+
+    fn ask(&mut self, client: ConnId, line: &str) -> String {
+        self.say(client, line);
+        self.hear(client)
+    }
+
+    /// How long an answer of B takes to A, in microseconds; or a word for why there is none.
+    fn echo(&mut self, client: ConnId, patience: u64) -> Result<u64, String> {
+        self.next += 1;
+        let said = self.ask(client, &format!("echo {} {patience}", self.next));
+        said.parse().map_err(|_| said)
+    }
+
+    fn link(&mut self, from: NodeId, to: NodeId, rule: LinkRule) -> String {
+        self.apply(Effect::Link(from, to, rule)).expect("both are there")
+    }
+
+    fn until(&mut self, is: impl Fn(&Input) -> bool) -> Input {
+        let limit = self.env.now().plus(PATIENCE);
+        loop {
+            if let Some(position) = self.seen.iter().position(&is) {
+                return self.seen.remove(position);
+            }
+            assert!(self.env.now() < limit, "waited too long; seen: {:?}", self.seen);
+            self.pass(Millis(50));
+        }
+    }
+
+    fn pass(&mut self, time: Millis) {
+        let mut out = Vec::new();
+        let until = self.env.now().plus(time);
+        self.env.step(until, &mut out);
+        self.seen.extend(out.into_iter().map(|(_, _, input)| input));
+    }
+
+    /// What the run folder tells of a link, by column, after the end.
+    fn counted(&mut self, from: NodeId, to: NodeId, column: &str) -> u64 {
+        self.env.close();
+        let text = fs::read_to_string(self.run.join(live::LINKS)).expect("written at the end");
+        let mut lines = text.lines().map(|line| line.split('\t').collect::<Vec<_>>());
+        let titles = lines.next().expect("titles");
+        let at = titles.iter().position(|title| *title == column).expect("such a column");
+        let row = lines.find(|row| row[0] == from.to_string() && row[1] == to.to_string());
+        row.expect("the link was used")[at].parse().expect("a number")
+    }
+}
+
+fn reach(bench: &mut Bench) {
+    let client = bench.pair();
+    let time = bench.echo(client, 3000).expect("nothing is in the way");
+    assert!(time < 500_000, "{time} us");
+    let (one, other) = (bench.place(A), bench.place(B));
+    assert_eq!((one.as_str(), other.as_str()), ("10.77.0.1:6379", "10.77.0.2:6379"));
+    assert!(bench.counted(A, B, "packets") > 2);
+}
+
+fn cut(bench: &mut Bench) {
+    let client = bench.pair();
+    let cut = LinkRule { cut: true, ..LinkRule::default() };
+    bench.link(A, B, cut);
+    bench.link(B, A, cut);
+    assert_eq!(bench.echo(client, 300), Err("silent".into()));
+    let to = bench.place(B);
+    let other = bench.client(A);
+    assert_eq!(bench.ask(other, &format!("dial {to}")), "silent");
+    // TCP has tried again at 0.2, 0.6, 1.4 and 3.0 s by now, and would say nothing until 6.2 s.
+    bench.next += 1;
+    let id = bench.next;
+    bench.say(client, &format!("echo {id} 10000"));
+    bench.pass(Millis(200));
+    bench.link(A, B, LinkRule::default());
+    bench.link(B, A, LinkRule::default());
+    let healed = bench.env.wall();
+    let said = bench.hear(client);
+    let took = bench.env.wall().since(healed).millis();
+    assert!(said.parse::<u64>().is_ok(), "{said}");
+    assert!(took < Millis(1000), "it took {took} after the heal");
+    assert!(bench.counted(A, B, "cut") > 0 && bench.counted(A, B, "kicked") > 0);
+}
+
+fn one_way(bench: &mut Bench) {
+    let client = bench.pair();
+    bench.link(B, A, LinkRule { cut: true, ..LinkRule::default() });
+    assert_eq!(bench.echo(client, 300), Err("silent".into()), "the answer does not come");
+    assert!(bench.counted(B, A, "cut") > 0);
+    assert_eq!(bench.counted(A, B, "cut"), 0);
+}
+
+fn slow(bench: &mut Bench) {
+    let client = bench.pair();
+    let slow = LinkRule { delay: Millis(50), ..LinkRule::default() };
+    bench.link(A, B, slow);
+    let times: Vec<u64> = (0..20).map(|_| bench.echo(client, 3000).expect("it comes late")).collect();
+    assert!(times.iter().all(|time| *time >= 50_000), "{times:?}");
+    let mut sorted = times.clone();
+    sorted.sort_unstable();
+    assert!(sorted[10] < 60_000, "half come soon after: {times:?}");
+    bench.link(A, B, LinkRule::default());
+    let after = bench.echo(client, 3000).expect("it is healed");
+    assert!(after < 50_000, "{after} us after the heal");
+}
+
+fn lossy(bench: &mut Bench) {
+    let client = bench.pair();
+    let lossy = LinkRule { lose: 100, duplicate: 200, reorder: 200, ..LinkRule::default() };
+    bench.link(A, B, lossy);
+    bench.link(B, A, lossy);
+    for _ in 0..60 {
+        bench.echo(client, 15_000).expect("TCP sends it again");
+    }
+    for column in ["lost", "duplicated", "overtaken"] {
+        let count = bench.counted(A, B, column);
+        assert!((1..60).contains(&count), "{column}: {count}");
+    }
+}
+
+fn large(bench: &mut Bench) {
+    let client = bench.pair();
+    assert_eq!(bench.ask(client, "bulk 8000000"), "same", "on a link without a fault");
+    bench.link(A, B, LinkRule { delay: Millis(1), duplicate: 20, ..LinkRule::default() });
+    assert_eq!(bench.ask(client, "bulk 8000000"), "same", "on a slow link");
+    bench.link(A, B, LinkRule { lose: 1, reorder: 1, ..LinkRule::default() });
+    assert_eq!(bench.ask(client, "bulk 2000000"), "same", "on a lossy link");
+}
+
+fn corrupt(bench: &mut Bench) {
+    let client = bench.pair();
+    bench.link(A, B, LinkRule { corrupt: 50, ..LinkRule::default() });
+    assert_eq!(bench.ask(client, "bulk 500000"), "same", "TCP sends again what was spoilt");
+    bench.link(A, B, LinkRule { garble: 200, ..LinkRule::default() });
+    assert_eq!(bench.ask(client, "bulk 500000"), "different", "nothing tells");
+    assert!(bench.counted(A, B, "corrupted") > 0 && bench.counted(A, B, "garbled") > 0);
+}
+
+fn narrow(bench: &mut Bench) {
+    let client = bench.pair();
+    bench.link(A, B, LinkRule { rate: 1000, ..LinkRule::default() });
+    let began = bench.env.wall();
+    assert_eq!(bench.ask(client, "bulk 2000000"), "same");
+    let took = bench.env.wall().since(began).millis();
+    assert!((Millis(2000)..Millis(4000)).contains(&took), "2 MB at 1 MB/s took {took}");
+}
+
+fn reset(bench: &mut Bench) {
+    let client = bench.pair();
+    bench.echo(client, 3000).expect("nothing is in the way");
+    assert_eq!(bench.apply(Effect::Reset(B, Some(A))), Ok("1 connections".into()));
+    assert_eq!(bench.echo(client, 3000), Err("reset".into()));
+    let to = bench.place(B);
+    assert_eq!(bench.ask(client, &format!("dial {to}")), "open", "new connections are open");
+    bench.echo(client, 3000).expect("nothing is in the way");
+}
+
+fn reset_clients(bench: &mut Bench) {
+    let client = bench.pair();
+    assert_eq!(bench.apply(Effect::Reset(A, None)), Ok("1 connections".into()));
+    let closed = bench.until(|input| matches!(input, Input::Closed(id, _) if *id == client));
+    assert!(format!("{closed:?}").contains("reset"), "{closed:?}");
+}
+
+fn refuse(bench: &mut Bench) {
+    let client = bench.pair();
+    let to = bench.place(B);
+    bench.link(A, B, LinkRule { refuse: true, ..LinkRule::default() });
+    bench.echo(client, 3000).expect("it lives on");
+    let other = bench.client(A);
+    assert_eq!(bench.ask(other, &format!("dial {to}")), "refused");
+    bench.link(A, B, LinkRule::default());
+    assert_eq!(bench.ask(other, &format!("dial {to}")), "open");
+}
+
+fn no_way_out(bench: &mut Bench) {
+    bench.start(A);
+    let client = bench.client(A);
+    assert_eq!(bench.ask(client, "dial 192.0.2.1:80"), "unreachable");
+    let outside = bench.outside;
+    assert_eq!(bench.ask(client, &format!("dial 127.0.0.1:{outside}")), "refused", "its loopback is its own");
+}
+
+fn no_node(bench: &mut Bench) {
+    bench.start(A);
+    let cut = LinkRule { cut: true, ..LinkRule::default() };
+    assert_eq!(bench.apply(Effect::Link(A, B, cut)), Err(EnvError::NotRunning { node: B }));
+}

@@ -1,0 +1,118 @@
+//! A node of these tests: a server that answers lines, and that on request is a client of another node and tells
+//! what it saw. This program itself, started again.
+
+use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::time::{Duration, Instant};
+
+const DIAL_MAX: Duration = Duration::from_secs(3);
+
+pub fn serve(address: &str) -> std::io::Result<()> {
+    let listener = TcpListener::bind(address)?;
+    println!("listening at {address}");
+    for stream in listener.incoming() {
+        let stream = stream?;
+        std::thread::Builder::new().spawn(move || drop(answer(&stream)))?;
+    }
+    Ok(())
+}
+
+/// `ping ID` is answered by `pong ID`, `take N` and N bytes by their sum; the others are asked of a client.
+fn answer(stream: &TcpStream) -> std::io::Result<()> {
+    stream.set_nodelay(true)?;
+    let mut lines = BufReader::new(stream);
+    let mut out = stream;
+    let mut peer: Option<TcpStream> = None;
+    loop {
+        let mut line = String::new();
+        if lines.read_line(&mut line)? == 0 {
+            return Ok(());
+        }
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let said = match words.as_slice() {
+            ["ping", id] => format!("pong {id}"),
+            ["take", count] => {
+                let mut bytes = vec![0; count.parse().unwrap_or(0)];
+                lines.read_exact(&mut bytes)?;
+                format!("sum {}", sum(&bytes))
+            }
+            ["dial", to] => match dial(to) {
+                Ok(stream) => {
+                    peer = Some(stream);
+                    "open".into()
+                }
+                Err(why) => why,
+            },
+            ["echo", id, patience] => match &peer {
+                Some(peer) => echo(peer, id, Duration::from_millis(patience.parse().unwrap_or(0))),
+                None => "alone".into(),
+            },
+            ["bulk", count] => match &peer {
+                Some(peer) => bulk(peer, count.parse().unwrap_or(0)),
+                None => "alone".into(),
+            },
+            _ => "what?".into(),
+        };
+        writeln!(out, "{said}")?;
+    }
+}
+
+fn sum(bytes: &[u8]) -> u64 {
+    bytes.iter().fold(0, |sum: u64, byte| sum.wrapping_mul(31).wrapping_add(u64::from(*byte)))
+}
+
+fn dial(to: &str) -> Result<TcpStream, String> {
+    let to: SocketAddr = to.parse().map_err(|_| "no address".to_string())?;
+    let stream = TcpStream::connect_timeout(&to, DIAL_MAX).map_err(|error| said(&error))?;
+    stream.set_nodelay(true).map_err(|error| said(&error))?;
+    Ok(stream)
+}
+
+fn said(error: &std::io::Error) -> String {
+    match error.kind() {
+        ErrorKind::ConnectionRefused => "refused".into(),
+        ErrorKind::ConnectionReset | ErrorKind::BrokenPipe => "reset".into(),
+        ErrorKind::TimedOut | ErrorKind::WouldBlock => "silent".into(),
+        ErrorKind::NetworkUnreachable | ErrorKind::HostUnreachable => "unreachable".into(),
+        _ => error.to_string().replace(' ', "-"),
+    }
+}
+
+/// Sends a ping and waits for its answer. Answers of earlier ones that came late are passed over.
+fn echo(peer: &TcpStream, id: &str, patience: Duration) -> String {
+    #[expect(clippy::disallowed_methods, reason = "it measures how long a real answer takes")]
+    let began = Instant::now();
+    let try_it = || -> std::io::Result<()> {
+        let mut out = peer;
+        peer.set_read_timeout(Some(patience))?;
+        writeln!(out, "ping {id}")?;
+        let mut lines = BufReader::with_capacity(1, peer);
+        loop {
+            let mut line = String::new();
+            if lines.read_line(&mut line)? == 0 {
+                return Err(ErrorKind::UnexpectedEof.into());
+            }
+            if line.trim() == format!("pong {id}") {
+                return Ok(());
+            }
+        }
+    };
+    try_it().map_or_else(|error| said(&error), |()| began.elapsed().as_micros().to_string())
+}
+
+fn bulk(mut peer: &TcpStream, count: usize) -> String {
+    let bytes: Vec<u8> = (0..count).map(|n| (n * 7 % 251) as u8).collect();
+    let mut try_it = || -> std::io::Result<String> {
+        peer.set_read_timeout(Some(Duration::from_secs(30)))?;
+        writeln!(peer, "take {count}")?;
+        peer.write_all(&bytes)?;
+        let mut line = String::new();
+        BufReader::new(peer).read_line(&mut line)?;
+        Ok(line)
+    };
+    match try_it() {
+        Ok(line) if line.trim() == format!("sum {}", sum(&bytes)) => "same".into(),
+        Ok(_) => "different".into(),
+        Err(error) => said(&error),
+    }
+}
