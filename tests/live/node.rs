@@ -53,7 +53,8 @@ fn answer(stream: &TcpStream) -> std::io::Result<()> {
             },
             _ => "what?".into(),
         };
-        writeln!(out, "{said}")?;
+        // At once: a write that is cut in two comes as two.
+        out.write_all(format!("{said}\n").as_bytes())?;
     }
 }
 
@@ -85,7 +86,7 @@ fn echo(peer: &TcpStream, id: &str, patience: Duration) -> String {
     let try_it = || -> std::io::Result<()> {
         let mut out = peer;
         peer.set_read_timeout(Some(patience))?;
-        writeln!(out, "ping {id}")?;
+        out.write_all(format!("ping {id}\n").as_bytes())?;
         let mut lines = BufReader::with_capacity(1, peer);
         loop {
             let mut line = String::new();
@@ -104,7 +105,7 @@ fn bulk(mut peer: &TcpStream, count: usize) -> String {
     let bytes: Vec<u8> = (0..count).map(|n| (n * 7 % 251) as u8).collect();
     let mut try_it = || -> std::io::Result<String> {
         peer.set_read_timeout(Some(Duration::from_secs(30)))?;
-        writeln!(peer, "take {count}")?;
+        peer.write_all(format!("take {count}\n").as_bytes())?;
         peer.write_all(&bytes)?;
         let mut line = String::new();
         BufReader::new(peer).read_line(&mut line)?;

@@ -19,7 +19,7 @@ use std::os::unix::fs::OpenOptionsExt;
 pub const NAME: &str = "eth0";
 const TUN: &str = "/dev/net/tun";
 /// Packets that a device holds for the switch. Linux's own 500 are few for a switch that shares its processor.
-const QUEUE: i32 = 5000;
+const QUEUE: u32 = 5000;
 /// What a packet socket holds, where the kernel allows as much (`net.core.rmem_max`); its default of 208 KiB loses
 /// packets under load.
 const BUFFER: i32 = 4 << 20;
@@ -106,6 +106,7 @@ fn make_tun() -> io::Result<Device> {
     // By value, not by reference, unlike the others.
     let by_value = offload as usize as *mut u8;
     control(file.as_fd(), libc::TUNSETOFFLOAD, by_value).map_err(said("TUN offload"))?;
+    netlink::lengthen(NAME, QUEUE).map_err(said("a longer queue"))?;
     Ok(Device { file, kind: Kind::Tun })
 }
 
@@ -154,10 +155,6 @@ fn configure(address: Ipv4Addr) -> io::Result<()> {
         request.ifr_ifru.ifru_addr = socket_address(value);
         control(socket.as_fd(), what as libc::Ioctl, &raw mut request)?;
     }
-    let mut longer = request(NAME);
-    // The C library gives no name of its own (`ifr_qlen`) to this number; all of them lie in one place.
-    longer.ifr_ifru.ifru_metric = QUEUE;
-    control(socket.as_fd(), libc::SIOCSIFTXQLEN as libc::Ioctl, &raw mut longer)?;
     up(NAME, libc::IFF_NOARP)
 }
 

@@ -1,5 +1,5 @@
-//! The one message to the kernel that no ioctl knows: make a veth pair whose ends lie in two namespaces
-//! (`rtnetlink(7)`).
+//! What no ioctl can do for an ordinary user in a namespace of his own: make a veth pair whose ends lie in two
+//! namespaces, and give a device a longer queue (`rtnetlink(7)`; `SIOCSIFTXQLEN` wants the machine's root).
 
 use nix::libc;
 use nix::sys::socket::{
@@ -31,7 +31,15 @@ pub fn make_veth(near: &str, far: &str, mac: [u8; 6], far_namespace: BorrowedFd<
     attribute(&mut body, libc::IFLA_IFNAME, &text(near));
     attribute(&mut body, libc::IFLA_ADDRESS, &mac);
     attribute(&mut body, libc::IFLA_LINKINFO, &info);
-    ask(libc::RTM_NEWLINK, &body)
+    ask(libc::RTM_NEWLINK, libc::NLM_F_CREATE | libc::NLM_F_EXCL, &body)
+}
+
+/// Gives a device that is there a queue of this length.
+pub fn lengthen(name: &str, packets: u32) -> io::Result<()> {
+    let mut body = vec![0; ABOUT_DEVICE];
+    attribute(&mut body, libc::IFLA_IFNAME, &text(name));
+    attribute(&mut body, libc::IFLA_TXQLEN, &packets.to_ne_bytes());
+    ask(libc::RTM_NEWLINK, 0, &body)
 }
 
 fn text(name: &str) -> Vec<u8> {
@@ -47,8 +55,8 @@ fn attribute(out: &mut Vec<u8>, kind: u16, value: &[u8]) {
 }
 
 /// Sends a request and hears what came of it.
-fn ask(kind: u16, body: &[u8]) -> io::Result<()> {
-    let flags = libc::NLM_F_REQUEST | libc::NLM_F_ACK | libc::NLM_F_CREATE | libc::NLM_F_EXCL;
+fn ask(kind: u16, how: i32, body: &[u8]) -> io::Result<()> {
+    let flags = libc::NLM_F_REQUEST | libc::NLM_F_ACK | how;
     let mut message = Vec::with_capacity(HEADER + body.len());
     message.extend_from_slice(&((HEADER + body.len()) as u32).to_ne_bytes());
     message.extend_from_slice(&kind.to_ne_bytes());
