@@ -82,7 +82,8 @@ fn all(filter: &str) -> ExitCode {
     for user in users {
         let who = if user.is_some() { "as an ordinary user" } else { "as who started it" };
         for (name, _) in CASES.iter().filter(|(name, _)| name.contains(filter)) {
-            let mut command = again(&program, &["case", name], &place.join(format!("{name}-{user:?}")), *user);
+            let mut command =
+                again(&program, &["case", name], &place.join(format!("{name}-{user:?}")), *user);
             let passed = command.status().is_ok_and(|status| status.success());
             println!("live: {name}, {who}: {}", if passed { "ok" } else { "FAILED" });
             failures += u32::from(!passed);
@@ -149,8 +150,7 @@ fn hold() -> ExitCode {
 /// Kills a run at some moment; answers how many processes it had then, or what was left.
 fn killed(program: &Path, place: &Path, trial: u64, user: Option<u32>) -> Result<usize, String> {
     let run = place.join(format!("killed-{trial}-{user:?}"));
-    let mut tool: Child =
-        again(program, &["hold"], &run, user).spawn().map_err(|error| error.to_string())?;
+    let mut tool: Child = again(program, &["hold"], &run, user).spawn().map_err(|error| error.to_string())?;
     // From before the namespaces are entered to when all runs.
     std::thread::sleep(Duration::from_millis(trial * 131 % 600));
     let marked = || -> Vec<i32> {

@@ -69,8 +69,11 @@ impl Profile {
     /// What other environments of its targets can do, and it cannot.
     pub fn lacking(&self) -> Vec<&'static str> {
         let others = PROFILES.iter().filter(|other| other.targets.iter().any(|t| self.targets.contains(t)));
-        let all: BTreeSet<Ability> =
-            others.flat_map(|other| other.abilities).copied().filter(|ability| !self.offers(*ability)).collect();
+        let all: BTreeSet<Ability> = others
+            .flat_map(|other| other.abilities)
+            .copied()
+            .filter(|ability| !self.offers(*ability))
+            .collect();
         all.into_iter().map(Ability::as_str).collect()
     }
     pub fn label(&self) -> String {

@@ -11,7 +11,6 @@ use nix::errno::Errno;
 use nix::libc;
 use std::fs::{File, OpenOptions};
 use std::io::{self, IoSlice, Read, Write};
-use std::net::Ipv4Addr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt;
 
@@ -64,7 +63,7 @@ pub struct Device {
 
 /// Makes the device of the namespace that this thread is in, with this address. `far` is where the switch's end of
 /// a veth device lies, and `number` names it there; `home` is the namespace to come back to.
-pub fn make(kind: Kind, address: Ipv4Addr, number: u16, far: &Namespace) -> io::Result<Device> {
+pub fn make(kind: Kind, address: u32, number: u16, far: &Namespace) -> io::Result<Device> {
     up("lo", 0).map_err(said("lo"))?;
     let device = match kind {
         Kind::Tun => make_tun(),
@@ -75,7 +74,7 @@ pub fn make(kind: Kind, address: Ipv4Addr, number: u16, far: &Namespace) -> io::
 }
 
 /// As [`make`], by whatever may be done here. What nothing allows is told of each.
-pub fn make_any(address: Ipv4Addr, number: u16, far: &Namespace) -> io::Result<Device> {
+pub fn make_any(address: u32, number: u16, far: &Namespace) -> io::Result<Device> {
     let mut whys = Vec::new();
     for kind in Kind::ALL {
         match make(kind, address, number, far) {
@@ -148,7 +147,7 @@ fn packet_socket(name: &str) -> io::Result<File> {
 }
 
 /// Gives the device its address and starts it. The network's route comes with the address; there is no other.
-fn configure(address: Ipv4Addr) -> io::Result<()> {
+fn configure(address: u32) -> io::Result<()> {
     let socket = datagram_socket()?;
     for (what, value) in [(libc::SIOCSIFADDR, address), (libc::SIOCSIFNETMASK, MASK)] {
         let mut request = request(NAME);
@@ -181,11 +180,11 @@ fn request(name: &str) -> libc::ifreq {
     request
 }
 
-fn socket_address(address: Ipv4Addr) -> libc::sockaddr {
+fn socket_address(address: u32) -> libc::sockaddr {
     let mut value: libc::sockaddr = zeroed();
     value.sa_family = libc::AF_INET as u16;
     // Behind the port, which has no meaning here.
-    for (to, from) in value.sa_data[2..].iter_mut().zip(address.octets()) {
+    for (to, from) in value.sa_data[2..].iter_mut().zip(address.to_be_bytes()) {
         *to = from as libc::c_char;
     }
     value

@@ -28,6 +28,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
 use std::io;
+use std::net::Ipv4Addr;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -45,10 +46,8 @@ pub const LINKS: &str = "links.tsv";
 pub fn new(options: Options, key: Entropy) -> Result<ProcessesEnv, EnvError> {
     let run = options.dir.parent().map_or_else(PathBuf::new, PathBuf::from);
     let port = options.base_port.unwrap_or(PORT);
-    let net = Net::new(run.join(LINKS), port, key).map_err(|error| EnvError::Failed {
-        what: "making the network".into(),
-        why: error.to_string(),
-    })?;
+    let net = Net::new(run.join(LINKS), port, key)
+        .map_err(|error| EnvError::Failed { what: "making the network".into(), why: error.to_string() })?;
     ProcessesEnv::on(Box::new(net), options)
 }
 
@@ -153,7 +152,11 @@ impl Ground for Net {
 
     fn spot(&self, node: NodeId) -> Option<Spot> {
         let bus_port = self.port.checked_add(BUS)?;
-        (node.0 < NODES_MAX).then(|| Spot { address: Port::from(node).address(), port: self.port, bus_port })
+        (node.0 < NODES_MAX).then(|| Spot {
+            address: Ipv4Addr::from(Port::from(node).address()),
+            port: self.port,
+            bus_port,
+        })
     }
 
     fn settle(&mut self, node: NodeId) -> Result<(), String> {

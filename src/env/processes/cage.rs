@@ -116,24 +116,21 @@ pub fn probe(walls: Walls, with_user: bool) -> Result<(), String> {
     probe_with(walls, with_user, &|| Ok(()))
 }
 
-fn probe_with(
-    walls: Walls,
-    with_user: bool,
-    act: &dyn Fn() -> Result<(), String>,
-) -> Result<(), String> {
+fn probe_with(walls: Walls, with_user: bool, act: &dyn Fn() -> Result<(), String>) -> Result<(), String> {
     let (reader, writer) = pipe().map_err(|error| error.to_string())?;
     match fork_here().map_err(|error| error.to_string())? {
         ForkResult::Child => {
-            let result = unshare_all(walls, with_user).and_then(|()| match fork_here().map_err(said("fork"))? {
-                ForkResult::Child => {
-                    let done = mount_proc().and_then(|()| act());
-                    if let Err(why) = &done {
-                        let _ = nix::unistd::write(&writer, why.as_bytes());
+            let result =
+                unshare_all(walls, with_user).and_then(|()| match fork_here().map_err(said("fork"))? {
+                    ForkResult::Child => {
+                        let done = mount_proc().and_then(|()| act());
+                        if let Err(why) = &done {
+                            let _ = nix::unistd::write(&writer, why.as_bytes());
+                        }
+                        exit_now(i32::from(done.is_err()));
                     }
-                    exit_now(i32::from(done.is_err()));
-                }
-                ForkResult::Parent { child } => waitpid(child, None).map(drop).map_err(said("wait")),
-            });
+                    ForkResult::Parent { child } => waitpid(child, None).map(drop).map_err(said("wait")),
+                });
             if let Err(why) = &result {
                 let _ = nix::unistd::write(&writer, why.as_bytes());
             }

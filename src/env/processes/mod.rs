@@ -373,7 +373,7 @@ impl Env for ProcessesEnv {
                 let begun = match self.nodes.get(&node) {
                     Some(known) => {
                         Connection::begin(who, SocketAddrV4::new(known.spot.address, known.spot.port))
-                    },
+                    }
                     None => Err(Why::Refused),
                 };
                 match begun {

@@ -120,9 +120,8 @@ impl Flows {
 
     /// Forgets what is over. What a cut has swallowed is not: its end may have been that.
     pub fn forget_ended(&mut self) {
-        self.known.retain(|_, flow| {
-            !flow.has_ended() || flow.sides.iter().any(|side| side.swallowed.is_some())
-        });
+        self.known
+            .retain(|_, flow| !flow.has_ended() || flow.sides.iter().any(|side| side.swallowed.is_some()));
     }
 
     pub fn get(&mut self, name: Name) -> Option<&mut Flow> {

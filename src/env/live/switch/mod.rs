@@ -20,7 +20,6 @@ use crate::env::{LinkRule, NodeId};
 use flow::{Flows, Name, RESET_FOR_US};
 use packet::{ACK, RST, SYN, Segment};
 use std::collections::BTreeMap;
-use std::net::Ipv4Addr;
 
 /// A device of the switch: a node's, by the node's number, or the tool's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -33,11 +32,7 @@ impl Port {
     const TOOL_ADDRESS: u32 = NETWORK | 0xfffe;
 
     /// 10.77.0.1 for node 0, and so on.
-    pub fn address(self) -> Ipv4Addr {
-        Ipv4Addr::from(self.number())
-    }
-
-    fn number(self) -> u32 {
+    pub fn address(self) -> u32 {
         if self == Self::TOOL { Self::TOOL_ADDRESS } else { NETWORK | (u32::from(self.0) + 1) }
     }
 
@@ -59,7 +54,7 @@ impl From<NodeId> for Port {
 /// 10.77.0.0/16: of no meaning outside, where none of it ever goes.
 const NETWORK: u32 = 0x0a4d_0000;
 /// The mask of it.
-pub const MASK: Ipv4Addr = Ipv4Addr::new(255, 255, 0, 0);
+pub const MASK: u32 = 0xffff_0000;
 /// Nodes for which there are addresses.
 pub const NODES_MAX: u16 = 1000;
 /// A segment that others may overtake waits so long: longer than a burst takes, shorter than a retransmission.
@@ -233,7 +228,7 @@ impl Switch {
             sent = begins + segment.bytes.len() as u64 * 1000 / rate;
             link.free_at = sent;
         }
-        let delay = rule.delay.micros().0 + ((word >> 48) * rule.jitter.micros().0 >> 16);
+        let delay = rule.delay.micros().0 + (((word >> 48) * rule.jitter.micros().0) >> 16);
         let mut due = sent + delay;
         if due > now {
             link.counts.delayed += 1;
@@ -243,7 +238,8 @@ impl Switch {
             due += OVERTAKEN_US;
         } else {
             // A delay that differs from segment to segment changes no order.
-            let last = match segment.of.and_then(|(name, side)| Some(&mut self.flows.get(name)?.sides[side])) {
+            let last = match segment.of.and_then(|(name, side)| Some(&mut self.flows.get(name)?.sides[side]))
+            {
                 Some(side) => &mut side.last_due,
                 None => &mut link.last_due,
             };
@@ -322,8 +318,8 @@ impl Switch {
         let mut kicked = 0;
         self.flows.forget_ended();
         for (name, flow) in self.flows.iter_mut() {
-            let side = usize::from(name.ends[0].0 != from.number());
-            if name.ends[side].0 != from.number() || name.ends[1 - side].0 != to.number() {
+            let side = usize::from(name.ends[0].0 != from.address());
+            if name.ends[side].0 != from.address() || name.ends[1 - side].0 != to.address() {
                 continue;
             }
             let sender = &mut flow.sides[side];
@@ -349,7 +345,8 @@ impl Switch {
         self.flows.forget_ended();
         for (name, flow) in self.flows.iter_mut() {
             let ends = [name.ends[0].0, name.ends[1].0];
-            let between = ends == [one.number(), other.number()] || ends == [other.number(), one.number()];
+            let between =
+                ends == [one.address(), other.address()] || ends == [other.address(), one.address()];
             if !between || !flow.established || flow.has_ended() || flow.reset_until.is_some() {
                 continue;
             }
@@ -395,10 +392,7 @@ pub struct Change {
 /// To whoever goes on with a connection that was reset: a reset with just the number that it expects.
 fn answer(from: Port, segment: &Segment) -> Option<Delivery> {
     let answers = segment.has(ACK) && !segment.has(RST);
-    answers.then(|| Delivery {
-        to: from,
-        bytes: packet::reset(segment.to, segment.from, segment.ack, None),
-    })
+    answers.then(|| Delivery { to: from, bytes: packet::reset(segment.to, segment.from, segment.ack, None) })
 }
 
 #[cfg(test)]

@@ -230,7 +230,7 @@ pub fn spoil(packet: &mut Vec<u8>, word: u64, mended: bool) -> bool {
         return false;
     }
     // The lower half chooses the byte, three of the upper bits the bit.
-    let at = from + ((word & 0xffff_ffff) * bytes >> 32) as usize;
+    let at = from + (((word & 0xffff_ffff) * bytes) >> 32) as usize;
     packet[at] ^= 1 << (word >> 61);
     if mended {
         packet.truncate(segment.end);
@@ -266,7 +266,8 @@ mod tests {
     use etherparse::PacketBuilder;
 
     fn packet(payload: &[u8]) -> Vec<u8> {
-        let builder = PacketBuilder::ipv4([10, 77, 0, 1], [10, 77, 0, 2], 64).tcp(4000, 6379, 100, 512).ack(7).psh();
+        let builder =
+            PacketBuilder::ipv4([10, 77, 0, 1], [10, 77, 0, 2], 64).tcp(4000, 6379, 100, 512).ack(7).psh();
         let mut bytes = Vec::new();
         builder.write(&mut bytes, payload).expect("it fits");
         bytes
@@ -373,6 +374,9 @@ mod tests {
         let mut theirs = Vec::new();
         builder.write(&mut theirs, &[]).expect("it fits");
         assert_eq!(ours, theirs);
-        assert!(read(&reset((1, 2), (3, 4), 0, Some(9))).is_some_and(|segment| segment.has(ACK) && segment.ack == 9));
+        assert!(
+            read(&reset((1, 2), (3, 4), 0, Some(9)))
+                .is_some_and(|segment| segment.has(ACK) && segment.ack == 9)
+        );
     }
 }
