@@ -12,7 +12,7 @@ use crate::catalogue;
 use crate::check::Verdict;
 use crate::entropy::GENERATOR;
 use crate::env::{
-    EXACT, PROCESSES,
+    EXACT, in_real_time,
     trace::{FILE as TRACE, divergence},
 };
 use crate::report::story::Story;
@@ -144,8 +144,10 @@ fn check_determinism(
     place: &choose::Place,
     console: &mut Console,
 ) -> super::Done {
-    if place.profile.name == PROCESSES.name {
-        let message = "in environment processes a run happens in real time: no two are the same";
+    if in_real_time(place.profile.name) {
+        let environment = place.profile.name;
+        let message =
+            format!("in environment {environment} a run happens in real time: no two are the same");
         return Err(Failure::bad_input(message).hint("`--times N` says how often it reproduces"));
     }
     let mut runs = Vec::new();
@@ -285,7 +287,7 @@ fn words(agreement: &Agreement, repro: &Repro) -> Vec<String> {
         Err(divergence) => format!("Replay: the schedule differs first at {divergence}"),
     };
     let mut lines = vec![schedule];
-    if repro.timeline.environment != PROCESSES.name {
+    if !in_real_time(&repro.timeline.environment) {
         let word = if agreement.history { "the same, bit for bit" } else { "not the same" };
         lines.push(format!("Replay: the history is {word}"));
     }

@@ -142,6 +142,11 @@ pub const LIVE: Profile = Profile {
 /// The first in which a target lives is its own: where its nodes live unless something else is asked for.
 pub const PROFILES: &[&Profile] = &[&SIM, &EXACT, &PROCESSES, &LIVE];
 
+/// Whether time in the environment of this name is the machine's, so that no two runs are the same.
+pub fn in_real_time(environment: &str) -> bool {
+    environment == PROCESSES.name || environment == LIVE.name
+}
+
 /// The environment in which a target's nodes live unless another is asked for.
 pub fn own_of(target: &str) -> Option<&'static Profile> {
     PROFILES.iter().copied().find(|profile| profile.lacks(target).is_none())

@@ -10,7 +10,7 @@ use crate::env::EXACT;
 #[cfg(exact)]
 use crate::env::exact::{self, ExactEnv};
 use crate::env::live;
-use crate::env::processes::cage::{self, Walls};
+use crate::env::processes::cage::{self, Cage, Walls};
 use crate::env::processes::{Options, ProcessesEnv};
 use crate::env::sim::SimEnv;
 use crate::env::{Env, Image, LIVE, SIM, Trouble};
@@ -120,7 +120,7 @@ pub fn run(timeline: &Timeline, options: &RunOptions) -> i32 {
     };
     recorder.event(&begin(timeline, options));
     recorder.event(&RunEvent::Plan(Box::new(tell::plan(timeline))));
-    if let Some(cage::Cage::Subreaper(why)) = caged {
+    if let Some(Cage::Subreaper(why)) = &caged {
         recorder.event(&RunEvent::Note { at_us: 0, text: format!("no PID namespace of its own: {why}") });
     }
     #[cfg(exact)]
@@ -129,7 +129,7 @@ pub fn run(timeline: &Timeline, options: &RunOptions) -> i32 {
         let text = format!("turns are given by policy {}; {order}", timeline.policy());
         recorder.event(&RunEvent::Note { at_us: 0, text });
     }
-    let (result, end_us, trace_hash, trouble) = match environment(timeline, options, requests) {
+    let (result, end_us, trace_hash, trouble) = match environment(timeline, options, caged.as_ref(), requests) {
         Ok((mut env, target)) => {
             let bounds = Bounds { boot: options.boot_timeout, run: options.run_timeout };
             let result = execute(timeline, env.as_mut(), target, bounds, Rc::new(Checks), &mut recorder);
@@ -321,6 +321,7 @@ fn image(_: &Timeline, _: &RunOptions) -> Option<Image> {
 fn environment(
     timeline: &Timeline,
     options: &RunOptions,
+    caged: Option<&Cage>,
     requests: io::Result<OwnedFd>,
 ) -> Result<(Box<dyn Env>, Rc<dyn Target>), RunError> {
     let unable = |why: String| RunError::Boot { within: options.boot_timeout, why };
@@ -341,7 +342,7 @@ fn environment(
                 keep_data: options.keep_data,
             };
             let env = if on_live {
-                live::new(options, timeline.environment_key())
+                live::new(caged, options, timeline.environment_key())
             } else {
                 ProcessesEnv::new(options)
             };

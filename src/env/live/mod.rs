@@ -17,6 +17,7 @@ mod netlink;
 pub mod probe;
 pub mod switch;
 
+use super::processes::cage::{Cage, Walls};
 use super::processes::ground::{Ground, Spot};
 use super::processes::{Options, ProcessesEnv};
 use super::{EnvError, Evidence, LIVE, LinkRule, NodeId, Profile};
@@ -41,9 +42,16 @@ const BUS: u16 = 10_000;
 /// What each link has carried, in the run folder.
 pub const LINKS: &str = "links.tsv";
 
-/// An environment whose nodes stand on a network of their own. To be called in the namespaces of
-/// [`Walls::Network`](super::processes::cage::Walls::Network); `key` is the one source of the links' choices.
-pub fn new(options: Options, key: Entropy) -> Result<ProcessesEnv, EnvError> {
+/// An environment whose nodes stand on a network of their own. Anywhere but in a cage that has one, the devices would
+/// be the machine's, so it is refused there. `key` is the one source of the links' choices.
+pub fn new(cage: Option<&Cage>, options: Options, key: Entropy) -> Result<ProcessesEnv, EnvError> {
+    if cage != Some(&Cage::Namespace(Walls::Network)) {
+        let why = match cage {
+            Some(Cage::Subreaper(why)) => why.clone(),
+            _ => "the run was not started in namespaces of its own".into(),
+        };
+        return Err(EnvError::Failed { what: "making a network of its own".into(), why });
+    }
     let run = options.dir.parent().map_or_else(PathBuf::new, PathBuf::from);
     let port = options.base_port.unwrap_or(PORT);
     let net = Net::new(run.join(LINKS), port, key)

@@ -29,8 +29,8 @@ use std::process::Command;
 /// How the run's process holds what it starts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Cage {
-    /// We are process 1 of our own PID namespace.
-    Namespace,
+    /// We are process 1 of our own PID namespace, and have these walls around us.
+    Namespace(Walls),
     /// We are not, for this reason; orphans come to us.
     Subreaper(String),
 }
@@ -66,7 +66,7 @@ pub fn enter(walls: Walls) -> Cage {
     // Our own parent's death ends us, and us everything.
     let _ = prctl::set_pdeathsig(Signal::SIGKILL);
     match try_enter(walls) {
-        Ok(()) => Cage::Namespace,
+        Ok(()) => Cage::Namespace(walls),
         Err(why) => {
             let _ = prctl::set_child_subreaper(true);
             Cage::Subreaper(why)
