@@ -125,12 +125,13 @@ pub const EXACT: Profile = Profile {
 /// Real servers on a network of their own.
 pub const LIVE: Profile = Profile {
     name: "live",
-    version: 1,
+    version: 2,
     abilities: &[
         Ability::Signal,
         Ability::StaleData,
         Ability::Cut,
         Ability::Link,
+        Ability::Clock,
         Ability::Connection,
         Ability::Packet,
     ],

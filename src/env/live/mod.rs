@@ -187,6 +187,10 @@ impl Ground for Net {
         self.nodes.get(&node).map(|namespace| namespace.0.clone())
     }
 
+    fn has_clocks(&self) -> bool {
+        true
+    }
+
     fn link(&mut self, from: NodeId, to: NodeId, rule: LinkRule) -> Result<Evidence, EnvError> {
         for node in [from, to] {
             if !self.nodes.contains_key(&node) {

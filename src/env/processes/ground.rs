@@ -29,6 +29,8 @@ pub trait Ground: std::fmt::Debug {
     fn is_free(&self, spot: Spot) -> Result<(), String>;
     /// The network namespace that the node's processes belong in, where that is not the tool's.
     fn namespace(&self, node: NodeId) -> Option<Arc<OwnedFd>>;
+    /// Whether nodes have a wall clock of their own, which can be set.
+    fn has_clocks(&self) -> bool;
     /// Replaces the rule of a link.
     fn link(&mut self, from: NodeId, to: NodeId, rule: LinkRule) -> Result<Evidence, EnvError>;
     /// Resets the connections between two nodes, or between a node and the tool's clients.
@@ -63,6 +65,10 @@ impl Ground for Loopback {
 
     fn namespace(&self, _: NodeId) -> Option<Arc<OwnedFd>> {
         None
+    }
+
+    fn has_clocks(&self) -> bool {
+        false
     }
 
     fn link(&mut self, _: NodeId, _: NodeId, _: LinkRule) -> Result<Evidence, EnvError> {

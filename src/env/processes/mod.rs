@@ -21,6 +21,7 @@ mod node;
 mod ports;
 pub mod proc;
 pub(in crate::env) mod tail;
+pub mod wall;
 
 #[cfg(test)]
 mod tests;
@@ -44,6 +45,7 @@ use std::net::SocketAddrV4;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
+use wall::Wall;
 
 /// What a command line names where the run decides which binary it is.
 const SERVER: &str = "{server}";
@@ -178,7 +180,9 @@ impl ProcessesEnv {
         let spec = NodeSpec { argv, files, ..spec.clone() };
         let folder = Folder::create(&self.dir, id, &spec)?;
         let namespace = self.ground.namespace(id);
-        self.nodes.insert(id, Node::new(id, spec, folder, spot, namespace));
+        let wall = self.ground.has_clocks().then(Wall::new).transpose();
+        let wall = wall.map_err(|error| failed(format!("its clock: {error}")))?;
+        self.nodes.insert(id, Node::new(id, spec, folder, spot, namespace, wall));
         Ok(Some(format!("{}:{}", spot.address, spot.port)))
     }
 
@@ -204,7 +208,7 @@ impl ProcessesEnv {
             NodeAction::Resume => node.resume(so_far),
             NodeAction::KeepCopy => node.keep_copy(),
             NodeAction::Create(_) => unreachable!("handled above"),
-            NodeAction::Clock { .. } => Err(EnvError::Unable { what: "change a node's clock".into() }),
+            NodeAction::Clock { ahead, behind, rate } => node.set_clock((*ahead, *behind), *rate),
             NodeAction::Disk(..) | NodeAction::PowerLoss(..) | NodeAction::Memory(_) => {
                 Err(EnvError::Unable { what: "strike a node's disk, power or memory".into() })
             }

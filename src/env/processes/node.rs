@@ -9,10 +9,11 @@ use super::ground::{Ground, Spot};
 use super::heals::{Heal, Heals, kill_family};
 use super::proc::{self, Identity, Stat};
 use super::tail::Tail;
+use super::wall::Wall;
 use crate::env::{EnvError, Evidence, Exit, NodeId, NodeSpec};
 use crate::fault::kill::Signal as Fatal;
 use crate::fault::restart::RestartData;
-use crate::time::Micros;
+use crate::time::{Micros, Millis};
 use nix::errno::Errno;
 use nix::sched::{CloneFlags, setns};
 use nix::sys::signal::Signal;
@@ -45,6 +46,8 @@ pub struct Node {
     pub spot: Spot,
     /// The network namespace that its processes belong in, where that is not ours.
     namespace: Option<Arc<OwnedFd>>,
+    /// Its wall clock, where that can be set. It outlasts the processes.
+    wall: Option<Wall>,
     pub process: Option<Process>,
     pub tail: Tail,
     incarnations: u32,
@@ -81,9 +84,10 @@ impl Node {
         folder: Folder,
         spot: Spot,
         namespace: Option<Arc<OwnedFd>>,
+        wall: Option<Wall>,
     ) -> Self {
         let tail = Tail::new(folder.path.join(LOG));
-        Self { id, spec, folder, spot, namespace, process: None, tail, incarnations: 0 }
+        Self { id, spec, folder, spot, namespace, wall, process: None, tail, incarnations: 0 }
     }
 
     /// Starts it once the last incarnation is gone.
@@ -136,11 +140,17 @@ impl Node {
         if let Some(namespace) = &self.namespace {
             live_in(&mut command, namespace.clone());
         }
+        if let Some(wall) = &self.wall {
+            wall.ask(&mut command);
+        }
         heals.write(&Heal::Starting { node: self.id.to_string() })?;
         let child = command
             .spawn()
             .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", program.display())))?;
         let pid = child.id() as i32;
+        if let Some(wall) = &mut self.wall {
+            wall.take(pid);
+        }
         if let Some(process) = Identity::of(pid) {
             heals.write(&Heal::KillGroup { node: self.id.to_string(), process })?;
         }
@@ -218,6 +228,21 @@ impl Node {
                 Err(self.failed(doing, format!("pid {pid} is in state {state}")))
             }
             Some(_) => Ok(None),
+        }
+    }
+
+    /// Sets its wall clock: that of its processes, and of those that it will have.
+    pub fn set_clock(&mut self, jump: (Millis, Millis), rate: u16) -> Attempt {
+        let Some(wall) = &mut self.wall else {
+            return Err(EnvError::Unable { what: "change a node's clock".into() });
+        };
+        let members = self.process.as_ref().map(|process| proc::family(process.pid, &self.folder.path));
+        if let Some(why) = wall.missed_by(members.iter().flatten().map(|stat| stat.pid)) {
+            return Err(self.failed("setting the clock of", why));
+        }
+        match wall.change(jump, rate) {
+            Ok(evidence) => Ok(Some(evidence)),
+            Err(error) => Err(self.failed("setting the clock of", error.to_string())),
         }
     }
 
