@@ -8,12 +8,15 @@
 #[path = "live/node.rs"]
 mod node;
 
+use nix::time::{ClockId, clock_gettime};
 use seedfault::entropy::{Entropy, Seed};
 use seedfault::env::processes::cage::{self, Cage, Walls};
 use seedfault::env::processes::{Options, ProcessesEnv, proc};
 use seedfault::env::{
-    ActorId, ConnId, Effect, Env, EnvError, Input, LIVE, LinkRule, NodeAction, NodeId, NodeSpec, live,
+    ActorId, ConnId, Effect, Env, EnvError, Input, LIVE, LinkRule, NodeAction, NodeId, NodeSpec, Observed,
+    live,
 };
+use seedfault::fault::kill::Signal;
 use seedfault::fault::restart::RestartData;
 use seedfault::time::Millis;
 use std::fs;
@@ -49,6 +52,10 @@ const CASES: &[Case] = &[
     ("a_reset_is_seen_by_both_ends", reset),
     ("a_reset_of_clients_is_seen_by_the_tool", reset_clients),
     ("a_refused_connect_leaves_established_ones_alone", refuse),
+    ("a_clock_is_set_as_asked_and_what_counts_from_the_boot_stays_true", clock),
+    ("a_clock_runs_at_the_rate_asked_for_and_not_beyond_the_fault", drift),
+    ("a_clock_outlasts_the_process_and_is_that_of_forked_children", clock_stays),
+    ("a_program_that_began_by_an_exec_of_its_own_is_refused_a_clock", no_clock),
     ("nothing_leaves_the_machine", no_way_out),
     ("a_link_to_a_node_that_is_not_there_is_an_error", no_node),
 ];
@@ -190,7 +197,10 @@ impl Bench {
     /// Starts a node and waits until it listens.
     fn start(&mut self, node: NodeId) {
         let program = std::env::current_exe().expect("we run").to_string_lossy().into_owned();
-        let argv = vec![program, "node".into(), "{address}:{port}".into()];
+        self.start_as(node, vec![program, "node".into(), "{address}:{port}".into()]);
+    }
+
+    fn start_as(&mut self, node: NodeId, argv: Vec<String>) {
         let spec = NodeSpec { argv, ..NodeSpec::default() };
         self.apply(Effect::Node(node, NodeAction::Create(spec))).expect("there is room");
         self.apply(Effect::Node(node, NodeAction::Start(RestartData::Kept))).expect("it starts");
@@ -409,6 +419,121 @@ fn refuse(bench: &mut Bench) {
     assert_eq!(bench.ask(other, &format!("dial {to}")), "refused");
     bench.link(A, B, LinkRule::default());
     assert_eq!(bench.ask(other, &format!("dial {to}")), "open");
+}
+
+/// What a node says of its clocks, in microseconds more than ours: the four that tell the time of day and the one that
+/// counts from the boot, each with the bounds between which it is.
+fn clocks(bench: &mut Bench, client: ConnId, question: &str) -> Vec<(i64, i64)> {
+    let ours = || {
+        [ClockId::CLOCK_REALTIME, ClockId::CLOCK_MONOTONIC].map(|clock| {
+            let time = clock_gettime(clock).expect("a clock");
+            time.tv_sec() * 1_000_000 + time.tv_nsec() / 1000
+        })
+    };
+    let before = ours();
+    let said = bench.ask(client, question);
+    let after = ours();
+    let times: Vec<i64> = said.split(' ').map(|word| word.parse().expect("a number")).collect();
+    assert_eq!(times.len(), 5, "{said}");
+    let bounds = |(place, time): (usize, &i64)| {
+        // A coarse clock is as old as the kernel's last tick, and the third tells whole seconds.
+        let (which, grain) = [(0, 0), (0, 0), (0, 10_000), (0, 1_000_000), (1, 0)][place];
+        (time - after[which], time + grain + 1 - before[which])
+    };
+    times.iter().enumerate().map(bounds).collect()
+}
+
+/// Asserts that the wall clock is so far ahead, by every function that tells it, give or take, and the other is true.
+fn assert_ahead(seen: &[(i64, i64)], least: i64, most: i64) {
+    let (boot, wall) = seen.split_last().expect("five");
+    assert!(wall.iter().all(|(low, high)| *low <= most && *high >= least), "{least} to {most}: {seen:?}");
+    // As wide as the answer took.
+    assert!(wall[0].1 - wall[0].0 < 1_000_000, "the machine is too busy to tell: {seen:?}");
+    assert!(boot.0 <= 0 && boot.1 >= 0, "{seen:?}");
+}
+
+fn set_clock(bench: &mut Bench, ahead: u64, behind: u64, rate: u16) -> Result<String, EnvError> {
+    bench.apply(Effect::Node(A, NodeAction::Clock { ahead: Millis(ahead), behind: Millis(behind), rate }))
+}
+
+fn clock(bench: &mut Bench) {
+    bench.start(A);
+    let client = bench.client(A);
+    assert_ahead(&clocks(bench, client, "time"), 0, 0);
+    for (ahead, behind, so_far) in [(5_000, 0, 5_000_000), (0, 3_700_000, -3_695_000_000), (3_695_000, 0, 0)]
+    {
+        set_clock(bench, ahead, behind, 100).expect("it can be set");
+        assert_ahead(&clocks(bench, client, "time"), so_far, so_far);
+    }
+    // Not to before the epoch.
+    set_clock(bench, 0, u64::MAX, 100).expect("it can be set");
+    let said = bench.ask(client, "time");
+    assert!(
+        said.split(' ').take(4).all(|word| word.parse::<i64>().is_ok_and(|time| time < 10_000_000)),
+        "{said}"
+    );
+}
+
+fn drift(bench: &mut Bench) {
+    bench.start(A);
+    let client = bench.client(A);
+    let mut so_far = (0.0, 0.0);
+    for rate in [300, 50, 1] {
+        let before = Instant::now();
+        set_clock(bench, 0, 0, rate).expect("it can be set");
+        let set = Instant::now();
+        bench.pass(Millis(400));
+        let healing = set.elapsed();
+        set_clock(bench, 0, 0, 100).expect("it can be set");
+        let healed = before.elapsed();
+        let lean = f64::from(rate) / 100.0 - 1.0;
+        let (one, other) = (healing.as_secs_f64() * 1e6 * lean, healed.as_secs_f64() * 1e6 * lean);
+        so_far = (so_far.0 + one.min(other), so_far.1 + one.max(other));
+        for wait in [0, 300] {
+            bench.pass(Millis(wait));
+            // A microsecond for each change, which is rounded.
+            assert_ahead(&clocks(bench, client, "time"), so_far.0 as i64 - 3, so_far.1 as i64 + 3);
+        }
+    }
+}
+
+fn clock_stays(bench: &mut Bench) {
+    bench.start(A);
+    let client = bench.client(A);
+    set_clock(bench, 7_000, 0, 100).expect("it can be set");
+    // The child is asked before and looks after.
+    bench.say(client, "forked");
+    bench.pass(Millis(node::FORKED.as_millis() as u64 / 3));
+    set_clock(bench, 0, 2_000, 100).expect("it can be set");
+    let before = clock_gettime(ClockId::CLOCK_REALTIME).expect("a clock").tv_sec();
+    let said = bench.hear(client);
+    let seconds: Vec<i64> = said
+        .split(' ')
+        .take(4)
+        .map(|word| word.parse::<i64>().expect("a number") / 1_000_000 - before)
+        .collect();
+    assert!(seconds.iter().all(|ahead| (4..=7).contains(ahead)), "{seconds:?}");
+    assert_ahead(&clocks(bench, client, "time"), 5_000_000, 5_000_000);
+
+    bench.apply(Effect::Node(A, NodeAction::Signal(Signal::Kill))).expect("it runs");
+    // While it is down its clock goes on, and can be set.
+    set_clock(bench, 1_000, 0, 100).expect("it can be set");
+    bench.until(|input| matches!(input, Input::Observed(Observed::Exited { .. })));
+    bench.seen.clear();
+    bench.apply(Effect::Node(A, NodeAction::Start(RestartData::Kept))).expect("it starts");
+    bench.until(|input| matches!(input, Input::Observed(Observed::Log { .. })));
+    let client = bench.client(A);
+    assert_ahead(&clocks(bench, client, "time"), 6_000_000, 6_000_000);
+}
+
+fn no_clock(bench: &mut Bench) {
+    let program = std::env::current_exe().expect("we run").to_string_lossy().into_owned();
+    let argv = vec!["/bin/sh".into(), "-c".into(), format!("exec {program} node {{address}}:{{port}}")];
+    bench.start_as(A, argv);
+    let why = set_clock(bench, 1_000, 0, 100).expect_err("it is out of reach").to_string();
+    assert!(why.contains("an exec of its own"), "{why}");
+    let client = bench.client(A);
+    assert_ahead(&clocks(bench, client, "time"), 0, 0);
 }
 
 fn no_way_out(bench: &mut Bench) {

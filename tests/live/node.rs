@@ -1,11 +1,15 @@
 //! A node of these tests: a server that answers lines, and that on request is a client of another node and tells
 //! what it saw. This program itself, started again.
 
+use nix::libc;
+use nix::time::{ClockId, clock_gettime};
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
 const DIAL_MAX: Duration = Duration::from_secs(3);
+/// How long a forked child waits before it looks at the clocks.
+pub const FORKED: Duration = Duration::from_millis(300);
 
 pub fn serve(address: &str) -> std::io::Result<()> {
     let listener = TcpListener::bind(address)?;
@@ -17,7 +21,8 @@ pub fn serve(address: &str) -> std::io::Result<()> {
     Ok(())
 }
 
-/// `ping ID` is answered by `pong ID`, `take N` and N bytes by their sum; the others are asked of a client.
+/// `ping ID` is answered by `pong ID`, `take N` and N bytes by their sum, `time` by its clocks, `forked` by those of a
+/// child of its own; the others are asked of a client.
 fn answer(stream: &TcpStream) -> std::io::Result<()> {
     stream.set_nodelay(true)?;
     let mut lines = BufReader::new(stream);
@@ -36,6 +41,8 @@ fn answer(stream: &TcpStream) -> std::io::Result<()> {
                 lines.read_exact(&mut bytes)?;
                 format!("sum {}", sum(&bytes))
             }
+            ["time"] => clocks(),
+            ["forked"] => forked()?,
             ["dial", to] => match dial(to) {
                 Ok(stream) => {
                     peer = Some(stream);
@@ -56,6 +63,50 @@ fn answer(stream: &TcpStream) -> std::io::Result<()> {
         // At once: a write that is cut in two comes as two.
         out.write_all(format!("{said}\n").as_bytes())?;
     }
+}
+
+/// In microseconds: the wall clock by each of the functions that tell it, and the one that counts from the boot.
+fn clocks() -> String {
+    let micros = |clock: ClockId| {
+        clock_gettime(clock).map_or(0, |time| time.tv_sec() * 1_000_000 + time.tv_nsec() / 1000)
+    };
+    let mut day = libc::timeval { tv_sec: 0, tv_usec: 0 };
+    let mut second = 0;
+    // In this order, so that none is less than the one before.
+    #[expect(unsafe_code, reason = "both fill in what they are given")]
+    unsafe {
+        libc::gettimeofday(&raw mut day, std::ptr::null_mut());
+    }
+    let wall = micros(ClockId::CLOCK_REALTIME);
+    let boot = micros(ClockId::CLOCK_MONOTONIC);
+    #[expect(unsafe_code, reason = "both fill in what they are given")]
+    unsafe {
+        libc::time(&raw mut second);
+    }
+    let coarse = micros(ClockId::CLOCK_REALTIME_COARSE);
+    format!("{} {wall} {coarse} {} {boot}", day.tv_sec * 1_000_000 + day.tv_usec, second * 1_000_000)
+}
+
+/// What a child tells that shares nothing with us but what a fork gives it. It lives until it is asked.
+fn forked() -> std::io::Result<String> {
+    let (reader, writer) = nix::unistd::pipe()?;
+    #[expect(unsafe_code, reason = "the child reads clocks, writes to a pipe and ends")]
+    let child = match unsafe { nix::unistd::fork() }? {
+        nix::unistd::ForkResult::Child => {
+            // Long enough that the parent's clock is set meanwhile.
+            std::thread::sleep(FORKED);
+            let _ = nix::unistd::write(&writer, clocks().as_bytes());
+            #[expect(unsafe_code, reason = "_exit takes a number and does not return")]
+            unsafe {
+                libc::_exit(0)
+            }
+        }
+        nix::unistd::ForkResult::Parent { child } => child,
+    };
+    drop(writer);
+    let said = std::io::read_to_string(std::fs::File::from(reader))?;
+    nix::sys::wait::waitpid(child, None)?;
+    Ok(said)
 }
 
 fn sum(bytes: &[u8]) -> u64 {
