@@ -21,7 +21,7 @@ pub fn main(args: &Args) -> super::Done {
     let mut text = String::from("✓ embedded: the target `embedded` in environment `sim` needs nothing\n");
     let mut missing = false;
     let mut findings = examine(&path, &args.runs);
-    findings.push(network());
+    findings.extend([network(), clocks()]);
     findings.extend(servers_on(&path).iter().filter(|server| server.version.is_ok()).map(virtual_time));
     for finding in findings {
         let sign = match finding.standing {
@@ -58,6 +58,27 @@ fn network() -> Finding {
                          its links";
             finding(Standing::Limited, unable.why, Some(means), unable.mend)
         }
+    }
+}
+
+/// Whether the clocks of nodes can be set in real time.
+fn clocks() -> Finding {
+    let what = "clocks of nodes".into();
+    match live::probe::probe_clocks() {
+        Ok(()) => Finding {
+            what,
+            standing: Standing::Good,
+            found: "`--env live` sets the time of day of each".into(),
+            means: None,
+            mend: None,
+        },
+        Err(why) => Finding {
+            what,
+            standing: Standing::Limited,
+            found: why,
+            means: Some("`clock_skew` breaks a run in environment `live`; in `exact` it works".into()),
+            mend: None,
+        },
     }
 }
 

@@ -3,6 +3,7 @@
 #[cfg(all(feature = "cli", target_os = "linux"))]
 pub mod child;
 pub mod client;
+mod clocks;
 mod damage;
 pub mod event;
 pub mod execute;

@@ -52,6 +52,10 @@ pub trait Target {
             (!state.up && !state.removed && (!follower || !can_elect)).then_some(primary)
         })
     }
+    /// The command by which a node tells the time of day, as seconds and microseconds; `None` where it has none.
+    fn asks_time(&self) -> Option<&'static [&'static str]> {
+        None
+    }
     /// Whether a line of a node's log is worth keeping in the record.
     fn log_matters(&self, line: &str) -> bool;
 }

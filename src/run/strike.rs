@@ -2,6 +2,7 @@
 //!
 //! Every wait has a bound, every heal is verified by the environment's answer and recorded as a step.
 
+use super::clocks::strike_clock;
 use super::damage;
 use super::operation::{OpIo, Target};
 use super::record::Status;
@@ -75,10 +76,7 @@ pub async fn strike(action: Action, op: OpIo, ending: Ending, target: Rc<dyn Tar
             let rule = LinkRule { rate: fault.rate, ..LinkRule::default() };
             strike_links(&fault.node, rule, &op, &ending).await
         }
-        Action::ClockSkew(skew) => {
-            let action = NodeAction::Clock { ahead: skew.ahead, behind: skew.behind, rate: skew.rate };
-            strike_clock(&skew.node, action, &op, &ending).await
-        }
+        Action::ClockSkew(skew) => strike_clock(skew, &op, &ending, &*target).await,
         Action::DiskError(fault) => damage::disk(&fault.node, &fault.rule(), &op, &ending).await,
         Action::FullDisk(fault) => damage::disk(&fault.node, &fault.rule(), &op, &ending).await,
         Action::SlowDisk(fault) => damage::disk(&fault.node, &fault.rule(), &op, &ending).await,
@@ -351,28 +349,6 @@ fn sum_of(op: &OpIo, from: NodeId, to: NodeId) -> LinkRule {
         garble: sum.garble.max(rule.garble),
         rate: if sum.rate == 0 || rule.rate == 0 { sum.rate.max(rule.rate) } else { sum.rate.min(rule.rate) },
     })
-}
-
-async fn strike_clock(
-    selector: &NodeSelector,
-    action: NodeAction,
-    op: &OpIo,
-    ending: &Ending,
-) -> Result<(), Status> {
-    let nodes = op.select(selector).map_err(skipped)?;
-    for node in &nodes {
-        op.resolved(*node);
-        op.io.node(*node, action.clone()).await.map_err(failed)?;
-        op.step(format!("the clock of {node} is wrong"));
-    }
-    ending.wait(op).await;
-    for node in nodes {
-        // It stays where it is, and runs at its rate again.
-        let rate_again = NodeAction::Clock { ahead: Millis(0), behind: Millis(0), rate: 100 };
-        op.io.node(node, rate_again).await.map_err(failed)?;
-        op.step(format!("the clock of {node} runs at its rate again"));
-    }
-    Ok(())
 }
 
 fn names(nodes: &[NodeId]) -> String {

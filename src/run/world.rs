@@ -77,6 +77,10 @@ pub struct World {
     pub links: BTreeMap<(NodeId, NodeId), BTreeMap<String, LinkRule>>,
     /// Events that hold a node paused.
     pub paused_by: BTreeMap<NodeId, BTreeSet<String>>,
+    /// How often a node's clock was set.
+    pub clocks_set: BTreeMap<NodeId, u64>,
+    /// What the run cannot go on with: a fault that is not in force, or not over, though it should be.
+    pub broken: Option<String>,
     /// What rules on disks did, by the event that put them there; void once the event has ended.
     pub strikes: BTreeMap<String, Vec<(Micros, String)>>,
     /// Nodes of whose folder a copy was kept, for an `older` restart.
@@ -136,6 +140,8 @@ impl World {
             stretches: Vec::new(),
             links: BTreeMap::new(),
             paused_by: BTreeMap::new(),
+            clocks_set: BTreeMap::new(),
+            broken: None,
             strikes: BTreeMap::new(),
             copied: BTreeSet::new(),
             moving: BTreeMap::new(),

@@ -6,7 +6,9 @@ use super::namespace::Namespace;
 use super::switch::Port;
 use crate::env::processes::cage::{self, Walls};
 use crate::env::processes::doctor;
+use crate::env::processes::wall::Wall;
 use std::fs;
+use std::process::{Command, Stdio};
 
 /// Why not, and the command that mends it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,6 +38,21 @@ fn try_network(kind: Kind) -> Result<(), String> {
     let (far, ()) = home.make(|_| Ok(())).map_err(|error| format!("another network namespace: {error}"))?;
     let made = home.make(|_| device::make(kind, Port(0).address(), 0, &far));
     made.map(drop).map_err(|error| format!("a node's device, with {}: {error}", kind.told()))
+}
+
+/// Whether the clock of a node's process can be set here.
+pub fn probe_clocks() -> Result<(), String> {
+    cage::inside(Walls::Network, &|| {
+        let failed = |what: &'static str| move |error: std::io::Error| format!("{what}: {error}");
+        let mut wall = Wall::new().map_err(failed("a page to share"))?;
+        let mut command = Command::new(std::env::current_exe().map_err(failed("this program"))?);
+        command.arg("--version").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        wall.ask(&mut command);
+        let mut child = command.spawn().map_err(failed("starting this program"))?;
+        let taken = wall.take(child.id() as i32).map_or(Ok(()), |why| Err(why.to_string()));
+        child.wait().map_err(failed("waiting for it"))?;
+        taken
+    })
 }
 
 fn mend(why: &str) -> Option<&'static str> {

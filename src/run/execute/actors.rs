@@ -96,6 +96,9 @@ impl Executor<'_> {
         }
         self.world.borrow_mut().now = now;
         self.tell();
+        if let Some(why) = self.world.borrow_mut().broken.take() {
+            return Err(RunError::Broken(why));
+        }
         if now.millis() > self.bounds.run {
             return Err(RunError::TooLong(self.bounds.run));
         }

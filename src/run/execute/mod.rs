@@ -70,6 +70,8 @@ pub enum RunError {
     Form(String),
     #[error("the run took longer than {0}")]
     TooLong(Millis),
+    #[error("a fault could not be put in force or undone: {0}")]
+    Broken(String),
     #[error("interrupted before the cluster was healthy")]
     Interrupted,
 }

@@ -57,6 +57,9 @@ impl Target for Valkey {
     fn mend(&self, op: OpIo) -> Local<()> {
         Box::pin(mend::mend(op))
     }
+    fn asks_time(&self) -> Option<&'static [&'static str]> {
+        Some(&["TIME"])
+    }
     fn log_matters(&self, line: &str) -> bool {
         log::matters(line)
     }

@@ -50,9 +50,11 @@ impl Wall {
         hold::ask(command, self.page.fd());
     }
 
-    /// Gives a process that was just started this clock, and lets it run. Where that fails it runs all the same.
-    pub fn take(&mut self, pid: i32) {
+    /// Gives a process that was just started this clock, and lets it run. Where that fails it runs all the same, and
+    /// the answer is why.
+    pub fn take(&mut self, pid: i32) -> Option<&str> {
         self.out_of_reach = hold::take(pid, self.page.fd()).err();
+        self.out_of_reach.as_deref()
     }
 
     /// Why some of these processes, all of one node, do not have this clock.
