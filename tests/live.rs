@@ -5,6 +5,8 @@
 //! have no thread for it; this file has its own `main` therefore. As root every case is done twice, the second time
 //! as an ordinary user, who may open no TUN device on most machines.
 
+#[path = "live/disk.rs"]
+mod disk;
 #[path = "live/node.rs"]
 mod node;
 
@@ -16,6 +18,7 @@ use seedfault::env::{
     ActorId, ConnId, Effect, Env, EnvError, Input, LIVE, LinkRule, NodeAction, NodeId, NodeSpec, Observed,
     live,
 };
+use seedfault::fault::disk::Calls;
 use seedfault::fault::kill::Signal;
 use seedfault::fault::restart::RestartData;
 use seedfault::time::Millis;
@@ -58,6 +61,14 @@ const CASES: &[Case] = &[
     ("a_program_that_began_by_an_exec_of_its_own_is_refused_a_clock", no_clock),
     ("nothing_leaves_the_machine", no_way_out),
     ("a_link_to_a_node_that_is_not_there_is_an_error", no_node),
+    ("calls_to_a_disk_fail_from_the_nth_on_and_the_heal_is_tried", disk::error),
+    ("a_full_disk_shortens_a_write_and_refuses_the_next", disk::full),
+    ("a_slow_disk_takes_as_long_as_asked_for", disk::slow),
+    ("a_node_ends_at_its_nth_sync", disk::kill),
+    ("a_node_ends_in_the_middle_of_a_write", disk::torn),
+    ("a_node_stops_at_its_nth_rename_and_goes_on", disk::stop),
+    ("a_child_of_a_node_is_on_the_same_disk", disk::child),
+    ("a_node_that_waits_for_its_disk_can_be_paused_and_killed", disk::wait),
 ];
 
 fn main() -> ExitCode {
@@ -188,7 +199,7 @@ struct Bench {
 impl Bench {
     fn new(cage: &Cage, outside: u16) -> Self {
         let run = PathBuf::from(std::env::var_os(FOLDER).expect("given by the parent"));
-        let options = Options { dir: run.join("nodes"), ..Options::default() };
+        let options = Options { dir: run.join("nodes"), calls: Calls::ALL, ..Options::default() };
         let env = live::new(Some(cage), options, Entropy::root(Seed(1))).expect("the probe said so");
         assert_eq!(env.profile().name, LIVE.name);
         Self { env, run, outside, seen: Vec::new(), next: 0 }
@@ -287,13 +298,18 @@ impl Bench {
 
     /// What the run folder tells of a link, by column, after the end.
     fn counted(&mut self, from: NodeId, to: NodeId, column: &str) -> u64 {
+        self.noted(live::LINKS, &[from, to], column)
+    }
+
+    /// What a table in the run folder tells in the row of these nodes, after the end.
+    fn noted(&mut self, file: &str, nodes: &[NodeId], column: &str) -> u64 {
         self.env.close();
-        let text = fs::read_to_string(self.run.join(live::LINKS)).expect("written at the end");
+        let text = fs::read_to_string(self.run.join(file)).expect("written at the end");
         let mut lines = text.lines().map(|line| line.split('\t').collect::<Vec<_>>());
         let titles = lines.next().expect("titles");
         let at = titles.iter().position(|title| *title == column).expect("such a column");
-        let row = lines.find(|row| row[0] == from.to_string() && row[1] == to.to_string());
-        row.expect("the link was used")[at].parse().expect("a number")
+        let is = |row: &Vec<&str>| nodes.iter().zip(row).all(|(node, word)| *word == node.to_string());
+        lines.find(is).expect("it was used")[at].parse().expect("a number")
     }
 }
 

@@ -101,6 +101,10 @@ impl ActionInfo {
 /// What an operation or fault implements beside its fields.
 pub trait Declared: Record {
     const INFO: ActionInfo;
+    /// What an environment must be able to do for this very event: what its kind needs, or more by its parameters.
+    fn needs(&self) -> Ability {
+        Self::INFO.needs
+    }
     /// Draws the parameters. Pure: only `context` may be looked at.
     fn draw(context: &mut DrawContext<'_>) -> Option<Self>;
 }
@@ -120,6 +124,8 @@ pub struct DrawContext<'a> {
     /// The event this one hangs on, if it is anchored on another.
     pub anchor: Option<&'a EventId>,
     pub embedded: bool,
+    /// Whether a node can lose its power ([`Ability::Power`]).
+    pub power: bool,
 }
 
 impl DrawContext<'_> {

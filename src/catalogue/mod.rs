@@ -99,6 +99,10 @@ macro_rules! infos {
             pub fn info(&self) -> &'static ActionInfo {
                 match self { $(Self::$variant(_) => const { &<$ty as Declared>::INFO }),* }
             }
+            /// What an environment must be able to do for this very event.
+            pub fn needs(&self) -> Ability {
+                match self { $(Self::$variant(action) => action.needs()),* }
+            }
             /// Draws the parameters of the entry called `name`; `None` when the cluster's shape leaves no room.
             pub fn draw(name: &str, context: &mut DrawContext<'_>) -> Option<Self> {
                 $(if name == <$ty>::NAME { return <$ty as Declared>::draw(context).map(Self::$variant); })*

@@ -146,8 +146,7 @@ fn check_determinism(
 ) -> super::Done {
     if in_real_time(place.profile.name) {
         let environment = place.profile.name;
-        let message =
-            format!("in environment {environment} a run happens in real time: no two are the same");
+        let message = format!("in environment {environment} a run happens in real time: no two are the same");
         return Err(Failure::bad_input(message).hint("`--times N` says how often it reproduces"));
     }
     let mut runs = Vec::new();

@@ -134,6 +134,7 @@ pub const LIVE: Profile = Profile {
         Ability::Clock,
         Ability::Connection,
         Ability::Packet,
+        Ability::Disk,
     ],
     targets: &["valkey"],
     nodes_max: 16,

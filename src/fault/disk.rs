@@ -42,3 +42,52 @@ pub enum DiskRule {
     /// At the `nth` such call.
     Strike { call: FileCall, nth: u32, how: Blow },
 }
+
+/// Kinds of calls.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Calls {
+    pub write: bool,
+    pub sync: bool,
+    pub rename: bool,
+}
+
+impl Calls {
+    pub const ALL: Self = Self { write: true, sync: true, rename: true };
+
+    pub const fn any(self) -> bool {
+        self.write || self.sync || self.rename
+    }
+    pub const fn and(self, other: Self) -> Self {
+        Self {
+            write: self.write || other.write,
+            sync: self.sync || other.sync,
+            rename: self.rename || other.rename,
+        }
+    }
+    /// Whether these hold all of the others.
+    pub const fn hold(self, others: Self) -> bool {
+        (self.write || !others.write) && (self.sync || !others.sync) && (self.rename || !others.rename)
+    }
+}
+
+impl From<FileCall> for Calls {
+    fn from(call: FileCall) -> Self {
+        match call {
+            FileCall::Write => Self { write: true, ..Self::default() },
+            FileCall::Sync => Self { sync: true, ..Self::default() },
+            FileCall::Rename => Self { rename: true, ..Self::default() },
+            FileCall::Any => Self::ALL,
+        }
+    }
+}
+
+impl DiskRule {
+    /// The calls that it is about.
+    pub fn calls(&self) -> Calls {
+        match self {
+            Self::Fail { call, .. } | Self::Strike { call, .. } => (*call).into(),
+            Self::Full { .. } => FileCall::Write.into(),
+            Self::Slow { .. } => Calls { write: true, sync: true, rename: false },
+        }
+    }
+}

@@ -1,5 +1,6 @@
 //! `slow_disk`: every write and every sync of a node takes that much longer. The process waits in the call, others
-//! go on. What a background thread of the server does is not slowed.
+//! go on. In environment `exact` what a background thread of the server does is not slowed; in `live` it is, and its
+//! other threads go on meanwhile.
 
 use crate::catalogue::{Ability, ActionInfo, ActionKind, Class, Declared, DrawContext, NodeSelector};
 use crate::fault::disk::DiskRule;

@@ -36,9 +36,16 @@ impl Declared for StrikeAt {
         lasting: true,
     };
 
+    fn needs(&self) -> Ability {
+        if self.how == Blow::Power { Ability::Power } else { Ability::Disk }
+    }
+
     fn draw(context: &mut DrawContext<'_>) -> Option<Self> {
         let node = NodeSelector::Primary(context.shard());
-        let how = *context.rng.pick(Blow::ALL);
+        let how = match *context.rng.pick(Blow::ALL) {
+            Blow::Power if !context.power => Blow::Kill,
+            how => how,
+        };
         let call = if how == Blow::Torn { FileCall::Write } else { *context.rng.pick(FileCall::ALL) };
         let nth = *context.rng.pick(&[1, 2, 3, 5, 8, 13, 21]);
         Some(Self { node, call, nth, how })

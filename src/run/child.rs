@@ -129,7 +129,8 @@ pub fn run(timeline: &Timeline, options: &RunOptions) -> i32 {
         let text = format!("turns are given by policy {}; {order}", timeline.policy());
         recorder.event(&RunEvent::Note { at_us: 0, text });
     }
-    let (result, end_us, trace_hash, trouble) = match environment(timeline, options, caged.as_ref(), requests) {
+    let (result, end_us, trace_hash, trouble) = match environment(timeline, options, caged.as_ref(), requests)
+    {
         Ok((mut env, target)) => {
             let bounds = Bounds { boot: options.boot_timeout, run: options.run_timeout };
             let result = execute(timeline, env.as_mut(), target, bounds, Rc::new(Checks), &mut recorder);
@@ -340,6 +341,7 @@ fn environment(
                 interrupt: Some(requests),
                 server: Some(binary),
                 keep_data: options.keep_data,
+                calls: super::damage::calls(timeline),
             };
             let env = if on_live {
                 live::new(caged, options, timeline.environment_key())

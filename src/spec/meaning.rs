@@ -142,7 +142,8 @@ fn offered(spec: &Spec, act: &Act<'_>, problems: &mut Problems) {
             ),
         );
     } else if let Some(profile) = profile(spec)
-        && !profile.offers(info.needs)
+        && let needs = act.action.needs()
+        && !profile.offers(needs)
     {
         report(
             format!(
@@ -150,9 +151,9 @@ fn offered(spec: &Spec, act: &Act<'_>, problems: &mut Problems) {
                 act.path,
                 profile.name,
                 info.name,
-                info.needs.as_str()
+                needs.as_str()
             ),
-            able(info.needs),
+            able(needs),
         );
     } else if let Action::ClockSkew(skew) = &act.action
         && !skew.behind.is_zero()

@@ -3,8 +3,11 @@
 
 use nix::libc;
 use nix::time::{ClockId, clock_gettime};
-use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
+use std::fs::{self, File, OpenOptions};
+use std::io::{BufRead, BufReader, ErrorKind, IoSlice, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::unix::fs::FileExt;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 const DIAL_MAX: Duration = Duration::from_secs(3);
@@ -58,6 +61,7 @@ fn answer(stream: &TcpStream) -> std::io::Result<()> {
                 Some(peer) => bulk(peer, count.parse().unwrap_or(0)),
                 None => "alone".into(),
             },
+            ["disk", what @ ..] => disk(what),
             _ => "what?".into(),
         };
         // At once: a write that is cut in two comes as two.
@@ -107,6 +111,40 @@ fn forked() -> std::io::Result<String> {
     let said = std::io::read_to_string(std::fs::File::from(reader))?;
     nix::sys::wait::waitpid(child, None)?;
     Ok(said)
+}
+
+/// A call to the disk: what it came to, and the microseconds that it took.
+fn disk(what: &[&str]) -> String {
+    let open = |name: &str| OpenOptions::new().create(true).append(true).open(name);
+    let number = |text: &str| text.parse().unwrap_or(0);
+    #[expect(clippy::disallowed_methods, reason = "it measures how long a real call takes")]
+    let began = Instant::now();
+    let came = match what {
+        ["write", name, count] => open(name).and_then(|mut file| file.write(&vec![b'x'; number(count)])),
+        // Where it writes is not where the file's end is.
+        ["place", name, count, at] => {
+            File::create(name).and_then(|file| file.write_at(&vec![b'y'; number(count)], number(at) as u64))
+        }
+        // Two parts in one call, from where the last write ended.
+        ["parts", name, count] => File::create(name).and_then(|mut file| {
+            let half = vec![b'z'; number(count) / 2];
+            file.write_vectored(&[IoSlice::new(&half), IoSlice::new(&half)])?;
+            file.write(b"end")?;
+            Ok(file.metadata()?.len() as usize)
+        }),
+        ["sync", name] => open(name).and_then(|file| file.sync_all()).map(|()| 0),
+        ["rename", from, to] => fs::rename(from, to).map(|()| 0),
+        ["child", script] => {
+            let status = Command::new("sh").args(["-c", &script.replace('_', " ")]).status();
+            status.map(|status| status.code().unwrap_or(-1) as usize)
+        }
+        _ => Err(ErrorKind::Unsupported.into()),
+    };
+    let took = began.elapsed().as_micros();
+    match came {
+        Ok(count) => format!("{count} {took}"),
+        Err(error) => format!("{} {took}", error.raw_os_error().map_or(0, |errno| -errno)),
+    }
 }
 
 fn sum(bytes: &[u8]) -> u64 {

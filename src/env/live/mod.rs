@@ -11,6 +11,7 @@
 //! it ends, all is gone.
 
 mod device;
+pub mod disk;
 mod driver;
 mod namespace;
 mod netlink;
@@ -20,19 +21,25 @@ pub mod switch;
 use super::processes::cage::{Cage, Walls};
 use super::processes::ground::{Ground, Spot};
 use super::processes::{Options, ProcessesEnv};
-use super::{EnvError, Evidence, LIVE, LinkRule, NodeId, Profile};
+use super::{EnvError, Evidence, LIVE, LinkRule, NodeId, Observed, Profile};
 use crate::entropy::Entropy;
+use crate::fault::disk::DiskRule;
 use device::Kind;
+use disk::Disks;
 use driver::Driver;
 use namespace::Namespace;
+use nix::errno::Errno;
+use nix::sched::{CloneFlags, setns};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
 use std::io;
 use std::net::Ipv4Addr;
-use std::os::fd::OwnedFd;
-use std::path::PathBuf;
-use std::sync::Arc;
+use std::os::fd::BorrowedFd;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
 use switch::{Counts, NODES_MAX, Port, Switch};
 
 /// Where every node listens, on its own address.
@@ -54,8 +61,14 @@ pub fn new(cage: Option<&Cage>, options: Options, key: Entropy) -> Result<Proces
     }
     let run = options.dir.parent().map_or_else(PathBuf::new, PathBuf::from);
     let port = options.base_port.unwrap_or(PORT);
-    let net = Net::new(run.join(LINKS), port, key)
-        .map_err(|error| EnvError::Failed { what: "making the network".into(), why: error.to_string() })?;
+    let failed =
+        |what: &str, error: io::Error| EnvError::Failed { what: what.into(), why: error.to_string() };
+    let mut net =
+        Net::new(run.join(LINKS), port, key.clone()).map_err(|error| failed("making the network", error))?;
+    if options.calls.any() {
+        let disks = Disks::start(options.calls, key, run.join(disk::DISKS));
+        net.disks = Some(disks.map_err(|error| failed("watching the nodes' disks", error))?);
+    }
     ProcessesEnv::on(Box::new(net), options)
 }
 
@@ -70,6 +83,8 @@ struct Net {
     far: Namespace,
     nodes: BTreeMap<NodeId, Namespace>,
     driver: Driver,
+    /// Where the timeline has a fault for a disk.
+    disks: Option<Disks>,
 }
 
 impl Net {
@@ -80,7 +95,7 @@ impl Net {
         let tool = device::make_any(Port::TOOL.address(), Port::TOOL.0, &far)?;
         let kind = tool.kind();
         driver.plug(Port::TOOL, tool)?;
-        Ok(Self { links, port, kind, home, far, nodes: BTreeMap::new(), driver })
+        Ok(Self { links, port, kind, home, far, nodes: BTreeMap::new(), driver, disks: None })
     }
 
     fn works(&self, what: String) -> Result<(), EnvError> {
@@ -183,8 +198,44 @@ impl Ground for Net {
         Ok(())
     }
 
-    fn namespace(&self, node: NodeId) -> Option<Arc<OwnedFd>> {
-        self.nodes.get(&node).map(|namespace| namespace.0.clone())
+    fn place(&self, node: NodeId, folder: &Path, command: &mut Command) -> io::Result<()> {
+        let namespace = self.nodes.get(&node).ok_or(Errno::ENOENT)?.0.clone();
+        let enter = move || Ok(setns(&*namespace, CloneFlags::CLONE_NEWNET)?);
+        #[expect(unsafe_code, reason = "the closure makes one system call and allocates nothing")]
+        unsafe {
+            command.pre_exec(enter);
+        }
+        self.disks.as_ref().map_or(Ok(()), |disks| disks.watch(node, folder, command))
+    }
+
+    fn disk(
+        &mut self,
+        node: NodeId,
+        event: &str,
+        rule: Option<&DiskRule>,
+        runs: bool,
+        waited: Option<Duration>,
+    ) -> Result<Option<Evidence>, EnvError> {
+        let unable = || EnvError::Unable { what: "strike a disk whose calls are not watched".into() };
+        self.disks.as_mut().ok_or_else(unable)?.change(node, event, rule, runs, waited)
+    }
+
+    fn keeps(&self, node: NodeId) -> bool {
+        self.disks.as_ref().is_some_and(|disks| disks.keeps(node))
+    }
+
+    fn release(&mut self, node: NodeId) {
+        if let Some(disks) = &self.disks {
+            disks.release(node);
+        }
+    }
+
+    fn take_observed(&mut self) -> Vec<Observed> {
+        self.disks.as_ref().map_or_else(Vec::new, Disks::take_observed)
+    }
+
+    fn told(&self) -> Option<BorrowedFd<'_>> {
+        self.disks.as_ref().map(Disks::told)
     }
 
     fn has_clocks(&self) -> bool {
@@ -217,6 +268,7 @@ impl Ground for Net {
         if let Err(error) = self.write_links(lost) {
             notes.push(format!("failed to write {LINKS}: {error}"));
         }
+        notes.extend(self.disks.iter_mut().flat_map(Disks::close));
         self.driver.stop();
         notes.insert(0, format!("nodes had a network of their own, with {}", self.kind.told()));
         notes

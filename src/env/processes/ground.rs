@@ -4,11 +4,16 @@
 //! addresses and carries out what concerns links. The loopback interface is one; the namespaces and the switch of
 //! `live` are another.
 
+use super::node::Attempt;
 use super::ports::{self, ADDRESS, Ports};
-use crate::env::{EnvError, Evidence, LinkRule, NodeId, PROCESSES, Profile};
+use crate::env::{EnvError, Evidence, LinkRule, NodeId, Observed, PROCESSES, Profile};
+use crate::fault::disk::DiskRule;
+use std::io;
 use std::net::Ipv4Addr;
-use std::os::fd::OwnedFd;
-use std::sync::Arc;
+use std::os::fd::BorrowedFd;
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
 
 /// Where a node listens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,14 +32,41 @@ pub trait Ground: std::fmt::Debug {
     fn settle(&mut self, node: NodeId) -> Result<(), String>;
     /// Whether a server could listen there now; if not, why.
     fn is_free(&self, spot: Spot) -> Result<(), String>;
-    /// The network namespace that the node's processes belong in, where that is not the tool's.
-    fn namespace(&self, node: NodeId) -> Option<Arc<OwnedFd>>;
+    /// What the command starts is the node of this folder: puts it where the node belongs.
+    fn place(&self, _: NodeId, _folder: &Path, _: &mut Command) -> io::Result<()> {
+        Ok(())
+    }
     /// Whether nodes have a wall clock of their own, which can be set.
     fn has_clocks(&self) -> bool;
     /// Replaces the rule of a link.
     fn link(&mut self, from: NodeId, to: NodeId, rule: LinkRule) -> Result<Evidence, EnvError>;
     /// Resets the connections between two nodes, or between a node and the tool's clients.
     fn reset(&mut self, one: NodeId, other: Option<NodeId>) -> Result<Evidence, EnvError>;
+    /// Puts an event's rule on a node's disk, or takes it off. Called again, with how long it has waited, until it
+    /// answers something. `runs`: whether the node does.
+    fn disk(
+        &mut self,
+        _: NodeId,
+        _event: &str,
+        _: Option<&DiskRule>,
+        _runs: bool,
+        _waited: Option<Duration>,
+    ) -> Attempt {
+        Err(EnvError::Unable { what: "strike a node's disk".into() })
+    }
+    /// Whether calls of a node are kept from being made: their threads do nothing, though they are not stopped.
+    fn keeps(&self, _: NodeId) -> bool {
+        false
+    }
+    /// A node that was stopped goes on.
+    fn release(&mut self, _: NodeId) {}
+    /// What it saw by itself, and a descriptor that is readable when there is something.
+    fn take_observed(&mut self) -> Vec<Observed> {
+        Vec::new()
+    }
+    fn told(&self) -> Option<BorrowedFd<'_>> {
+        None
+    }
     /// The nodes are gone. Answers what the user should know.
     fn close(&mut self) -> Vec<String>;
 }
@@ -61,10 +93,6 @@ impl Ground for Loopback {
             ports::is_free(port).map_err(|error| format!("port {port}: {error}"))?;
         }
         Ok(())
-    }
-
-    fn namespace(&self, _: NodeId) -> Option<Arc<OwnedFd>> {
-        None
     }
 
     fn has_clocks(&self) -> bool {

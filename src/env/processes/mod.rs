@@ -29,6 +29,7 @@ mod tests;
 use super::{
     ActorId, ConnId, Effect, Env, EnvError, Input, NodeAction, NodeId, NodeSpec, Observed, Profile, Step, Why,
 };
+use crate::fault::disk::Calls;
 use crate::time::Micros;
 use clock::Clock;
 use connection::Connection;
@@ -37,7 +38,7 @@ use ground::{Ground, Loopback};
 use heals::{GONE_MAX, Heal, Heals};
 use nix::poll::{PollFd, PollFlags, ppoll};
 use nix::sys::time::TimeSpec;
-use node::{Attempt, Node};
+use node::{Attempt, Node, Process};
 use ports::Ports;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -69,6 +70,8 @@ pub struct Options {
     pub server: Option<PathBuf>,
     /// Leave the nodes' data behind, with their configuration and logs.
     pub keep_data: bool,
+    /// The calls to disks that rules may be about, where the environment can watch them.
+    pub calls: Calls,
 }
 
 /// See the module's page.
@@ -179,10 +182,9 @@ impl ProcessesEnv {
         let files = spec.files.iter().map(file).collect::<Result<_, _>>()?;
         let spec = NodeSpec { argv, files, ..spec.clone() };
         let folder = Folder::create(&self.dir, id, &spec)?;
-        let namespace = self.ground.namespace(id);
         let wall = self.ground.has_clocks().then(Wall::new).transpose();
         let wall = wall.map_err(|error| failed(format!("its clock: {error}")))?;
-        self.nodes.insert(id, Node::new(id, spec, folder, spot, namespace, wall));
+        self.nodes.insert(id, Node::new(id, spec, folder, spot, wall));
         Ok(Some(format!("{}:{}", spot.address, spot.port)))
     }
 
@@ -204,13 +206,20 @@ impl ProcessesEnv {
                 Ok(evidence)
             }
             NodeAction::Signal(signal) => node.signal(*signal, waited),
-            NodeAction::Pause => node.pause(so_far),
-            NodeAction::Resume => node.resume(so_far),
+            NodeAction::Pause => node.pause(so_far, self.ground.keeps(id)),
+            NodeAction::Resume => {
+                self.ground.release(id);
+                node.resume(so_far)
+            }
             NodeAction::KeepCopy => node.keep_copy(),
             NodeAction::Create(_) => unreachable!("handled above"),
             NodeAction::Clock { ahead, behind, rate } => node.set_clock((*ahead, *behind), *rate),
-            NodeAction::Disk(..) | NodeAction::PowerLoss(..) | NodeAction::Memory(_) => {
-                Err(EnvError::Unable { what: "strike a node's disk, power or memory".into() })
+            NodeAction::Disk(event, rule) => {
+                let runs = node.process.as_ref().is_some_and(Process::is_running);
+                self.ground.disk(id, event, rule.as_ref(), runs, waited)
+            }
+            NodeAction::PowerLoss(..) | NodeAction::Memory(_) => {
+                Err(EnvError::Unable { what: "strike a node's power or memory".into() })
             }
         }
     }
@@ -256,6 +265,7 @@ impl ProcessesEnv {
         let exits = fds.len();
         let ids: Vec<ConnId> = self.connections.keys().copied().collect();
         fds.extend(self.connections.values().map(|c| PollFd::new(c.fd(), c.interest())));
+        fds.extend(self.ground.told().map(|fd| PollFd::new(fd, PollFlags::POLLIN)));
         fds.extend(self.interrupt.as_ref().map(|fd| PollFd::new(fd.as_fd(), PollFlags::POLLIN)));
         // Interrupted by a signal: the next turn asks again.
         let ready = ppoll(&mut fds, Some(TimeSpec::from_duration(at_most)), None).unwrap_or(0);
@@ -298,11 +308,9 @@ impl ProcessesEnv {
         if due {
             self.looked = elapsed;
         }
-        if !due && !ended {
-            return;
-        }
         let now = self.clock.now();
-        for node in self.nodes.values_mut() {
+        let mut arrived = Vec::new();
+        for node in self.nodes.values_mut().filter(|_| due || ended) {
             let gone = node.reap(now);
             let mut lines = Vec::new();
             if due || gone.is_some() {
@@ -316,9 +324,11 @@ impl ProcessesEnv {
             let id = node.id;
             let said = lines.into_iter().map(|line| Observed::Log { node: id, line });
             let exited = gone.map(|(incarnation, exit)| Observed::Exited { node: id, incarnation, exit });
-            let observed = said.chain(exited);
-            self.arrived.extend(observed.map(|seen| (ActorId::EXECUTOR, Input::Observed(seen))));
+            arrived.extend(said.chain(exited));
         }
+        // What ended a node was seen before its end was.
+        let seen = self.ground.take_observed().into_iter().chain(arrived);
+        self.arrived.extend(seen.map(|seen| (ActorId::EXECUTOR, Input::Observed(seen))));
     }
 
     /// Each request to stop is told once. A closed pipe is told once and then forgotten.

@@ -15,7 +15,6 @@ use crate::fault::kill::Signal as Fatal;
 use crate::fault::restart::RestartData;
 use crate::time::{Micros, Millis};
 use nix::errno::Errno;
-use nix::sched::{CloneFlags, setns};
 use nix::sys::signal::Signal;
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
@@ -25,7 +24,6 @@ use std::os::fd::{FromRawFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::sync::Arc;
 use std::time::Duration;
 
 /// How long an ended process may take to be gone before a start gives up. A server that was asked to end may
@@ -44,8 +42,6 @@ pub struct Node {
     pub spec: NodeSpec,
     pub folder: Folder,
     pub spot: Spot,
-    /// The network namespace that its processes belong in, where that is not ours.
-    namespace: Option<Arc<OwnedFd>>,
     /// Its wall clock, where that can be set. It outlasts the processes.
     wall: Option<Wall>,
     pub process: Option<Process>,
@@ -71,6 +67,11 @@ pub struct Process {
 pub type Attempt = Result<Option<Evidence>, EnvError>;
 
 impl Process {
+    /// Whether it has not ended.
+    pub fn is_running(&self) -> bool {
+        self.exit.is_none()
+    }
+
     /// Becomes readable at its end; nothing to wait for once that was seen.
     pub fn end_fd(&self) -> Option<&OwnedFd> {
         self.pidfd.as_ref().filter(|_| self.exit.is_none())
@@ -78,16 +79,9 @@ impl Process {
 }
 
 impl Node {
-    pub fn new(
-        id: NodeId,
-        spec: NodeSpec,
-        folder: Folder,
-        spot: Spot,
-        namespace: Option<Arc<OwnedFd>>,
-        wall: Option<Wall>,
-    ) -> Self {
+    pub fn new(id: NodeId, spec: NodeSpec, folder: Folder, spot: Spot, wall: Option<Wall>) -> Self {
         let tail = Tail::new(folder.path.join(LOG));
-        Self { id, spec, folder, spot, namespace, wall, process: None, tail, incarnations: 0 }
+        Self { id, spec, folder, spot, wall, process: None, tail, incarnations: 0 }
     }
 
     /// Starts it once the last incarnation is gone.
@@ -116,11 +110,12 @@ impl Node {
             )
         })?;
         ground.is_free(self.spot).map_err(|why| self.failed("starting", why))?;
-        let pid = self.spawn(now, heals).map_err(|error| self.failed("starting", error.to_string()))?;
+        let pid =
+            self.spawn(now, ground, heals).map_err(|error| self.failed("starting", error.to_string()))?;
         Ok(Some(format!("pid {pid}, incarnation {}", self.incarnations)))
     }
 
-    fn spawn(&mut self, now: Micros, heals: &mut Heals) -> io::Result<i32> {
+    fn spawn(&mut self, now: Micros, ground: &dyn Ground, heals: &mut Heals) -> io::Result<i32> {
         let log = OpenOptions::new().create(true).append(true).open(self.folder.path.join(LOG))?;
         let (program, arguments) =
             self.spec.argv.split_first().ok_or_else(|| io::Error::other("the command line is empty"))?;
@@ -137,9 +132,7 @@ impl Node {
             .process_group(0);
         signals_as_usual(&mut command);
         die_with_us(&mut command);
-        if let Some(namespace) = &self.namespace {
-            live_in(&mut command, namespace.clone());
-        }
+        ground.place(self.id, &self.folder.path, &mut command)?;
         if let Some(wall) = &self.wall {
             wall.ask(&mut command);
         }
@@ -193,8 +186,10 @@ impl Node {
     }
 
     /// Stops every thread of every process of the node, and sees that they stand still.
-    pub fn pause(&mut self, waited: Duration) -> Attempt {
-        self.switch(Signal::SIGSTOP, waited, "pausing", &|state| matches!(state, 'T' | 'Z' | 'X'))
+    /// Threads of which a call is `kept` wait in it.
+    pub fn pause(&mut self, waited: Duration, kept: bool) -> Attempt {
+        let still = |state| matches!(state, 'T' | 'Z' | 'X') || (kept && state == 'D');
+        self.switch(Signal::SIGSTOP, waited, "pausing", &still)
     }
 
     pub fn resume(&mut self, waited: Duration) -> Attempt {
@@ -312,15 +307,6 @@ impl Node {
 
     pub fn path(&self) -> &Path {
         &self.folder.path
-    }
-}
-
-/// What the command starts belongs in this network namespace.
-fn live_in(command: &mut Command, namespace: Arc<OwnedFd>) {
-    let enter = move || Ok(setns(&*namespace, CloneFlags::CLONE_NEWNET)?);
-    #[expect(unsafe_code, reason = "the closure makes one system call and allocates nothing")]
-    unsafe {
-        command.pre_exec(enter);
     }
 }
 

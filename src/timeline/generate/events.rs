@@ -6,12 +6,13 @@
 //! same millisecond, an operation is followed by a fault in its middle, an administrative command by a restart
 //! with stale state.
 
+use super::Profile;
 use super::harm::{Ledger, MAY_HARM};
 use super::moments::{Cause, MOMENTS, Speaker};
 use super::shape::first_node;
 use super::shard_of;
 use super::swarm::Swarm;
-use crate::catalogue::{ACTIONS, Action, ActionKind, DrawContext, EventId, NodeSelector};
+use crate::catalogue::{ACTIONS, Ability, Action, ActionKind, DrawContext, EventId, NodeSelector};
 use crate::entropy::{Rng, Weights};
 use crate::fault::kill::Kill;
 use crate::fault::pause::Pause;
@@ -42,6 +43,8 @@ pub(super) struct Plan<'a> {
     pub over: Millis,
     pub length: Millis,
     pub target: &'a str,
+    /// Whether a node can lose its power here.
+    power: bool,
     /// The weights of this seed, of its faults alone, and of what takes nobody down.
     weights: Weights<{ ACTIONS.len() }>,
     faults: Weights<{ ACTIONS.len() }>,
@@ -62,6 +65,7 @@ impl<'a> Plan<'a> {
         swarm: &'a Swarm,
         (over, length): (Millis, Millis),
         target: &'a str,
+        profile: &Profile,
     ) -> Self {
         let mut harmless = swarm.weights;
         for (weight, harms) in harmless.iter_mut().zip(*MAY_HARM) {
@@ -94,6 +98,7 @@ impl<'a> Plan<'a> {
             over,
             length,
             target,
+            power: profile.offers(Ability::Power),
             weights: Weights::new(&weights),
             faults: Weights::new(&faults),
             harmless: Weights::new(&harmless),
@@ -253,6 +258,7 @@ fn one(
         duration: plan.over,
         anchor,
         embedded: plan.target == "embedded",
+        power: plan.power,
     };
     let weights = match tried {
         Try::Harmless => &plan.harmless,

@@ -115,7 +115,7 @@ pub fn generate(spec: &Spec, seed: Seed, target: &str, profile: &Profile) -> Res
     if let (Some(draw), Some(over)) = (&spec.draw, over) {
         let swarm = swarm::Swarm::draw(draw, target, profile, &mut events_rng)?;
         let count = events_rng.range(u64::from(draw.events.low), u64::from(draw.events.high)) as usize;
-        let plan = events::Plan::new(&cluster, &load, draw, &swarm, (over, length), target);
+        let plan = events::Plan::new(&cluster, &load, draw, &swarm, (over, length), target, profile);
         events::draw(&plan, &mut events_rng, count, &mut events);
     }
 
@@ -162,11 +162,12 @@ fn offers(written: &EventSpec, target: &str, profile: &Profile) -> Result<(), Ge
             profile: profile.name,
         });
     }
-    if !profile.offers(info.needs) {
+    let needs = written.action.needs();
+    if !profile.offers(needs) {
         return Err(GenerateError::Unable {
             event: written.id.to_string(),
             action: info.name,
-            needs: info.needs.as_str(),
+            needs: needs.as_str(),
             profile: profile.name,
         });
     }

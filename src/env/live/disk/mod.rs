@@ -1,0 +1,269 @@
+//! The nodes' disks: calls that fail, last, are short, or are where a node ends or stops.
+//!
+//! Each node is started under a [`filter`] that gives certain calls to a [`supervisor`] in the run's process, before
+//! the kernel makes them. It works for any binary, without privilege, mount or preloaded library. Which calls those are
+//! cannot be changed later, and each costs some microseconds, a write to a socket too: a run watches those that its
+//! timeline has faults for, and one without a fault of a disk has no filter at all.
+//!
+//! At the end of a fault a [`trial`] tells whether the disk is well.
+
+mod filter;
+mod kernel;
+mod rules;
+mod supervisor;
+mod trial;
+
+#[cfg(test)]
+mod tests;
+
+use crate::entropy::Entropy;
+use crate::env::{EnvError, NodeId, Observed};
+use crate::fault::disk::{Blow, Calls, DiskRule};
+use filter::Filter;
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
+use rules::Lifted;
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::fs;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+use supervisor::{Counts, Shared, greeting};
+use trial::Trial;
+
+/// What became of each node's calls, in the run folder.
+pub const DISKS: &str = "disks.tsv";
+/// How long a process may take to have put its filter on.
+const WATCHED_MAX: Duration = Duration::from_secs(5);
+
+/// See the module's page.
+#[derive(Debug)]
+pub struct Disks {
+    calls: Calls,
+    filter: Filter,
+    /// Where a process sends its listener. Ours and its own until it execs.
+    supervisor: OwnedFd,
+    shared: Arc<Shared>,
+    thread: Option<JoinHandle<()>>,
+    /// Decides where writes are torn.
+    key: Entropy,
+    trials: BTreeMap<NodeId, (Trial, String)>,
+    file: PathBuf,
+}
+
+impl Disks {
+    /// Disks of which these calls are watched.
+    pub fn start(calls: Calls, key: Entropy, file: PathBuf) -> io::Result<Self> {
+        let filter = Filter::new(calls)?;
+        let (ours, theirs) =
+            socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC)?;
+        let shared = Shared::new(ours)?;
+        let thread = std::thread::Builder::new().name("disks".into()).spawn({
+            let shared = shared.clone();
+            move || shared.run()
+        })?;
+        let thread = Some(thread);
+        Ok(Self { calls, filter, supervisor: theirs, shared, thread, key, trials: BTreeMap::new(), file })
+    }
+
+    /// What the command starts belongs to this node: its calls to files below `folder` are watched.
+    pub fn watch(&self, node: NodeId, folder: &Path, command: &mut Command) -> io::Result<()> {
+        let folder = fs::canonicalize(folder)?;
+        self.shared.lock().disks.entry(node).or_default().folder = folder;
+        let (filter, supervisor) = (self.filter.clone(), self.supervisor.as_raw_fd());
+        let put_on = move || filter.put_on(supervisor, greeting(node, false, std::process::id()));
+        #[expect(unsafe_code, reason = "the closure makes system calls and allocates nothing")]
+        unsafe {
+            command.pre_exec(put_on);
+        }
+        Ok(())
+    }
+
+    /// Puts an event's rule on a disk, or takes it off and tries whether the disk is well. Called again, with how long
+    /// it has waited, until it answers something. `runs`: whether the node does.
+    pub fn change(
+        &mut self,
+        node: NodeId,
+        event: &str,
+        rule: Option<&DiskRule>,
+        runs: bool,
+        waited: Option<Duration>,
+    ) -> Result<Option<String>, EnvError> {
+        let result = match rule {
+            Some(rule) => self.put(node, event, rule, runs, waited.unwrap_or_default()),
+            None => self.heal(node, event, waited),
+        };
+        result.map_err(|why| EnvError::Failed { what: format!("changing the disk of {node}"), why })
+    }
+
+    fn works(&self) -> Result<(), String> {
+        if self.thread.as_ref().is_none_or(JoinHandle::is_finished) {
+            return Err("the supervisor has ended".into());
+        }
+        self.shared.lock().trouble.take().map_or(Ok(()), Err)
+    }
+
+    fn put(
+        &self,
+        node: NodeId,
+        event: &str,
+        rule: &DiskRule,
+        runs: bool,
+        waited: Duration,
+    ) -> Result<Option<String>, String> {
+        self.works()?;
+        if matches!(rule, DiskRule::Strike { how: Blow::Power, .. }) {
+            return Err("what was not synced cannot be lost here".into());
+        }
+        if !self.calls.hold(rule.calls()) {
+            return Err(format!("these calls are not watched in this run: {rule:?}"));
+        }
+        let mut inner = self.shared.lock();
+        if runs && !inner.watches(node) {
+            let late = waited > WATCHED_MAX;
+            return if late { Err("its calls are not watched".into()) } else { Ok(None) };
+        }
+        let word = self.key.child("disk").child(event).word("torn", u64::from(node.0), 0);
+        inner.disks.entry(node).or_default().rules.put(event, rule.clone(), word);
+        Ok(Some(format!("{rule:?}")))
+    }
+
+    fn heal(
+        &mut self,
+        node: NodeId,
+        event: &str,
+        waited: Option<Duration>,
+    ) -> Result<Option<String>, String> {
+        let Some(waited) = waited else {
+            self.works()?;
+            let Some(lifted) = self.lift(node, event) else { return Ok(Some("no rule is on it".into())) };
+            let said = format!("{} calls were struck", lifted.struck);
+            // Others would strike the trial too; at the end of the last it is made.
+            if self.shared.lock().disks.get(&node).is_some_and(|disk| !disk.rules.is_empty()) {
+                return Ok(Some(format!("{said}; other rules are on it still")));
+            }
+            self.try_disk(node, &lifted.rule, said)?;
+            return Ok(None);
+        };
+        let Some((trial, said)) = self.trials.get_mut(&node) else { return Ok(None) };
+        let Some(came) = trial.look(waited) else { return Ok(None) };
+        let said = std::mem::take(said);
+        self.trials.remove(&node);
+        came.map_err(|why| format!("a write, sync and rename in its folder do not pass: {why}"))?;
+        self.works()?;
+        Ok(Some(format!("{said}; a write, a sync and a rename pass again")))
+    }
+
+    fn lift(&self, node: NodeId, event: &str) -> Option<Lifted> {
+        let mut inner = self.shared.lock();
+        let rules = &mut inner.disks.get_mut(&node)?.rules;
+        let lifted = rules.lift(event)?;
+        if !rules.slow() {
+            self.shared.hurry(&mut inner, node);
+        }
+        Some(lifted)
+    }
+
+    /// Begins to try whether this rule is in force no longer.
+    fn try_disk(&mut self, node: NodeId, rule: &DiskRule, said: String) -> Result<(), String> {
+        let folder = self.shared.lock().disks.get(&node).map(|disk| disk.folder.clone()).unwrap_or_default();
+        let slow = match rule {
+            DiskRule::Slow { delay } if !delay.is_zero() => Some(Duration::from_millis(u64::from(delay.0))),
+            _ => None,
+        };
+        let trial = Trial::begin(&self.filter, self.supervisor.as_raw_fd(), node, &folder, slow)
+            .map_err(|error| format!("no process can try it: {error}"))?;
+        self.trials.insert(node, (trial, said));
+        Ok(())
+    }
+
+    /// Whether calls of a node wait for their answer: their threads do nothing then, though they are not stopped.
+    pub fn keeps(&self, node: NodeId) -> bool {
+        self.shared.lock().keeps(node)
+    }
+
+    /// A node goes on.
+    pub fn release(&self, node: NodeId) {
+        self.shared.lock().release(node);
+    }
+
+    /// Readable when there is something to be told.
+    pub fn told(&self) -> BorrowedFd<'_> {
+        self.shared.told.as_fd()
+    }
+
+    pub fn take_observed(&self) -> Vec<Observed> {
+        let _ = self.shared.told.read();
+        std::mem::take(&mut self.shared.lock().observed)
+    }
+
+    /// To be called when all nodes are gone. Answers what the user should know.
+    pub fn close(&mut self) -> Vec<String> {
+        self.trials.clear();
+        let mut notes = Vec::new();
+        let inner = self.shared.lock();
+        notes.extend(inner.trouble.iter().map(|trouble| format!("failed at the nodes' disks: {trouble}")));
+        let counts: Vec<(NodeId, Counts)> =
+            inner.disks.iter().map(|(node, disk)| (*node, disk.counts)).collect();
+        drop(inner);
+        let sums = counts.iter().flat_map(|(_, counts)| columns(counts).into_iter().skip(SEEN)).fold(
+            BTreeMap::<&str, u64>::new(),
+            |mut sums, (title, number)| {
+                *sums.entry(title).or_default() += number;
+                sums
+            },
+        );
+        let told: Vec<String> =
+            sums.iter().filter(|(_, sum)| **sum > 0).map(|(title, sum)| format!("{sum} {title}")).collect();
+        if !told.is_empty() {
+            notes.push(format!("calls to disks with a fault: {}", told.join(", ")));
+        }
+        if let Err(error) = write_counts(&self.file, &counts) {
+            notes.push(format!("failed to write {DISKS}: {error}"));
+        }
+        self.stop();
+        notes
+    }
+
+    fn stop(&mut self) {
+        if let Some(thread) = self.thread.take() {
+            let _ = self.shared.stop.write(1);
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Drop for Disks {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+/// Columns that tell what came by; those after them tell what a fault did.
+const SEEN: usize = 3;
+
+fn columns(counts: &Counts) -> [(&'static str, u64); 7] {
+    [
+        ("writes", counts.writes),
+        ("syncs", counts.syncs),
+        ("renames", counts.renames),
+        ("failed", counts.failed),
+        ("short", counts.short),
+        ("delayed", counts.delayed),
+        ("struck", counts.struck),
+    ]
+}
+
+fn write_counts(file: &Path, counts: &[(NodeId, Counts)]) -> io::Result<()> {
+    let mut text = format!("node\t{}\n", columns(&Counts::default()).map(|(title, _)| title).join("\t"));
+    for (node, counts) in counts {
+        let numbers = columns(counts).map(|(_, number)| number.to_string());
+        let _ = writeln!(text, "{node}\t{}", numbers.join("\t"));
+    }
+    fs::write(file, text)
+}
