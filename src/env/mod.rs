@@ -138,7 +138,7 @@ pub const LIVE: Profile = Profile {
     ],
     targets: &["valkey"],
     nodes_max: 16,
-    summary: "real servers in real time, on a network of their own that fails on command",
+    summary: "real servers in real time, on a network and on disks that fail on command",
 };
 
 /// The first in which a target lives is its own: where its nodes live unless something else is asked for.

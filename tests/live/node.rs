@@ -128,9 +128,8 @@ fn disk(what: &[&str]) -> String {
         // Two parts in one call, from where the last write ended.
         ["parts", name, count] => File::create(name).and_then(|mut file| {
             let half = vec![b'z'; number(count) / 2];
-            file.write_vectored(&[IoSlice::new(&half), IoSlice::new(&half)])?;
-            file.write(b"end")?;
-            Ok(file.metadata()?.len() as usize)
+            let first = file.write_vectored(&[IoSlice::new(&half), IoSlice::new(&half)])?;
+            Ok(first + file.write(b"end")?)
         }),
         ["sync", name] => open(name).and_then(|file| file.sync_all()).map(|()| 0),
         ["rename", from, to] => fs::rename(from, to).map(|()| 0),

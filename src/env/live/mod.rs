@@ -64,7 +64,7 @@ pub fn new(cage: Option<&Cage>, options: Options, key: Entropy) -> Result<Proces
     let failed =
         |what: &str, error: io::Error| EnvError::Failed { what: what.into(), why: error.to_string() };
     let mut net =
-        Net::new(run.join(LINKS), port, key.clone()).map_err(|error| failed("making the network", error))?;
+        Net::new(run.join(LINKS), port, key).map_err(|error| failed("making the network", error))?;
     if options.calls.any() {
         let disks = Disks::start(options.calls, key, run.join(disk::DISKS));
         net.disks = Some(disks.map_err(|error| failed("watching the nodes' disks", error))?);

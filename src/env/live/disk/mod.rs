@@ -173,7 +173,7 @@ impl Disks {
     fn try_disk(&mut self, node: NodeId, rule: &DiskRule, said: String) -> Result<(), String> {
         let folder = self.shared.lock().disks.get(&node).map(|disk| disk.folder.clone()).unwrap_or_default();
         let slow = match rule {
-            DiskRule::Slow { delay } if !delay.is_zero() => Some(Duration::from_millis(u64::from(delay.0))),
+            DiskRule::Slow { delay } if !delay.is_zero() => Some(Duration::from_millis(delay.0)),
             _ => None,
         };
         let trial = Trial::begin(&self.filter, self.supervisor.as_raw_fd(), node, &folder, slow)
