@@ -16,6 +16,7 @@ use std::os::unix::fs::OpenOptionsExt;
 
 /// The name of the device in every namespace.
 pub const NAME: &str = "eth0";
+const BRIDGE: &str = "br0";
 const TUN: &str = "/dev/net/tun";
 /// Packets that a device holds for the switch. Linux's own 500 are few for a switch that shares its processor.
 const QUEUE: u32 = 5000;
@@ -23,6 +24,9 @@ const QUEUE: u32 = 5000;
 /// packets under load.
 const BUFFER: i32 = 4 << 20;
 const ETHERNET: usize = 14;
+/// Requests of `linux/sockios.h` that the C library's bindings lack: make a bridge, give it a port.
+const SIOCBRADDBR: libc::Ioctl = 0x89a0;
+const SIOCBRADDIF: libc::Ioctl = 0x89a2;
 /// The one address of all veth ends: each takes every frame for its own, and nobody need ask for addresses.
 pub const MAC: [u8; 6] = [0x02, 0, 0, 0x4d, 0, 1];
 const IPV4: u16 = libc::ETH_P_IP as u16;
@@ -69,15 +73,48 @@ pub fn make(kind: Kind, address: u32, number: u16, far: &Namespace) -> io::Resul
         Kind::Tun => make_tun(),
         Kind::Packet => make_veth(number, far),
     }?;
-    configure(address).map_err(said("configuring the device"))?;
+    configure(address, libc::IFF_NOARP).map_err(said("configuring the device"))?;
     Ok(device)
 }
 
-/// As [`make`], by whatever may be done here. What nothing allows is told of each.
-pub fn make_any(address: u32, number: u16, far: &Namespace) -> io::Result<Device> {
+/// Makes the device of the namespace that this thread is in as one end of a veth pair, whose other end, of this name,
+/// is a port of the bridge in `far`.
+pub fn make_bridged(address: u32, number: u16, far: &Namespace) -> io::Result<()> {
+    up("lo", 0).map_err(said("lo"))?;
+    let (home, far_name) = (Namespace::own()?, far_name(number));
+    // A bridge goes by hardware addresses, so each end has its own.
+    let [high, low] = number.to_be_bytes();
+    let [near_mac, far_mac] = [0x4d, 0x4e].map(|side| [0x02, 0, 0, side, high, low]);
+    netlink::make_veth((NAME, near_mac), (&far_name, far_mac), far.0.as_fd())
+        .map_err(said("making the veth pair"))?;
+    home.visit(far, || {
+        let mut request = request(BRIDGE);
+        request.ifr_ifru.ifru_ifindex = nix::net::if_::if_nametoindex(far_name.as_str())? as i32;
+        let socket = datagram_socket()?;
+        control(socket.as_fd(), SIOCBRADDIF, &raw mut request).map_err(said("a port of the bridge"))?;
+        up(&far_name, 0)
+    })?;
+    configure(address, 0).map_err(said("configuring the device"))
+}
+
+/// Makes a bridge in the namespace that this thread is in.
+pub fn make_bridge() -> io::Result<()> {
+    let mut name = request(BRIDGE).ifr_name;
+    let socket = datagram_socket()?;
+    control(socket.as_fd(), SIOCBRADDBR, &raw mut name).map_err(said("making a bridge"))?;
+    up(BRIDGE, 0)
+}
+
+/// The switch's, or the bridge's, end of a veth pair.
+fn far_name(number: u16) -> String {
+    format!("port{number}")
+}
+
+/// As [`make`], by the first of these kinds that may be made here. What none allows is told of each.
+pub fn make_any(kinds: &[Kind], address: u32, number: u16, far: &Namespace) -> io::Result<Device> {
     let mut whys = Vec::new();
-    for kind in Kind::ALL {
-        match make(kind, address, number, far) {
+    for kind in kinds {
+        match make(*kind, address, number, far) {
             Ok(device) => return Ok(device),
             Err(error) => whys.push(format!("with {}: {error}", kind.told())),
         }
@@ -111,8 +148,8 @@ fn make_tun() -> io::Result<Device> {
 
 fn make_veth(number: u16, far: &Namespace) -> io::Result<Device> {
     let home = Namespace::own()?;
-    let far_name = format!("port{number}");
-    netlink::make_veth(NAME, &far_name, MAC, far.0.as_fd()).map_err(said("making the veth pair"))?;
+    let far_name = far_name(number);
+    netlink::make_veth((NAME, MAC), (&far_name, MAC), far.0.as_fd()).map_err(said("making the veth pair"))?;
     let file = home.visit(far, || {
         up(&far_name, libc::IFF_NOARP).map_err(said("the switch's end"))?;
         packet_socket(&far_name).map_err(said("the packet socket"))
@@ -147,14 +184,14 @@ fn packet_socket(name: &str) -> io::Result<File> {
 }
 
 /// Gives the device its address and starts it. The network's route comes with the address; there is no other.
-fn configure(address: u32) -> io::Result<()> {
+fn configure(address: u32, flags: i32) -> io::Result<()> {
     let socket = datagram_socket()?;
     for (what, value) in [(libc::SIOCSIFADDR, address), (libc::SIOCSIFNETMASK, MASK)] {
         let mut request = request(NAME);
         request.ifr_ifru.ifru_addr = socket_address(value);
         control(socket.as_fd(), what as libc::Ioctl, &raw mut request)?;
     }
-    up(NAME, libc::IFF_NOARP)
+    up(NAME, flags)
 }
 
 fn up(name: &str, flags: i32) -> io::Result<()> {

@@ -10,6 +10,7 @@
 //! lives in namespaces that the run's process alone holds ([`cage`](super::processes::cage)), so that with it, however
 //! it ends, all is gone.
 
+pub mod bridge;
 mod device;
 pub mod disk;
 mod driver;
@@ -24,19 +25,17 @@ use super::processes::{Options, ProcessesEnv};
 use super::{EnvError, Evidence, LIVE, LinkRule, NodeId, Observed, Profile};
 use crate::entropy::Entropy;
 use crate::fault::disk::DiskRule;
-use device::Kind;
+pub use device::Kind;
 use disk::Disks;
 use driver::Driver;
 use namespace::Namespace;
 use nix::errno::Errno;
-use nix::sched::{CloneFlags, setns};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
 use std::io;
 use std::net::Ipv4Addr;
 use std::os::fd::BorrowedFd;
-use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -49,27 +48,46 @@ const BUS: u16 = 10_000;
 /// What each link has carried, in the run folder.
 pub const LINKS: &str = "links.tsv";
 
-/// An environment whose nodes stand on a network of their own. Anywhere but in a cage that has one, the devices would
-/// be the machine's, so it is refused there. `key` is the one source of the links' choices.
+/// An environment whose nodes stand on a network of their own. `key` is the one source of the links' choices.
 pub fn new(cage: Option<&Cage>, options: Options, key: Entropy) -> Result<ProcessesEnv, EnvError> {
-    if cage != Some(&Cage::Namespace(Walls::Network)) {
-        let why = match cage {
-            Some(Cage::Subreaper(why)) => why.clone(),
-            _ => "the run was not started in namespaces of its own".into(),
-        };
-        return Err(EnvError::Failed { what: "making a network of its own".into(), why });
-    }
+    with(cage, options, key, &Kind::ALL)
+}
+
+/// As [`new`], with the first of these kinds of devices that may be made.
+pub fn with(
+    cage: Option<&Cage>,
+    options: Options,
+    key: Entropy,
+    kinds: &[Kind],
+) -> Result<ProcessesEnv, EnvError> {
+    in_network(cage)?;
     let run = options.dir.parent().map_or_else(PathBuf::new, PathBuf::from);
     let port = options.base_port.unwrap_or(PORT);
     let failed =
         |what: &str, error: io::Error| EnvError::Failed { what: what.into(), why: error.to_string() };
     let mut net =
-        Net::new(run.join(LINKS), port, key).map_err(|error| failed("making the network", error))?;
+        Net::new(run.join(LINKS), port, key, kinds).map_err(|error| failed("making the network", error))?;
     if options.calls.any() {
         let disks = Disks::start(options.calls, key, run.join(disk::DISKS));
         net.disks = Some(disks.map_err(|error| failed("watching the nodes' disks", error))?);
     }
     ProcessesEnv::on(Box::new(net), options)
+}
+
+/// Anywhere but in a cage that has a network of its own, the devices would be the machine's: that is refused.
+fn in_network(cage: Option<&Cage>) -> Result<(), EnvError> {
+    let why = match cage {
+        Some(Cage::Namespace(Walls::Network)) => return Ok(()),
+        Some(Cage::Subreaper(why)) => why.clone(),
+        _ => "the run was not started in namespaces of its own".into(),
+    };
+    Err(EnvError::Failed { what: "making a network of its own".into(), why })
+}
+
+/// Where a node listens.
+fn spot(node: NodeId, port: u16) -> Option<Spot> {
+    let bus_port = port.checked_add(BUS)?;
+    (node.0 < NODES_MAX).then(|| Spot { address: Ipv4Addr::from(Port::from(node).address()), port, bus_port })
 }
 
 /// The nodes' network.
@@ -88,11 +106,11 @@ struct Net {
 }
 
 impl Net {
-    fn new(links: PathBuf, port: u16, key: Entropy) -> io::Result<Self> {
+    fn new(links: PathBuf, port: u16, key: Entropy, kinds: &[Kind]) -> io::Result<Self> {
         let home = Namespace::own()?;
         let (far, ()) = home.make(|_| Ok(()))?;
         let driver = Driver::start(Switch::new(key.child("live")))?;
-        let tool = device::make_any(Port::TOOL.address(), Port::TOOL.0, &far)?;
+        let tool = device::make_any(kinds, Port::TOOL.address(), Port::TOOL.0, &far)?;
         let kind = tool.kind();
         driver.plug(Port::TOOL, tool)?;
         Ok(Self { links, port, kind, home, far, nodes: BTreeMap::new(), driver, disks: None })
@@ -174,12 +192,7 @@ impl Ground for Net {
     }
 
     fn spot(&self, node: NodeId) -> Option<Spot> {
-        let bus_port = self.port.checked_add(BUS)?;
-        (node.0 < NODES_MAX).then(|| Spot {
-            address: Ipv4Addr::from(Port::from(node).address()),
-            port: self.port,
-            bus_port,
-        })
+        spot(node, self.port)
     }
 
     fn settle(&mut self, node: NodeId) -> Result<(), String> {
@@ -199,12 +212,7 @@ impl Ground for Net {
     }
 
     fn place(&self, node: NodeId, folder: &Path, command: &mut Command) -> io::Result<()> {
-        let namespace = self.nodes.get(&node).ok_or(Errno::ENOENT)?.0.clone();
-        let enter = move || Ok(setns(&*namespace, CloneFlags::CLONE_NEWNET)?);
-        #[expect(unsafe_code, reason = "the closure makes one system call and allocates nothing")]
-        unsafe {
-            command.pre_exec(enter);
-        }
+        self.nodes.get(&node).ok_or(Errno::ENOENT)?.take_in(command);
         self.disks.as_ref().map_or(Ok(()), |disks| disks.watch(node, folder, command))
     }
 

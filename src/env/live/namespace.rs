@@ -7,6 +7,8 @@ use nix::sched::{CloneFlags, setns, unshare};
 use std::fs::{self, File};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::process::CommandExt;
+use std::process::Command;
 use std::sync::Arc;
 
 /// The namespace that this thread is in.
@@ -44,5 +46,15 @@ impl Namespace {
         let done = act();
         setns(self.0.as_fd(), CloneFlags::CLONE_NEWNET)?;
         done
+    }
+
+    /// What the command starts is in this one.
+    pub fn take_in(&self, command: &mut Command) {
+        let namespace = self.0.clone();
+        let enter = move || Ok(setns(&*namespace, CloneFlags::CLONE_NEWNET)?);
+        #[expect(unsafe_code, reason = "the closure makes one system call and allocates nothing")]
+        unsafe {
+            command.pre_exec(enter);
+        }
     }
 }

@@ -16,11 +16,14 @@ const PEER: u16 = 1;
 const HEADER: usize = 16;
 const ABOUT_DEVICE: usize = 16;
 
-/// Makes a veth pair: one end here, by this name and with this address, the other in another namespace.
-pub fn make_veth(near: &str, far: &str, mac: [u8; 6], far_namespace: BorrowedFd<'_>) -> io::Result<()> {
+/// The name of a veth end, and its hardware address.
+type End<'a> = (&'a str, [u8; 6]);
+
+/// Makes a veth pair: one end here, the other in another namespace.
+pub fn make_veth(near: End<'_>, far: End<'_>, far_namespace: BorrowedFd<'_>) -> io::Result<()> {
     let mut peer = vec![0; ABOUT_DEVICE];
-    attribute(&mut peer, libc::IFLA_IFNAME, &text(far));
-    attribute(&mut peer, libc::IFLA_ADDRESS, &mac);
+    attribute(&mut peer, libc::IFLA_IFNAME, &text(far.0));
+    attribute(&mut peer, libc::IFLA_ADDRESS, &far.1);
     attribute(&mut peer, libc::IFLA_NET_NS_FD, &far_namespace.as_raw_fd().to_ne_bytes());
     let mut data = Vec::new();
     attribute(&mut data, PEER, &peer);
@@ -28,8 +31,8 @@ pub fn make_veth(near: &str, far: &str, mac: [u8; 6], far_namespace: BorrowedFd<
     attribute(&mut info, INFO_KIND, b"veth");
     attribute(&mut info, INFO_DATA, &data);
     let mut body = vec![0; ABOUT_DEVICE];
-    attribute(&mut body, libc::IFLA_IFNAME, &text(near));
-    attribute(&mut body, libc::IFLA_ADDRESS, &mac);
+    attribute(&mut body, libc::IFLA_IFNAME, &text(near.0));
+    attribute(&mut body, libc::IFLA_ADDRESS, &near.1);
     attribute(&mut body, libc::IFLA_LINKINFO, &info);
     ask(libc::RTM_NEWLINK, libc::NLM_F_CREATE | libc::NLM_F_EXCL, &body)
 }

@@ -45,6 +45,7 @@ use std::fs;
 use std::net::SocketAddrV4;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
+use std::process::Command;
 use std::time::{Duration, Instant};
 use wall::Wall;
 
@@ -150,6 +151,11 @@ impl ProcessesEnv {
     /// Where a node listens for clients, whether or not it was created yet.
     pub fn address(&self, node: NodeId) -> Option<(String, u16)> {
         self.ground.spot(node).map(|spot| (spot.address.to_string(), spot.port))
+    }
+
+    /// Has a command run where a node's processes do.
+    pub fn beside(&self, node: NodeId, command: &mut Command) -> std::io::Result<()> {
+        self.ground.place(node, &self.dir.join(node.to_string()), command)
     }
 
     fn elapsed(&self) -> Duration {

@@ -1,0 +1,277 @@
+//! What the switch of `live` costs: `cargo bench --bench network`.
+//!
+//! Method: the same six nodes (three shards with one replica each) on four kinds of network, in turns: the loopback
+//! interface; veth pairs on the kernel's bridge; the switch with TUN devices; the switch with packet sockets. The load
+//! is the benchmark program that comes with the server, in a place of its own on that network. Each figure is the
+//! median of the rounds, and beside it the ratio to the bridge, of medians of the same rounds. The last figures are of
+//! the switch alone: a link with a fault on it that changes nothing, how late a delay of 5 ms is, and how long it
+//! takes until a cut is in force (its answer comes afterwards).
+//!
+//! The figures are worth something on an idle machine with two processors; `--bench` measures, without it each is
+//! tried once, briefly. As an ordinary user, or where `/dev/net/tun` may not be opened, TUN is left out by name.
+
+mod six;
+
+use nix::unistd::geteuid;
+use seedfault::entropy::{Entropy, Seed};
+use seedfault::env::live::{self, Kind};
+use seedfault::env::processes::cage::{self, Walls};
+use seedfault::env::processes::{Options, ProcessesEnv, doctor};
+use seedfault::env::{Effect, Env, LinkRule, NodeId};
+use seedfault::time::Millis;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode, Stdio};
+use std::time::Instant;
+
+const ROUNDS: usize = 5;
+const NETWORKS: &[&str] = &["loopback", "bridge", "TUN", "packet sockets"];
+/// What the others are compared with.
+const PEER: usize = 1;
+/// A node whose place clients share where links have rules. It is a replica.
+const NEIGHBOUR: NodeId = NodeId(5);
+const DELAY: Millis = Millis(5);
+const LARGE: u64 = 8 << 20;
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().collect();
+    if let [_, word, network, server, amount] = arguments.as_slice()
+        && word == "on"
+    {
+        return on(network, Path::new(server), amount.parse().unwrap_or(1));
+    }
+    let measures = arguments.iter().any(|argument| argument == "--bench");
+    let (rounds, amount) = if measures { (ROUNDS, 100) } else { (1, 1) };
+    let servers = doctor::servers_on(&std::env::var_os("PATH").unwrap_or_default());
+    if servers.is_empty() {
+        println!("network: skipped, no server binary on PATH");
+    }
+    let user = if geteuid().is_root() { "as root" } else { "as an ordinary user" };
+    for server in servers.into_iter().filter(|server| server.version.is_ok()) {
+        println!("{}, {user}, median of {rounds}", server.version.unwrap_or_default());
+        let mut found: Vec<Figures> = NETWORKS.iter().map(|_| Figures::default()).collect();
+        for _ in 0..rounds {
+            for (network, figures) in NETWORKS.iter().zip(&mut found) {
+                figures.measure(network, &server.path, amount);
+            }
+        }
+        print(&found);
+    }
+    ExitCode::SUCCESS
+}
+
+/// By what was measured, in the order in which that was done.
+#[derive(Default)]
+struct Figures {
+    names: Vec<String>,
+    values: BTreeMap<String, Vec<f64>>,
+    failed: Option<String>,
+}
+
+impl Figures {
+    /// One round, in a process of its own: it enters namespaces.
+    fn measure(&mut self, network: &str, server: &Path, amount: u64) {
+        let program = std::env::current_exe().expect("we run");
+        let mut command = Command::new(program);
+        command.args(["on", network]).arg(server).arg(amount.to_string()).stderr(Stdio::piped());
+        cage::die_with_us(&mut command);
+        let output = command.output().expect("it starts");
+        if !output.status.success() {
+            let why = String::from_utf8_lossy(&output.stderr);
+            // A panic says where first, and ends with a note on how to hear more.
+            let said = why.lines().filter(|line| !line.starts_with("note:")).collect::<Vec<_>>().join(" ");
+            self.failed = Some(said);
+            return;
+        }
+        for line in String::from_utf8_lossy(&output.stdout).lines() {
+            let Some((name, value)) = line.split_once('\t') else { continue };
+            let Ok(value) = value.parse() else { continue };
+            if !self.names.iter().any(|known| known == name) {
+                self.names.push(name.to_string());
+            }
+            self.values.entry(name.to_string()).or_default().push(value);
+        }
+    }
+
+    fn median(&self, name: &str) -> Option<f64> {
+        let mut values = self.values.get(name)?.clone();
+        values.sort_by(f64::total_cmp);
+        values.get(values.len() / 2).copied()
+    }
+}
+
+fn print(found: &[Figures]) {
+    let mut names: Vec<&String> = Vec::new();
+    for name in found.iter().flat_map(|figures| &figures.names) {
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    let cells: Vec<String> = NETWORKS.iter().map(|network| format!("{network:>24}")).collect();
+    println!("{:36}{}", "", cells.concat());
+    for name in names {
+        let peer = found[PEER].median(name);
+        let cell = |(place, figures): (usize, &Figures)| {
+            let text = match (figures.median(name), peer) {
+                (Some(value), Some(peer)) if place != PEER && peer > 0.0 => {
+                    format!("{value:.1} ({:.2})", value / peer)
+                }
+                (Some(value), _) => format!("{value:.1}"),
+                (None, _) => "-".into(),
+            };
+            format!("{text:>24}")
+        };
+        println!("{name:36}{}", found.iter().enumerate().map(cell).collect::<String>());
+    }
+    for (network, figures) in NETWORKS.iter().zip(found) {
+        if let Some(why) = &figures.failed {
+            println!("{network}: not measured: {why}");
+        }
+    }
+}
+
+/// One kind of network, from nothing to figures on standard output.
+fn on(network: &str, server: &Path, amount: u64) -> ExitCode {
+    let run = std::env::temp_dir().join(format!("seedfault-network-{}", std::process::id()));
+    let walls = if network == "loopback" { Walls::Processes } else { Walls::Network };
+    let cage = cage::enter(walls);
+    let options = Options { dir: run.join("nodes"), ..Options::default() };
+    let switch = |options, kind| live::with(Some(&cage), options, Entropy::root(Seed(1)), &[kind]);
+    let made = match network {
+        "loopback" => ProcessesEnv::new(options),
+        "bridge" => live::bridge::new(&cage, options),
+        "TUN" => switch(options, Kind::Tun),
+        _ => switch(options, Kind::Packet),
+    };
+    let mut env = match made {
+        Ok(env) => env,
+        Err(error) => {
+            eprintln!("{error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let began = six::start(&mut env, server, true);
+    six::wait_until_healthy(&mut env);
+    let boot = env.wall().since(began).millis();
+    let load = Load { program: benchmark_of(server), amount };
+    load.common(&env);
+    println!("boot, ms\t{}", boot.0);
+    if network != "loopback" && network != "bridge" {
+        load.faults(&mut env);
+    }
+    env.close();
+    for note in env.notes().iter().filter(|note| note.contains("the switch itself")) {
+        eprintln!("{network}: {note}");
+    }
+    let _ = std::fs::remove_dir_all(&run);
+    ExitCode::SUCCESS
+}
+
+/// `valkey-benchmark` beside `valkey-server`, and so on.
+fn benchmark_of(server: &Path) -> PathBuf {
+    let name = server.file_name().unwrap_or_default().to_string_lossy();
+    server.with_file_name(name.replace("-server", "-benchmark"))
+}
+
+struct Load {
+    program: PathBuf,
+    /// In per cent of a whole measurement.
+    amount: u64,
+}
+
+/// What the benchmark program says of one test.
+struct Said {
+    per_second: f64,
+    p50_us: f64,
+    p99_us: f64,
+}
+
+impl Load {
+    /// What can be measured anywhere. The clients are the tool's.
+    fn common(&self, env: &ProcessesEnv) {
+        let ping = self.run(env, None, 40_000, &["-c", "1", "-t", "ping_mbulk"]);
+        println!("round trip, p50, us\t{}", ping.p50_us);
+        println!("round trip, p99, us\t{}", ping.p99_us);
+        let single = self.run(env, None, 200_000, &["--cluster", "-c", "50", "-t", "set"]);
+        println!("SET, thousand a second\t{}", single.per_second / 1e3);
+        let piped = self.run(env, None, 1_500_000, &["--cluster", "-c", "50", "-P", "16", "-t", "set"]);
+        println!("SET, 16 at a time, thousand a second\t{}", piped.per_second / 1e3);
+        self.large(env, None, "");
+    }
+
+    fn large(&self, env: &ProcessesEnv, from: Option<NodeId>, where_: &str) {
+        for (test, count) in [("set", 100), ("get", 200)] {
+            let size = LARGE.to_string();
+            let said = self.run(env, from, count, &["--cluster", "-c", "1", "-d", &size, "-t", test]);
+            let megabytes = said.per_second * LARGE as f64 / 1e6;
+            println!("{} of 8 MB{where_}, MB/s\t{megabytes}", test.to_uppercase());
+        }
+    }
+
+    /// What only links of the switch can be asked. The clients stand where a replica does.
+    fn faults(&self, env: &mut ProcessesEnv) {
+        let primaries: Vec<NodeId> = (0..six::SHARDS).map(NodeId).collect();
+        let ping = |env: &ProcessesEnv, count| {
+            self.run(env, Some(NEIGHBOUR), count, &["-c", "1", "-t", "ping_mbulk"]).p50_us
+        };
+        // Wide enough to change nothing, and each segment is looked at.
+        let through = LinkRule { rate: u32::MAX, ..LinkRule::default() };
+        for node in &primaries {
+            set(env, NEIGHBOUR, *node, through);
+            set(env, *node, NEIGHBOUR, through);
+        }
+        self.large(env, Some(NEIGHBOUR), ", link with a fault");
+        for node in &primaries {
+            set(env, NEIGHBOUR, *node, LinkRule::default());
+            set(env, *node, NEIGHBOUR, LinkRule::default());
+        }
+        let before = ping(env, 40_000);
+        set(env, NEIGHBOUR, NodeId(0), LinkRule { delay: DELAY, ..LinkRule::default() });
+        let after = ping(env, 1_000);
+        set(env, NEIGHBOUR, NodeId(0), LinkRule::default());
+        println!("a delay of 5 ms is late by, p50, us\t{}", after - before - DELAY.micros().0 as f64);
+        let mut took: Vec<f64> = Vec::new();
+        for _ in 0..20 {
+            let cut = LinkRule { cut: true, ..LinkRule::default() };
+            took.push(set(env, NEIGHBOUR, NodeId(0), cut));
+            set(env, NEIGHBOUR, NodeId(0), LinkRule::default());
+        }
+        took.sort_by(f64::total_cmp);
+        println!("a cut is in force after, p50, us\t{}", took[took.len() / 2]);
+    }
+
+    /// The first node is asked, and with `--cluster` those that it knows.
+    fn run(&self, env: &ProcessesEnv, from: Option<NodeId>, count: u64, arguments: &[&str]) -> Said {
+        let (address, port) = env.endpoint(NodeId(0)).expect("started");
+        let count = (count * self.amount / 100).max(10).to_string();
+        let mut command = Command::new(&self.program);
+        command.args(["-h", &address, "-p", &port.to_string(), "--csv", "-n", &count]).args(arguments);
+        if let Some(node) = from {
+            env.beside(node, &mut command).expect("the node is there");
+        }
+        cage::die_with_us(&mut command);
+        let output = command.output().expect("the server's benchmark program is beside it");
+        let text = String::from_utf8_lossy(&output.stdout);
+        // "test","rps","avg_latency_ms","min_latency_ms","p50_latency_ms","p95_latency_ms","p99_latency_ms",...
+        let numbers: Vec<f64> = text
+            .lines()
+            .next_back()
+            .unwrap_or_default()
+            .split(',')
+            .filter_map(|field| field.trim_matches('"').parse().ok())
+            .collect();
+        let [per_second, _, _, p50, _, p99, ..] = numbers[..] else {
+            panic!("{arguments:?} answered {text} {}", String::from_utf8_lossy(&output.stderr));
+        };
+        Said { per_second, p50_us: p50 * 1e3, p99_us: p99 * 1e3 }
+    }
+}
+
+/// Puts a rule on a link; answers how long that took, in microseconds.
+fn set(env: &mut ProcessesEnv, from: NodeId, to: NodeId, rule: LinkRule) -> f64 {
+    #[expect(clippy::disallowed_methods, reason = "measuring is what it is for")]
+    let began = Instant::now();
+    env.submit(six::ME, Effect::Link(from, to, rule));
+    six::applied(env, 1);
+    began.elapsed().as_secs_f64() * 1e6
+}
