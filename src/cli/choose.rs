@@ -2,6 +2,7 @@
 
 use super::exit::{Code, Failure};
 use super::flags::{Shape, Where};
+use crate::catalogue::Ability;
 use crate::env::processes::doctor::{self, SERVERS};
 use crate::env::{EXACT, LIVE, PROFILES, Profile, SIM, live, own_of};
 use crate::spec::{Dialect, Spec, Spread};
@@ -116,6 +117,16 @@ pub fn place(flags: &Where, spec: &Spec) -> Result<Place, Failure> {
         })?;
     }
     Ok(place)
+}
+
+/// Refuses a timeline that sets clocks where those of real processes cannot be set.
+pub fn sets_clocks(timeline: &Timeline, profile: &Profile) -> Result<(), Failure> {
+    let asked = timeline.events.iter().find(|event| event.action.info().needs == Ability::Clock);
+    let Some(event) = asked.filter(|_| profile.name == LIVE.name) else { return Ok(()) };
+    live::probe::probe_clocks().map_err(|why| {
+        let message = format!("{} of the timeline sets clocks, which cannot be set here: {why}", event.id);
+        Failure::new(Code::Environment, message).hint("use --env exact")
+    })
 }
 
 /// The first server on `PATH`, by name and path.

@@ -89,6 +89,7 @@ pub fn run(job: Job<'_>, console: &mut Console) -> Result<Done, Failure> {
     if job.place.server.is_some() {
         choose::fits(&job.timeline, job.save == Save::No)?;
     }
+    choose::sets_clocks(&job.timeline, job.place.profile)?;
     if job.output.pcap && job.place.profile.name != EXACT.name {
         let message =
             format!("environment {} sees no packets: --pcap has no meaning there", job.place.profile.name);

@@ -22,6 +22,7 @@ mod job;
 mod list;
 mod meant;
 mod older;
+mod real_time;
 mod replay;
 mod run;
 mod schema;

@@ -56,6 +56,10 @@ pub trait Target {
     fn asks_time(&self) -> Option<&'static [&'static str]> {
         None
     }
+    /// How long a node that was just started refuses its service by its wall clock, whatever its state.
+    fn holds_back(&self) -> Millis {
+        Millis(0)
+    }
     /// Whether a line of a node's log is worth keeping in the record.
     fn log_matters(&self, line: &str) -> bool;
 }

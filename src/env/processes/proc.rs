@@ -75,6 +75,13 @@ pub fn is_marked(pid: i32, folder: &Path) -> bool {
         .any(|value| value.strip_prefix(bytes).is_some_and(|rest| rest.is_empty() || rest[0] == b'/'))
 }
 
+/// Whether a process has started others that are its children still; yes where the kernel does not tell.
+pub fn has_children(pid: i32) -> bool {
+    let Ok(tasks) = fs::read_dir(format!("/proc/{pid}/task")) else { return true };
+    let children = |task: fs::DirEntry| fs::read_to_string(task.path().join("children"));
+    tasks.flatten().any(|task| children(task).map_or(true, |children| !children.trim().is_empty()))
+}
+
 /// The living members of a node: its leader, the leader's process group, all their descendants, and whatever
 /// carries the mark of its folder (what left the group and lost its parent).
 pub fn family(leader: i32, folder: &Path) -> Vec<Stat> {

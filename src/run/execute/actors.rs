@@ -8,7 +8,7 @@ use crate::run::plan;
 use crate::run::record::{Life, LogLine};
 use crate::run::task::{Io, Task};
 use crate::run::world::World;
-use crate::time::Micros;
+use crate::time::{Micros, Millis};
 use crate::timeline::{Observation, Start};
 use std::future::Future;
 
@@ -48,6 +48,10 @@ impl Executor<'_> {
         };
         self.env.submit(who, effect);
         if let Some(node) = created {
+            if let Some(ahead) = self.shift {
+                let action = NodeAction::Clock { ahead, behind: Millis(0), rate: 100 };
+                self.env.submit(ActorId::EXECUTOR, Effect::Node(node, action));
+            }
             self.learn_address(node);
         }
     }

@@ -1,17 +1,27 @@
 //! Bringing the cluster up: every node created, then started, formed, and seen to be healthy.
 
 use super::{BOOT_LOOK, Executor, FORMING_LOOK, RunError};
-use crate::env::{Exit, NodeAction, NodeId};
+use crate::catalogue::Ability;
+use crate::env::{Exit, NodeAction, NodeId, in_real_time};
 use crate::fault::restart::RestartData;
 use crate::run::event::Phase;
 use crate::run::operation::OpIo;
 use crate::run::probe::Prober;
 use crate::run::record::Status;
 use crate::run::settle::amiss;
+use crate::run::task::Io;
+use crate::run::world::Shared;
 use crate::time::{Micros, Millis};
 use crate::timeline::Role;
 use std::cell::RefCell;
 use std::rc::Rc;
+
+/// How much further clocks are moved than nodes hold back: some count from a look a little later.
+const BEYOND: Millis = Millis(200);
+/// Between two steps: what nodes send one another has long arrived.
+const STEP_EVERY: Millis = Millis(10);
+/// How long a node that was just started may take to answer before it is asked again.
+const ANSWER_MAX: Millis = Millis(500);
 
 impl Executor<'_> {
     pub(super) fn boot(&mut self) -> Result<(), RunError> {
@@ -27,7 +37,11 @@ impl Executor<'_> {
                 self.world.borrow_mut().primaries.insert(shard, node);
             }
         }
-        let nodes: Vec<NodeId> = self.world.borrow().nodes.keys().copied().collect();
+        let mut nodes: Vec<NodeId> = self.world.borrow().nodes.keys().copied().collect();
+        if in_real_time(self.env.profile().name) {
+            // A replica that finds nobody at its primary's address tries again after a second.
+            nodes.sort_by_key(|node| self.world.borrow().nodes[node].role != Role::Primary);
+        }
         // All are created before the first is started: their files name each other's addresses.
         for start in [false, true] {
             for node in &nodes {
@@ -52,6 +66,7 @@ impl Executor<'_> {
                 self.learn_address(node);
             }
         }
+        self.hurry(&nodes)?;
         let formed: Rc<RefCell<Option<Status>>> = Rc::default();
         let (target, world, key) =
             (self.target.clone(), self.world.clone(), self.world.borrow().key.child("form"));
@@ -102,6 +117,50 @@ impl Executor<'_> {
         Ok(())
     }
 
+    /// Where time is real and clocks can be set, no cluster waits for what its nodes count by their wall clocks: these
+    /// are moved ahead by as much, all alike and for good, those of nodes that join later too.
+    ///
+    /// They are moved in steps, so that nothing which is under way between nodes seems to have taken long.
+    fn hurry(&mut self, nodes: &[NodeId]) -> Result<(), RunError> {
+        let profile = self.env.profile();
+        let held_back = self.target.holds_back();
+        if !in_real_time(profile.name) || !profile.offers(Ability::Clock) || held_back == Millis(0) {
+            return Ok(());
+        }
+        let shift = held_back.saturating_add(BEYOND);
+        let step = Millis((self.timeline.cluster.node_timeout().0 / 5).clamp(20, 500));
+        let done: Rc<RefCell<Option<Result<(), String>>>> = Rc::default();
+        let (nodes, world, answer) = (nodes.to_vec(), self.world.clone(), done.clone());
+        self.spawn(move |io| async move {
+            *answer.borrow_mut() = Some(move_ahead(&io, &world, &nodes, shift, step).await)
+        });
+        let bound = Micros(0).plus(self.bounds.boot);
+        while done.borrow().is_none() {
+            self.all_live()?;
+            let now = self.env.now();
+            if self.interrupted {
+                return Err(RunError::Interrupted);
+            }
+            if now >= bound {
+                let why = "not every node answers".into();
+                return Err(RunError::Boot { within: self.bounds.boot, why });
+            }
+            let due = self.start_due()?;
+            self.turn(due.min(bound).min(now.plus(BOOT_LOOK)))?;
+        }
+        let told = match done.borrow_mut().take() {
+            Some(Err(why)) => format!("clocks stay as they are, and the cluster waits: {why}"),
+            _ => {
+                self.shift = Some(shift);
+                format!(
+                    "the wall clocks of all nodes are {shift} ahead: a node that was just started refuses writes for {held_back}"
+                )
+            }
+        };
+        self.world.borrow_mut().notes.push(told);
+        Ok(())
+    }
+
     /// A node that ends before anything was done to the cluster, or refuses to start while it forms, does not come
     /// back: waiting for it is in vain.
     fn all_live(&self) -> Result<(), RunError> {
@@ -116,4 +175,31 @@ impl Executor<'_> {
         });
         gone.map_or(Ok(()), |(node, exit)| Err(RunError::Ended { node, exit }))
     }
+}
+
+/// Moves the clocks of these nodes ahead once all of them are at work.
+async fn move_ahead(
+    io: &Io,
+    world: &Shared,
+    nodes: &[NodeId],
+    shift: Millis,
+    step: Millis,
+) -> Result<(), String> {
+    for node in nodes {
+        // Whatever it answers: it has looked at its clock, or does so with its next timer.
+        while world.borrow().is_live(*node) && io.ask(*node, &["PING"], ANSWER_MAX).await.is_err() {
+            io.sleep(STEP_EVERY).await;
+        }
+    }
+    let mut moved = Millis(0);
+    while moved < shift {
+        io.sleep(STEP_EVERY).await;
+        let ahead = step.min(Millis(shift.0 - moved.0));
+        for node in nodes {
+            let action = NodeAction::Clock { ahead, behind: Millis(0), rate: 100 };
+            io.node(*node, action).await.map_err(|error| error.to_string())?;
+        }
+        moved = moved.saturating_add(ahead);
+    }
+    Ok(())
 }

@@ -102,6 +102,7 @@ pub fn execute(
         actors: BTreeMap::new(),
         heal: Rc::new(Cell::new(false)),
         interrupted: false,
+        shift: None,
         told: Told::default(),
         blocked: Rc::default(),
         bursts: 0,
@@ -133,6 +134,8 @@ struct Executor<'a> {
     /// Set when the safety phase ends: faults without an end of their own heal.
     heal: Rc<Cell<bool>>,
     interrupted: bool,
+    /// How far ahead the wall clocks of all nodes are, those of nodes to come too.
+    shift: Option<Millis>,
     told: Told,
     /// A look that was to end the run if it did not hold.
     blocked: Rc<RefCell<Option<String>>>,

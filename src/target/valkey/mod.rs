@@ -22,6 +22,7 @@ use crate::env::{NodeId, NodeSpec};
 use crate::run::operation::{OpIo, Target};
 use crate::run::record::Status;
 use crate::run::task::Local;
+use crate::time::Millis;
 use crate::timeline::Timeline;
 pub use server::{Server, ServerKind};
 
@@ -59,6 +60,11 @@ impl Target for Valkey {
     }
     fn asks_time(&self) -> Option<&'static [&'static str]> {
         Some(&["TIME"])
+    }
+    /// `CLUSTER_WRITABLE_DELAY`, counted from the first look at the cluster's state (`clusterUpdateState` in
+    /// `cluster.c`, in `cluster_legacy.c` since valkey 8).
+    fn holds_back(&self) -> Millis {
+        Millis(2000)
     }
     fn log_matters(&self, line: &str) -> bool {
         log::matters(line)
