@@ -9,6 +9,8 @@
 mod disk;
 #[path = "live/node.rs"]
 mod node;
+#[path = "live/programs.rs"]
+mod programs;
 
 use nix::time::{ClockId, clock_gettime};
 use seedfault::entropy::{Entropy, Seed};
@@ -18,7 +20,7 @@ use seedfault::env::{
     ActorId, ConnId, Effect, Env, EnvError, Input, LIVE, LinkRule, NodeAction, NodeId, NodeSpec, Observed,
     live,
 };
-use seedfault::fault::disk::Calls;
+use seedfault::fault::disk::{Calls, DiskRule};
 use seedfault::fault::kill::Signal;
 use seedfault::fault::restart::RestartData;
 use seedfault::time::Millis;
@@ -69,6 +71,8 @@ const CASES: &[Case] = &[
     ("a_node_stops_at_its_nth_rename_and_goes_on", disk::stop),
     ("a_child_of_a_node_is_on_the_same_disk", disk::child),
     ("a_node_that_waits_for_its_disk_can_be_paused_and_killed", disk::wait),
+    ("a_java_program_sees_its_disk_fail_and_heal", programs::java),
+    ("etcd_waits_for_a_slow_disk_and_ends_at_a_failed_sync", programs::etcd),
 ];
 
 fn main() -> ExitCode {
@@ -158,6 +162,11 @@ fn hold() -> ExitCode {
         bench.start(NodeId(node));
     }
     let cut = LinkRule { cut: true, ..LinkRule::default() };
+    // One node waits in a call for its disk.
+    let slow = DiskRule::Slow { delay: Millis(600_000) };
+    bench.apply(Effect::Node(A, NodeAction::Disk("e".into(), Some(slow)))).expect("it is watched");
+    let client = bench.client(A);
+    bench.say(client, "disk write data 10");
     loop {
         bench.apply(Effect::Link(A, B, cut)).expect("both are there");
         bench.pass(Millis(20));

@@ -21,7 +21,7 @@ pub fn main(args: &Args) -> super::Done {
     let mut text = String::from("✓ embedded: the target `embedded` in environment `sim` needs nothing\n");
     let mut missing = false;
     let mut findings = examine(&path, &args.runs);
-    findings.extend([network(), clocks()]);
+    findings.extend([network(), clocks(), disks()]);
     findings.extend(servers_on(&path).iter().filter(|server| server.version.is_ok()).map(virtual_time));
     for finding in findings {
         let sign = match finding.standing {
@@ -77,6 +77,31 @@ fn clocks() -> Finding {
             standing: Standing::Limited,
             found: why,
             means: Some("`clock_skew` breaks a run in environment `live`; in `exact` it works".into()),
+            mend: None,
+        },
+    }
+}
+
+/// Whether the disks of nodes can fail in real time.
+fn disks() -> Finding {
+    let what = "disks of nodes".into();
+    match live::probe::probe_disks() {
+        Ok(()) => Finding {
+            what,
+            standing: Standing::Good,
+            found: "`--env live` lets calls to each fail, last, tear and stop".into(),
+            means: None,
+            mend: None,
+        },
+        Err(why) => Finding {
+            what,
+            standing: Standing::Limited,
+            found: format!(
+                "{why} (it takes Linux 5.19, and a container that allows seccomp and pidfd_getfd)"
+            ),
+            means: Some(
+                "runs with a fault of a disk are refused in environment `live`; `exact` has them".into(),
+            ),
             mend: None,
         },
     }

@@ -165,7 +165,7 @@ pub fn run(timeline: &Timeline, options: &RunOptions) -> i32 {
         Err(error) => {
             finished.exit_code = match (&error, &options.server_binary) {
                 (RunError::Interrupted, _) => exit::INTERRUPTED,
-                (RunError::Ended { .. }, Some(_)) => exit::UNABLE,
+                (RunError::Ended { .. }, Some(_)) | (RunError::Lacks(_), _) => exit::UNABLE,
                 _ => exit::BROKEN,
             };
             finished.error = Some(match (&error, &options.server_binary) {
@@ -343,6 +343,11 @@ fn environment(
                 keep_data: options.keep_data,
                 calls: super::damage::calls(timeline),
             };
+            if on_live && options.calls.any() {
+                let tried = live::disk::try_here(options.dir.parent().unwrap_or(&options.dir));
+                tried
+                    .map_err(|why| RunError::Lacks(format!("the disks of nodes cannot fail here: {why}")))?;
+            }
             let env = if on_live {
                 live::new(caged, options, timeline.environment_key())
             } else {

@@ -20,12 +20,12 @@ impl Bench {
         self.client(A)
     }
 
-    fn rule(&mut self, rule: DiskRule) {
+    pub fn rule(&mut self, rule: DiskRule) {
         let done = self.apply(Effect::Node(A, NodeAction::Disk(EVENT.into(), Some(rule))));
         done.expect("its calls are watched");
     }
 
-    fn heal(&mut self) -> String {
+    pub fn heal(&mut self) -> String {
         self.apply(Effect::Node(A, NodeAction::Disk(EVENT.into(), None))).expect("the disk is well")
     }
 
@@ -40,7 +40,7 @@ impl Bench {
         self.call(client, what).0
     }
 
-    fn struck(&mut self) -> (Option<Blow>, String) {
+    pub fn struck(&mut self) -> (Option<Blow>, String) {
         let seen = self.until(|input| matches!(input, Input::Observed(Observed::Struck { .. })));
         match seen {
             Input::Observed(Observed::Struck { node, event, blow, what }) => {
@@ -51,7 +51,7 @@ impl Bench {
         }
     }
 
-    fn exit(&mut self, node: NodeId) -> Exit {
+    pub fn exit(&mut self, node: NodeId) -> Exit {
         let is = |input: &Input| matches!(input, Input::Observed(Observed::Exited { node: it, .. }) if *it == node);
         match self.until(is) {
             Input::Observed(Observed::Exited { exit, .. }) => exit,
@@ -64,7 +64,7 @@ impl Bench {
         fs::metadata(path).map_or(0, |file| file.len())
     }
 
-    fn disk_count(&mut self, column: &str) -> u64 {
+    pub fn disk_count(&mut self, column: &str) -> u64 {
         self.noted(DISKS, &[A], column)
     }
 }

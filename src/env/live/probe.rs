@@ -2,6 +2,7 @@
 //! fails is named with the kernel's word for it, and with the setting that forbids it where that is known.
 
 use super::device::{self, Kind};
+use super::disk;
 use super::namespace::Namespace;
 use super::switch::Port;
 use crate::env::processes::cage::{self, Walls};
@@ -53,6 +54,16 @@ pub fn probe_clocks() -> Result<(), String> {
         child.wait().map_err(failed("waiting for it"))?;
         taken
     })
+}
+
+/// Whether calls to the disks of nodes can be answered here.
+pub fn probe_disks() -> Result<(), String> {
+    let folder = std::env::temp_dir().join(format!("seedfault-disks-{}", std::process::id()));
+    fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+    let tried = cage::inside(Walls::Network, &|| disk::try_here(&folder));
+    // What cannot be removed is seen in the temporary folder.
+    let _ = fs::remove_dir_all(&folder);
+    tried
 }
 
 fn mend(why: &str) -> Option<&'static str> {

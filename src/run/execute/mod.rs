@@ -72,6 +72,8 @@ pub enum RunError {
     TooLong(Millis),
     #[error("a fault could not be put in force or undone: {0}")]
     Broken(String),
+    #[error("this machine lacks what the timeline needs: {0}")]
+    Lacks(String),
     #[error("interrupted before the cluster was healthy")]
     Interrupted,
 }

@@ -20,6 +20,7 @@ use crate::entropy::Entropy;
 use crate::env::{EnvError, NodeId, Observed};
 use crate::fault::disk::{Blow, Calls, DiskRule};
 use filter::Filter;
+use nix::errno::Errno;
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
 use rules::Lifted;
 use std::collections::BTreeMap;
@@ -34,7 +35,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 use supervisor::{Counts, Shared, greeting};
-use trial::Trial;
+use trial::{Failed, Trial};
 
 /// What became of each node's calls, in the run folder.
 pub const DISKS: &str = "disks.tsv";
@@ -242,6 +243,39 @@ impl Drop for Disks {
     fn drop(&mut self) {
         self.stop();
     }
+}
+
+/// Whether all of this works on this machine: a process has its writes shortened and refused in this folder, and then
+/// has them made.
+pub fn try_here(folder: &Path) -> Result<(), String> {
+    const LOOK: Duration = Duration::from_millis(1);
+    let said = |what: &'static str| move |error: io::Error| format!("{what}: {error}");
+    let (node, full) = (NodeId(0), DiskRule::Full { room: 1 });
+    let folder = fs::canonicalize(folder).map_err(said("its folder"))?;
+    let key = Entropy::root(crate::entropy::Seed(0));
+    let mut disks = Disks::start(Calls::ALL, key, folder.join(DISKS)).map_err(said("a supervisor"))?;
+    disks.shared.lock().disks.entry(node).or_default().folder = folder;
+    for (rule, expected) in [(Some(&full), Err(Failed::Call(Errno::ENOSPC))), (None, Ok(()))] {
+        match rule {
+            Some(rule) => disks.put(node, "trial", rule, false, Duration::ZERO).map(drop)?,
+            None => drop(disks.lift(node, "trial")),
+        }
+        disks.try_disk(node, &full, String::new())?;
+        let mut waited = Duration::ZERO;
+        let (mut trial, _) = disks.trials.remove(&node).ok_or("it was not tried")?;
+        let came = loop {
+            if let Some(came) = trial.look(waited) {
+                break came;
+            }
+            std::thread::sleep(LOOK);
+            waited += LOOK;
+        };
+        disks.works()?;
+        if came != expected {
+            return Err(came.map_or_else(|why| why.to_string(), |()| "the kernel asked nobody".into()));
+        }
+    }
+    Ok(())
 }
 
 /// Columns that tell what came by; those after them tell what a fault did.

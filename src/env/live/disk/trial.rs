@@ -22,8 +22,25 @@ const NAMES: [&str; 2] = ["disk-trial.tmp", "disk-trial"];
 const TRIAL_MAX: Duration = Duration::from_secs(15);
 /// One of them is not disturbed by other work of the machine.
 const WRITES: u32 = 8;
+/// So many that a write can be short.
+const BYTES: usize = 2;
 /// What no errno is.
 const SLOW: i32 = 255;
+
+/// Why a disk is not well.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Failed {
+    #[error("{}", .0.desc())]
+    Call(Errno),
+    #[error("each write takes as long as it did")]
+    Slow,
+    #[error("they take longer than {0} s")]
+    Late(u64),
+    #[error("who tried it was ended by {0}")]
+    Ended(Signal),
+    #[error("who tried it cannot be asked: {0}")]
+    Lost(String),
+}
 
 #[derive(Debug)]
 pub struct Trial {
@@ -65,17 +82,15 @@ impl Trial {
     }
 
     /// What it came to; `None`: not yet.
-    pub fn look(&mut self, waited: Duration) -> Option<Result<(), String>> {
+    pub fn look(&mut self, waited: Duration) -> Option<Result<(), Failed>> {
         let came = match waitpid(self.process, Some(WaitPidFlag::WNOHANG)) {
             Ok(WaitStatus::StillAlive) if waited < TRIAL_MAX => return None,
-            Ok(WaitStatus::StillAlive) => {
-                return Some(Err(format!("its calls take longer than {} s", TRIAL_MAX.as_secs())));
-            }
+            Ok(WaitStatus::StillAlive) => return Some(Err(Failed::Late(TRIAL_MAX.as_secs()))),
             Ok(WaitStatus::Exited(_, 0)) => Ok(()),
-            Ok(WaitStatus::Exited(_, SLOW)) => Err("each of its writes still takes as long".into()),
-            Ok(WaitStatus::Exited(_, errno)) => Err(Errno::from_raw(errno).desc().into()),
-            Ok(WaitStatus::Signaled(_, signal, _)) => Err(format!("it was ended by {signal}")),
-            other => Err(format!("{other:?}")),
+            Ok(WaitStatus::Exited(_, SLOW)) => Err(Failed::Slow),
+            Ok(WaitStatus::Exited(_, errno)) => Err(Failed::Call(Errno::from_raw(errno))),
+            Ok(WaitStatus::Signaled(_, signal, _)) => Err(Failed::Ended(signal)),
+            other => Err(Failed::Lost(format!("{other:?}"))),
         };
         self.over = true;
         Some(came)
@@ -101,7 +116,7 @@ fn write(first: &CStr, second: &CStr, slow: Option<Duration>) -> io::Result<bool
             done(libc::open(first.as_ptr(), libc::O_CREAT | libc::O_WRONLY | libc::O_TRUNC, 0o600).into())?;
         for _ in 0..WRITES {
             let before = now();
-            done(libc::write(fd as i32, first.as_ptr().cast(), 1) as i64)?;
+            done(libc::write(fd as i32, first.as_ptr().cast(), BYTES) as i64)?;
             quickest = quickest.min(now().saturating_sub(before));
         }
         done(libc::fsync(fd as i32).into())?;
