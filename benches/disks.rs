@@ -57,13 +57,15 @@ fn main() {
 fn compare(server: &Path, benchmark: &Path, depth: u32, rounds: usize, requests: u32) {
     let me = std::env::current_exe().expect("we run");
     let mut rates = [const { Vec::new() }; WAYS.len()];
-    for _ in 0..rounds {
-        for (way, rates) in rates.iter_mut().enumerate() {
+    for round in 0..rounds {
+        for step in 0..WAYS.len() {
+            // Each comes first, and after each other, as often.
+            let way = if round % 2 == 0 { round + step } else { round + 3 * step } % WAYS.len();
             let mut command = Command::new(&me);
             command.arg("one").args([server, benchmark]);
             let out = command.args([way.to_string(), depth.to_string(), requests.to_string()]).output();
             let text = String::from_utf8(out.expect("we run").stdout).expect("text");
-            rates.push(text.trim().parse::<f64>().unwrap_or_else(|_| panic!("no rate: {text}")));
+            rates[way].push(text.trim().parse::<f64>().unwrap_or_else(|_| panic!("no rate: {text}")));
         }
     }
     for (name, ours) in WAYS.iter().zip(&rates) {

@@ -6,7 +6,8 @@ use common::{PAIRS, everything, timeline};
 use proptest::prelude::*;
 use seedfault::catalogue::{Action, EventId, NodeSelector};
 use seedfault::entropy::Seed;
-use seedfault::env::EXACT;
+use seedfault::env::{EXACT, LIVE};
+use seedfault::fault::disk::Blow;
 use seedfault::fault::pause::Pause;
 use seedfault::spec::Spread;
 use seedfault::time::Millis;
@@ -287,4 +288,21 @@ fn a_fault_that_no_seed_draws_by_itself_is_drawn_where_it_is_named() {
         "{unasked:?}"
     );
     assert_eq!(named, BTreeSet::from(["hold", "power_loss"]));
+}
+
+#[test]
+fn a_node_is_drawn_to_lose_its_power_only_where_it_can() {
+    let mut spec = everything(Spread::exactly(12), false);
+    spec.draw.as_mut().expect("it draws").vocabulary = vec![("strike_at".to_string(), 1)];
+    let blows = |profile| -> BTreeSet<Blow> {
+        let drawn =
+            (0..50).map(|seed| generate(&spec, Seed(seed), "valkey", profile).expect("it is offered"));
+        let blow = |event: Event| match event.action {
+            Action::StrikeAt(strike) => strike.how,
+            other => unreachable!("{other:?}"),
+        };
+        drawn.flat_map(|timeline| timeline.events).map(blow).collect()
+    };
+    assert_eq!(blows(&EXACT), Blow::ALL.iter().copied().collect());
+    assert_eq!(blows(&LIVE), BTreeSet::from([Blow::Kill, Blow::Torn, Blow::Pause]));
 }

@@ -231,6 +231,14 @@ timeline:
             refuse("fuzz: 1\nenvironment: processes\ntimeline: [{at: 1s, do: {cut: {node: node-1}}}]\n");
         assert!(found[0].contains("environment `processes` cannot do `cut`"), "{found:#?}");
         assert!(found[0].contains("environments that can: sim, exact"), "{found:#?}");
+        let strike = |how| {
+            let event = format!("{{strike_at: {{node: node-1, call: fsync, how: {how}}}}}");
+            format!("fuzz: 1\nenvironment: live\ntimeline: [{{at: 1s, do: {event}}}]\n")
+        };
+        let found = refuse(&strike("power"));
+        assert!(found[0].contains("cannot do `strike_at`, which needs the ability `power`"), "{found:#?}");
+        assert!(found[0].contains("environments that can: exact"), "{found:#?}");
+        read(&strike("kill"));
         let found = refuse("fuzz: 1\ntarget: embedded\ndraw: {from: [kill, scale_out, check]}\n");
         assert_eq!(found.len(), 2, "{found:#?}");
     }

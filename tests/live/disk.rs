@@ -86,7 +86,15 @@ pub fn error(bench: &mut Bench) {
         bench.heal();
         assert!(bench.came(client, what) >= 0);
     }
-    assert_eq!(bench.disk_count("failed"), 4);
+    bench.rule(fail(FileCall::Sync, DiskErrno::Io, 1, 1));
+    let maps: Vec<i64> = (0..2).map(|_| bench.came(client, "map other")).collect();
+    assert_eq!(maps, [EIO, 0], "a mapping is synced by its address");
+    bench.heal();
+    bench.rule(fail(FileCall::Write, DiskErrno::NoSpace, 1, 1));
+    assert_eq!(bench.came(client, "copy other copied"), ENOSPC, "what the kernel copies is a write");
+    bench.heal();
+    assert!(bench.came(client, "copy other copied") > 0);
+    assert_eq!(bench.disk_count("failed"), 6);
 }
 
 pub fn full(bench: &mut Bench) {

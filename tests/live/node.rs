@@ -113,6 +113,23 @@ fn forked() -> std::io::Result<String> {
     Ok(said)
 }
 
+/// Writes by a mapping, and syncs that.
+fn sync_map(file: &File) -> std::io::Result<usize> {
+    use std::os::fd::AsRawFd;
+    let (protection, length) = (libc::PROT_READ | libc::PROT_WRITE, 4096);
+    #[expect(unsafe_code, reason = "a mapping of a file that is open, used before it is given back")]
+    let synced = unsafe {
+        let map = libc::mmap(std::ptr::null_mut(), length, protection, libc::MAP_SHARED, file.as_raw_fd(), 0);
+        assert_ne!(map, libc::MAP_FAILED);
+        map.cast::<u8>().write(b'm');
+        let synced = libc::msync(map, length, libc::MS_SYNC);
+        let error = std::io::Error::last_os_error();
+        libc::munmap(map, length);
+        if synced == 0 { Ok(()) } else { Err(error) }
+    };
+    synced.map(|()| 0)
+}
+
 /// A call to the disk: what it came to, and the microseconds that it took.
 fn disk(what: &[&str]) -> String {
     let open = |name: &str| OpenOptions::new().create(true).append(true).open(name);
@@ -131,6 +148,8 @@ fn disk(what: &[&str]) -> String {
             let first = file.write_vectored(&[IoSlice::new(&half), IoSlice::new(&half)])?;
             Ok(first + file.write(b"end")?)
         }),
+        ["map", name] => File::options().read(true).write(true).open(name).and_then(|file| sync_map(&file)),
+        ["copy", from, to] => fs::copy(from, to).map(|count| count as usize),
         ["sync", name] => open(name).and_then(|file| file.sync_all()).map(|()| 0),
         ["rename", from, to] => fs::rename(from, to).map(|()| 0),
         ["child", script] => {

@@ -25,7 +25,7 @@ const ARCHITECTURE_AT: u32 = 4;
 
 /// They would write and sync without any call that can be watched.
 const REFUSED: [c_long; 2] = [libc::SYS_io_uring_setup, libc::SYS_io_setup];
-const SYNCS: &[c_long] = &[libc::SYS_fsync, libc::SYS_fdatasync];
+const SYNCS: &[c_long] = &[libc::SYS_fsync, libc::SYS_fdatasync, libc::SYS_msync];
 const WRITES: &[c_long] = &[
     libc::SYS_write,
     libc::SYS_pwrite64,
@@ -33,6 +33,9 @@ const WRITES: &[c_long] = &[
     libc::SYS_pwritev,
     libc::SYS_pwritev2,
     libc::SYS_fallocate,
+    libc::SYS_sendfile,
+    libc::SYS_copy_file_range,
+    libc::SYS_splice,
 ];
 #[cfg(target_arch = "x86_64")]
 const RENAMES: &[c_long] = &[libc::SYS_rename, libc::SYS_renameat, libc::SYS_renameat2];

@@ -108,8 +108,29 @@ pub fn read_memory(process: i32, address: u64, out: &mut [u8]) -> io::Result<()>
     Ok(())
 }
 
+impl Waiting {
+    /// The descriptor that it writes to or syncs; none where it names memory.
+    pub fn file(&self) -> Option<RawFd> {
+        match self.number {
+            libc::SYS_msync => None,
+            libc::SYS_copy_file_range | libc::SYS_splice => Some(self.arguments[2] as RawFd),
+            _ => Some(self.arguments[0] as RawFd),
+        }
+    }
+
+    /// How many bytes it writes, and whether fewer can be written in its place. What the kernel copies by itself and
+    /// what it reserves is done whole or not at all.
+    pub fn length(&self) -> io::Result<(u64, bool)> {
+        match self.number {
+            libc::SYS_fallocate | libc::SYS_sendfile => Ok((self.arguments[3], false)),
+            libc::SYS_copy_file_range | libc::SYS_splice => Ok((self.arguments[4], false)),
+            _ => parts(self).map(|parts| (parts.iter().map(|(_, length)| length).sum(), true)),
+        }
+    }
+}
+
 /// Where the bytes of a write lie, as address and length.
-pub fn parts(waiting: &Waiting) -> io::Result<Vec<(u64, u64)>> {
+fn parts(waiting: &Waiting) -> io::Result<Vec<(u64, u64)>> {
     /// `IOV_MAX` of Linux.
     const PARTS_MAX: u64 = 1024;
     let [_, address, count, ..] = waiting.arguments;

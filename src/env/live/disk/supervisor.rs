@@ -192,13 +192,11 @@ impl Shared {
         if disk.rules.is_empty() || !is_about(&waiting, kind, &disk.folder) {
             return kernel::answer(&listener.fd, waiting.id, Answer::Make);
         }
-        let length = kernel::parts(&waiting).map(|parts| parts.iter().map(|(_, length)| length).sum());
-        let length = if waiting.number == libc::SYS_fallocate { Ok(waiting.arguments[3]) } else { length };
         // Memory that cannot be read is the kernel's to refuse.
-        let (true, Ok(length)) = (kernel::waits(&listener.fd, waiting.id), length) else {
+        let (true, Ok((length, in_parts))) = (kernel::waits(&listener.fd, waiting.id), waiting.length())
+        else {
             return kernel::answer(&listener.fd, waiting.id, Answer::Make);
         };
-        let in_parts = waiting.number != libc::SYS_fallocate;
         let verdict = disk.rules.judge(Call { kind, length, in_parts });
         if !listener.tries {
             disk.counts.add(verdict.fate, verdict.delay);
@@ -406,12 +404,30 @@ fn is_about(waiting: &Waiting, kind: FileCall, folder: &Path) -> bool {
     if kind == FileCall::Rename {
         return renamed(waiting).is_some_and(|path| path.starts_with(folder));
     }
-    let place = format!("/proc/{thread}/fd/{}", waiting.arguments[0] as i32);
+    let Some(fd) = waiting.file() else {
+        let path = mapped(thread, waiting.arguments[0]);
+        return path.is_some_and(|path| path.starts_with(folder));
+    };
+    let place = format!("/proc/{thread}/fd/{fd}");
     // A socket or a pipe has a name that is no path.
     let Ok(path) = fs::read_link(&place) else { return false };
     path.starts_with(folder)
         && path != folder.join(LOG)
         && fs::metadata(&place).is_ok_and(|file| file.is_file())
+}
+
+/// The file that is mapped at an address.
+fn mapped(thread: i32, address: u64) -> Option<PathBuf> {
+    let maps = fs::read_to_string(format!("/proc/{thread}/maps")).ok()?;
+    let holds = |line: &&str| {
+        let bounds = line.split(' ').next().and_then(|bounds| bounds.split_once('-'));
+        let number = |text| u64::from_str_radix(text, 16).ok();
+        bounds.is_some_and(|(from, to)| {
+            number(from).is_some_and(|from| from <= address) && number(to).is_some_and(|to| address < to)
+        })
+    };
+    let line = maps.lines().find(holds)?;
+    line.find('/').map(|at| PathBuf::from(&line[at..]))
 }
 
 /// The name that a file has before a rename.
@@ -448,4 +464,51 @@ fn text(thread: i32, address: u64) -> Option<PathBuf> {
         bytes.append(&mut page);
     }
     None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
+    use std::os::unix::process::CommandExt;
+    use std::os::unix::process::ExitStatusExt;
+    use std::process::Command;
+
+    fn shared() -> Arc<Shared> {
+        let (ours, _) = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC)
+            .expect("sockets");
+        Shared::new(ours).expect("descriptors")
+    }
+
+    #[test]
+    fn a_supervisor_that_fails_takes_its_nodes_along() {
+        let shared = shared();
+        let mut node = Command::new("sleep").arg("60").process_group(0).spawn().expect("there is sleep");
+        let fd = fs::File::open("/dev/null").expect("it is there").into();
+        let listener = Listener { fd, node: NodeId(0), leader: node.id() as i32, tries: false };
+        shared.lock().listeners.insert(0, listener);
+        let mistake = std::panic::catch_unwind(|| {
+            let _last = Last(&shared);
+            panic!("a mistake of ours")
+        });
+        assert!(mistake.is_err());
+        assert_eq!(node.wait().expect("ours").signal(), Some(Signal::SIGKILL as i32));
+    }
+
+    #[test]
+    fn a_mapping_is_known_by_any_address_in_it() {
+        let me = std::process::id() as i32;
+        let code = a_mapping_is_known_by_any_address_in_it as fn() as usize as u64;
+        assert_eq!(mapped(me, code), std::env::current_exe().ok());
+        let local = 0u8;
+        assert_eq!(mapped(me, (&raw const local) as u64), None, "a stack is no file's");
+        assert_eq!(mapped(me, 0), None);
+    }
+
+    #[test]
+    fn text_is_read_to_its_end_and_memory_that_is_not_there_is_none() {
+        let me = std::process::id() as i32;
+        assert_eq!(text(me, c"nodes.conf".as_ptr() as u64), Some(PathBuf::from("nodes.conf")));
+        assert_eq!(text(me, 8), None);
+    }
 }
