@@ -72,3 +72,58 @@ pub fn room(image: &[u8], bytes: usize) -> Option<usize> {
 pub fn system_call(image: &[u8]) -> Option<usize> {
     image.windows(2).position(|two| two == [0x0f, 0x05])
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs::{self, File};
+    use std::os::unix::fs::FileExt;
+
+    /// The vDSO of this process, which nobody has changed.
+    fn own() -> Vec<u8> {
+        let maps = fs::read_to_string("/proc/self/maps").expect("readable");
+        let line = maps.lines().find(|line| line.ends_with("[vdso]")).expect("the kernel maps one");
+        let (base, end) = line.split(' ').next().and_then(|range| range.split_once('-')).expect("a range");
+        let address = |text| u64::from_str_radix(text, 16).expect("a number");
+        let mut image = vec![0; (address(end) - address(base)) as usize];
+        let memory = File::open("/proc/self/mem").expect("our own");
+        memory.read_exact_at(&mut image, address(base)).expect("mapped");
+        image
+    }
+
+    #[test]
+    fn the_functions_and_the_room_behind_them_are_found() {
+        let image = own();
+        let functions = functions(&image).expect("one of x86-64");
+        for name in ["clock_gettime", "gettimeofday", "time"] {
+            let values: Vec<u64> = functions
+                .iter()
+                .filter(|symbol| symbol.name == name || symbol.name == format!("__vdso_{name}"))
+                .map(|symbol| symbol.value)
+                .collect();
+            assert!(values.len() == 2 && values[0] == values[1], "{name}: {functions:?}");
+        }
+        let room = room(&image, 512).expect("the last page is not full");
+        assert!(
+            functions.iter().all(|symbol| symbol.value < room as u64 && symbol.entry < room),
+            "{functions:?}"
+        );
+        assert!(image[room..].iter().all(|byte| *byte == 0));
+        assert!(system_call(&image).is_some());
+    }
+
+    #[test]
+    fn what_is_no_image_is_refused() {
+        let image = own();
+        for part in [0, 3, 17, 40, 63] {
+            assert!(functions(&image[..part]).is_err(), "{part} bytes");
+        }
+        // Of another machine, and of 32 bits.
+        for (place, byte) in [(18, 183), (4, 1)] {
+            let mut other = image.clone();
+            other[place] = byte;
+            assert!(functions(&other).is_err());
+        }
+        assert_eq!(room(&image, image.len()), None);
+    }
+}
