@@ -36,18 +36,27 @@ pub(super) async fn disk(
 ) -> Result<(), Status> {
     let nodes = running(selector, op)?;
     for node in &nodes {
-        let action = NodeAction::Disk(op.event.clone(), Some(rule.clone()));
-        op.io.node(*node, action).await.map_err(failed)?;
+        change(op, *node, Some(rule.clone())).await?;
         op.step(format!("the disk of {node} is struck"));
     }
     ending.wait(op).await;
     tell(op, !matches!(rule, DiskRule::Slow { .. }));
     for node in nodes {
-        let said = op.io.node(node, NodeAction::Disk(op.event.clone(), None)).await.map_err(failed)?;
+        let said = change(op, node, None).await?;
         op.step(format!("the disk of {node} is well: {said}"));
         bring_back(op, node).await?;
     }
     Ok(())
+}
+
+/// Puts the event's rule on a disk, or takes it off. What the run shows under a fault that is not in force, or after
+/// one that is not undone, is not what it was to show: it is broken.
+async fn change(op: &OpIo, node: NodeId, rule: Option<DiskRule>) -> Result<String, Status> {
+    let changed = op.io.node(node, NodeAction::Disk(op.event.clone(), rule)).await;
+    changed.map_err(|error| {
+        op.world.borrow_mut().broken = Some(format!("{}: {error}", op.event));
+        failed(error)
+    })
 }
 
 pub(super) async fn power(fault: &PowerLoss, op: &OpIo, ending: &Ending) -> Result<(), Status> {
