@@ -18,6 +18,7 @@ use crate::run::record::{KeyDump, Record};
 use crate::time::Micros;
 use crate::timeline::Role;
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 
 crate::record! {
     pub struct AcknowledgedLoss {
@@ -238,7 +239,15 @@ impl Check for AcknowledgedLoss {
             }
         }
         let lost = found.lost.len();
-        let looked_at = format!("{seen} of {acknowledged} acknowledged writes, {lost} lost");
+        let mut looked_at = format!("{seen} of {acknowledged} acknowledged writes, {lost} lost");
+        let wait = u32::from(record.timeline.load.wait);
+        if wait > 0 && record.timeline.load.waitaof.is_none() {
+            // `WAIT` answers how many replicas have a write, be it fewer than were asked for.
+            let confirmed = |one: &Operation| one.waited.is_some_and(|replicas| replicas >= wait);
+            let all = record.history.iter().filter(|one| one.acknowledged_write() && confirmed(one)).count();
+            let lost = found.lost.iter().filter(|(write, _)| confirmed(write)).count();
+            let _ = write!(looked_at, "; of {all} that `WAIT` confirmed, {lost} lost");
+        }
         let mut judgement = if !found.wrong.is_empty() {
             let reason = format!("{} loss(es) without excuse: {}", found.wrong.len(), found.wrong[0]);
             Judgement::new(Self::NAME, Verdict::Fail, reason).with_evidence(found.wrong)
@@ -402,7 +411,11 @@ mod tests {
             one.waited = Some(1);
         });
         fails(&scene, "every replica that could be promoted had confirmed it");
+        scene.record.timeline.load.wait = 1;
+        let told = |scene: &Scene, count: &str| judge(scene).looked_at.ends_with(count);
+        assert!(told(&scene, "; of 4 that `WAIT` confirmed, 1 lost"), "{}", judge(&scene).looked_at);
         scene.record.history.iter_mut().for_each(|one| one.waited = one.waited.map(|_| 0));
+        assert!(told(&scene, "; of 0 that `WAIT` confirmed, 0 lost"), "{}", judge(&scene).looked_at);
         scene.offset(1, 0);
         for view in 0..scene.record.views.len() {
             scene.report(view, 1).replication.offset = 0;
