@@ -62,6 +62,7 @@ const CASES: &[Case] = &[
     ("a_clock_outlasts_the_process_and_is_that_of_forked_children", clock_stays),
     ("a_program_that_began_by_an_exec_of_its_own_is_refused_a_clock", no_clock),
     ("nothing_leaves_the_machine", no_way_out),
+    ("what_crosses_is_captured_and_what_a_cut_swallows_is_not", capture),
     ("a_link_to_a_node_that_is_not_there_is_an_error", no_node),
     ("calls_to_a_disk_fail_from_the_nth_on_and_the_heal_is_tried", disk::error),
     ("a_full_disk_shortens_a_write_and_refuses_the_next", disk::full),
@@ -208,7 +209,7 @@ struct Bench {
 impl Bench {
     fn new(cage: &Cage, outside: u16) -> Self {
         let run = PathBuf::from(std::env::var_os(FOLDER).expect("given by the parent"));
-        let options = Options { dir: run.join("nodes"), calls: Calls::ALL, ..Options::default() };
+        let options = Options { dir: run.join("nodes"), calls: Calls::ALL, pcap: true, ..Options::default() };
         let env = live::new(Some(cage), options, Entropy::root(Seed(1))).expect("the probe said so");
         assert_eq!(env.profile().name, LIVE.name);
         Self { env, run, outside, seen: Vec::new(), next: 0 }
@@ -329,6 +330,25 @@ fn reach(bench: &mut Bench) {
     let (one, other) = (bench.place(A), bench.place(B));
     assert_eq!((one.as_str(), other.as_str()), ("10.77.0.1:6379", "10.77.0.2:6379"));
     assert!(bench.counted(A, B, "packets") > 2);
+}
+
+fn capture(bench: &mut Bench) {
+    let client = bench.pair();
+    let said = |bench: &mut Bench| {
+        bench.next += 1;
+        let id = bench.next;
+        bench.ask(client, &format!("echo {id} 300")).parse::<u64>().map(|_| id).map_err(|_| id)
+    };
+    let heard = said(bench).expect("nothing is in the way");
+    bench.link(A, B, LinkRule { cut: true, ..LinkRule::default() });
+    let lost = said(bench).expect_err("all is cut off");
+    bench.env.close();
+    let bytes = fs::read(bench.run.join(live::CAPTURE)).expect("it was asked for");
+    assert_eq!(bytes[..4], [0x0a, 0x0d, 0x0d, 0x0a], "the first block of a pcapng file");
+    let text = String::from_utf8_lossy(&bytes);
+    assert!(text.contains(&format!("ping {heard}\n")) && text.contains(&format!("pong {heard}\n")));
+    assert!(!text.contains(&format!("ping {lost}\n")), "the cut swallowed it");
+    assert!(text.contains("node-0 to node-1: cut"), "the fault is a comment");
 }
 
 fn cut(bench: &mut Bench) {

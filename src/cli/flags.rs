@@ -59,7 +59,8 @@ pub struct Output {
     /// Leave the nodes' data in the run folder
     #[arg(long)]
     pub keep_data: bool,
-    /// Write all that nodes and clients send one another into the run folder, `traffic.pcap`; with --env exact
+    /// Write all that nodes and clients send one another into the run folder, `traffic.pcap` or, with --env live,
+    /// `traffic.pcapng`
     #[arg(long)]
     pub pcap: bool,
 }

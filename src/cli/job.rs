@@ -9,7 +9,7 @@ use super::folder::{Folder, RUNS, TIMELINE, keep_room, write_verdict, write_wher
 use super::input::plain;
 use super::supervise::{self, Ended, Heard};
 use crate::check::{Verdict, check_of, default_spec};
-use crate::env::EXACT;
+use crate::env::{EXACT, LIVE};
 use crate::report::story::Story;
 use crate::repro::{Facts, Pins, Repro};
 use crate::run::event::{Finished, RunEvent};
@@ -90,10 +90,10 @@ pub fn run(job: Job<'_>, console: &mut Console) -> Result<Done, Failure> {
         choose::fits(&job.timeline, job.save == Save::No)?;
     }
     choose::sets_clocks(&job.timeline, job.place.profile)?;
-    if job.output.pcap && job.place.profile.name != EXACT.name {
+    if job.output.pcap && ![EXACT.name, LIVE.name].contains(&job.place.profile.name) {
         let message =
             format!("environment {} sees no packets: --pcap has no meaning there", job.place.profile.name);
-        return Err(Failure::bad_input(message).hint("use --env exact, or leave --pcap out"));
+        return Err(Failure::bad_input(message).hint("use --env exact or --env live, or leave --pcap out"));
     }
     let folder = Folder::make(job.out.as_deref().or(job.output.out.as_deref()), job.timeline.seed)?;
     // It is here before the child, so that one that dies at once leaves a folder that can be run.

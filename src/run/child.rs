@@ -341,6 +341,7 @@ fn environment(
                 interrupt: Some(requests),
                 server: Some(binary),
                 keep_data: options.keep_data,
+                pcap: options.pcap,
                 calls: super::damage::calls(timeline),
             };
             if on_live && options.calls.any() {

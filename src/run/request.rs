@@ -35,7 +35,7 @@ pub struct RunOptions {
     pub keep_data: bool,
     /// Write the trace of an exact run into the run folder, a line per turn.
     pub trace: bool,
-    /// Write what an exact run's nodes and clients send one another into the run folder, as a capture of packets.
+    /// Write what nodes and clients send one another into the run folder, as a capture of packets.
     #[serde(default)]
     pub pcap: bool,
     /// Let an exact run use all processors. One is several times faster; what comes of it is the same.

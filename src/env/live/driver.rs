@@ -7,6 +7,7 @@
 //!
 //! Packets that a device would not take are counted: a loss of the switch itself is no fault that anybody asked for.
 
+use super::capture::Capture;
 use super::device::Device;
 use super::switch::{Counts, Delivery, Fate, OFFLOAD, Offload, Port, Switch};
 use crate::env::LinkRule;
@@ -19,7 +20,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// Packets taken of one device before the next has its turn.
 const BATCH: usize = 64;
@@ -51,6 +52,9 @@ struct Inner {
     absent: u64,
     /// When the timer will go off.
     armed: Option<u64>,
+    capture: Option<Capture>,
+    /// When the clock of the switch was at zero, since the epoch.
+    epoch: Duration,
 }
 
 /// See the module's page.
@@ -61,7 +65,7 @@ pub struct Driver {
 }
 
 impl Driver {
-    pub fn start(switch: Switch) -> io::Result<Self> {
+    pub fn start(switch: Switch, capture: Option<Capture>) -> io::Result<Self> {
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
         let stop = EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?;
         let flags = TimerFlags::TFD_CLOEXEC | TimerFlags::TFD_NONBLOCK;
@@ -69,8 +73,16 @@ impl Driver {
         epoll.add(&stop, EpollEvent::new(EpollFlags::EPOLLIN, STOP))?;
         epoll.add(&timer, EpollEvent::new(EpollFlags::EPOLLIN, TIMER))?;
         #[expect(clippy::disallowed_methods, reason = "the driver is the border: it owns the switch's clock")]
-        let began = Instant::now();
-        let inner = Inner { switch, devices: BTreeMap::new(), refused: 0, absent: 0, armed: None };
+        let (began, epoch) = (Instant::now(), SystemTime::now());
+        let inner = Inner {
+            switch,
+            devices: BTreeMap::new(),
+            refused: 0,
+            absent: 0,
+            armed: None,
+            capture,
+            epoch: epoch.duration_since(UNIX_EPOCH).unwrap_or_default(),
+        };
         let shared = Arc::new(Shared { inner: Mutex::new(inner), epoll, stop, timer, began });
         let builder = std::thread::Builder::new().name("switch".into());
         let thread = builder.spawn({
@@ -97,8 +109,16 @@ impl Driver {
     pub fn set_rule(&self, from: Port, to: Port, rule: LinkRule) -> super::switch::Change {
         let mut inner = self.shared.lock();
         let mut out = Vec::new();
+        if let Some(capture) = &mut inner.capture {
+            capture.comment(format!(
+                "{} to {}: {}",
+                super::name(from),
+                super::name(to),
+                super::spelled(&rule)
+            ));
+        }
         let change = inner.switch.set_rule(from, to, rule, &mut out);
-        inner.deliver(&mut out);
+        inner.deliver(self.shared.now(), &mut out);
         change
     }
 
@@ -108,7 +128,11 @@ impl Driver {
         let mut inner = self.shared.lock();
         let mut out = Vec::new();
         let count = inner.switch.reset(now, one, other, &mut out);
-        inner.deliver(&mut out);
+        if let Some(capture) = &mut inner.capture {
+            let (one, other) = (super::name(one), super::name(other));
+            capture.comment(format!("{count} connections between {one} and {other} are reset"));
+        }
+        inner.deliver(now, &mut out);
         count
     }
 
@@ -130,12 +154,13 @@ impl Driver {
         inner.absent + inner.switch.nowhere()
     }
 
-    /// Ends the thread.
-    pub fn stop(&mut self) {
+    /// Ends the thread. Answers whether the capture is whole, if one was asked for.
+    pub fn stop(&mut self) -> bool {
         if let Some(thread) = self.thread.take() {
             let _ = self.shared.stop.write(1);
             let _ = thread.join();
         }
+        self.shared.lock().capture.as_mut().is_none_or(Capture::close)
     }
 }
 
@@ -173,8 +198,9 @@ impl Shared {
                     port => self.drain(&mut inner, Port(port as u16), &mut buffer, &mut out),
                 }
             }
-            inner.switch.due(self.now(), &mut out);
-            inner.deliver(&mut out);
+            let now = self.now();
+            inner.switch.due(now, &mut out);
+            inner.deliver(now, &mut out);
             self.arm(&mut inner);
         }
     }
@@ -194,11 +220,13 @@ impl Shared {
             let link = device.kind().link_header() as u16;
             offload.checksum_start = offload.checksum_start.saturating_sub(link);
             offload.headers = offload.headers.saturating_sub(link);
-            let fate = inner.switch.carry(self.now(), port, offload, &buffer[head..length], out);
+            let (now, packet) = (self.now(), &buffer[head..length]);
+            let fate = inner.switch.carry(now, port, offload, packet, out);
             if let Fate::Through(to) = fate {
+                inner.capture(now, packet);
                 inner.give(to, |device| device.pass_on(&buffer[..length]));
             }
-            inner.deliver(out);
+            inner.deliver(now, out);
         }
     }
 
@@ -224,8 +252,15 @@ impl Shared {
 }
 
 impl Inner {
-    fn deliver(&mut self, out: &mut Vec<Delivery>) {
+    fn capture(&mut self, now: u64, packet: &[u8]) {
+        if let Some(capture) = &mut self.capture {
+            capture.packet(self.epoch + Duration::from_micros(now), packet);
+        }
+    }
+
+    fn deliver(&mut self, now: u64, out: &mut Vec<Delivery>) {
         for Delivery { to, bytes } in out.drain(..) {
+            self.capture(now, &bytes);
             self.give(to, |device| device.give(&bytes));
         }
     }

@@ -11,6 +11,7 @@
 //! it ends, all is gone.
 
 pub mod bridge;
+mod capture;
 mod device;
 pub mod disk;
 mod driver;
@@ -25,6 +26,7 @@ use super::processes::{Options, ProcessesEnv};
 use super::{EnvError, Evidence, LIVE, LinkRule, NodeId, Observed, Profile};
 use crate::entropy::Entropy;
 use crate::fault::disk::DiskRule;
+use capture::Capture;
 pub use device::Kind;
 use disk::Disks;
 use driver::Driver;
@@ -47,6 +49,7 @@ const PORT: u16 = 6379;
 const BUS: u16 = 10_000;
 /// What each link has carried, in the run folder.
 pub const LINKS: &str = "links.tsv";
+pub use capture::FILE as CAPTURE;
 
 /// An environment whose nodes stand on a network of their own. `key` is the one source of the links' choices.
 pub fn new(cage: Option<&Cage>, options: Options, key: Entropy) -> Result<ProcessesEnv, EnvError> {
@@ -65,8 +68,10 @@ pub fn with(
     let port = options.base_port.unwrap_or(PORT);
     let failed =
         |what: &str, error: io::Error| EnvError::Failed { what: what.into(), why: error.to_string() };
-    let mut net =
-        Net::new(run.join(LINKS), port, key, kinds).map_err(|error| failed("making the network", error))?;
+    let capture = options.pcap.then(|| Capture::create(&run.join(CAPTURE))).transpose();
+    let capture = capture.map_err(|error| failed("writing a capture", error))?;
+    let mut net = Net::new(run.join(LINKS), port, key, kinds, capture)
+        .map_err(|error| failed("making the network", error))?;
     if options.calls.any() {
         let disks = Disks::start(options.calls, key, run.join(disk::DISKS));
         net.disks = Some(disks.map_err(|error| failed("watching the nodes' disks", error))?);
@@ -106,10 +111,16 @@ struct Net {
 }
 
 impl Net {
-    fn new(links: PathBuf, port: u16, key: Entropy, kinds: &[Kind]) -> io::Result<Self> {
+    fn new(
+        links: PathBuf,
+        port: u16,
+        key: Entropy,
+        kinds: &[Kind],
+        capture: Option<Capture>,
+    ) -> io::Result<Self> {
         let home = Namespace::own()?;
         let (far, ()) = home.make(|_| Ok(()))?;
-        let driver = Driver::start(Switch::new(key.child("live")))?;
+        let driver = Driver::start(Switch::new(key.child("live")), capture)?;
         let tool = device::make_any(kinds, Port::TOOL.address(), Port::TOOL.0, &far)?;
         let kind = tool.kind();
         driver.plug(Port::TOOL, tool)?;
@@ -180,6 +191,33 @@ fn columns(counts: &Counts) -> [(&'static str, u64); 12] {
         ("garbled", counts.garbled),
         ("overflowed", counts.overflowed),
     ]
+}
+
+/// What a rule does, in the words of [`LinkRule`].
+fn spelled(rule: &LinkRule) -> String {
+    let LinkRule { cut, delay, jitter, lose, duplicate, reorder, refuse, corrupt, garble, rate } = *rule;
+    let mut told = Vec::new();
+    told.extend(
+        [("cut", cut), ("refuse", refuse)].into_iter().filter(|(_, is)| *is).map(|(name, _)| name.into()),
+    );
+    for (name, time) in [("delay", delay), ("jitter", jitter)] {
+        told.extend((!time.is_zero()).then(|| format!("{name} {time}")));
+    }
+    let shares = [
+        ("lose", lose),
+        ("duplicate", duplicate),
+        ("reorder", reorder),
+        ("corrupt", corrupt),
+        ("garble", garble),
+    ];
+    told.extend(
+        shares
+            .into_iter()
+            .filter(|(_, share)| *share > 0)
+            .map(|(name, share)| format!("{name} {share}/1000")),
+    );
+    told.extend((rate > 0).then(|| format!("rate {rate} kB/s")));
+    if told.is_empty() { "no fault".into() } else { told.join(", ") }
 }
 
 fn name(port: Port) -> String {
@@ -277,7 +315,9 @@ impl Ground for Net {
             notes.push(format!("failed to write {LINKS}: {error}"));
         }
         notes.extend(self.disks.iter_mut().flat_map(Disks::close));
-        self.driver.stop();
+        if !self.driver.stop() {
+            notes.push(format!("failed to write all of {CAPTURE}"));
+        }
         notes.insert(0, format!("nodes had a network of their own, with {}", self.kind.told()));
         notes
     }

@@ -71,6 +71,8 @@ pub struct Options {
     pub server: Option<PathBuf>,
     /// Leave the nodes' data behind, with their configuration and logs.
     pub keep_data: bool,
+    /// Write what crosses the network into the run folder, where the environment carries it.
+    pub pcap: bool,
     /// The calls to disks that rules may be about, where the environment can watch them.
     pub calls: Calls,
 }

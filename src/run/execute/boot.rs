@@ -132,7 +132,7 @@ impl Executor<'_> {
         let done: Rc<RefCell<Option<Result<(), String>>>> = Rc::default();
         let (nodes, world, answer) = (nodes.to_vec(), self.world.clone(), done.clone());
         self.spawn(move |io| async move {
-            *answer.borrow_mut() = Some(move_ahead(&io, &world, &nodes, shift, step).await)
+            *answer.borrow_mut() = Some(move_ahead(&io, &world, &nodes, shift, step).await);
         });
         let bound = Micros(0).plus(self.bounds.boot);
         while done.borrow().is_none() {
