@@ -496,3 +496,42 @@ fn a_saved_finding_comes_back_on_the_server_that_has_it_and_not_on_the_other() {
         }
     }
 }
+
+/// Of `examples/what-is-lost`: the acknowledged writes that were lost, and those of them that `WAIT` had confirmed.
+fn lost(server: &Path, name: &str) -> (u64, Option<u64>) {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("examples/what-is-lost/{name}.yaml"));
+    let out = folder(name);
+    let output = Command::new(env!("CARGO_BIN_EXE_fuzz"))
+        .arg("run")
+        .arg(file)
+        .args(["--seed", "1", "--env", "exact", "--server-binary"])
+        .arg(server)
+        .arg("--out")
+        .arg(&out)
+        .output()
+        .expect("the tool starts");
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{name}: {said}{}", String::from_utf8_lossy(&output.stderr));
+    std::fs::remove_dir_all(out).expect("it is ours");
+    let line = said.lines().find(|line| line.contains("Acknowledged Loss")).expect("judged");
+    let mut counts = line.split("; ").filter_map(|part| {
+        let count = part.strip_suffix(" lost")?.rsplit(' ').next()?;
+        count.parse::<u64>().ok()
+    });
+    (counts.next().unwrap_or_else(|| panic!("{line}")), counts.next())
+}
+
+#[test]
+fn a_cut_off_primary_loses_what_it_acknowledged_and_wait_confirms_none_of_that() {
+    for server in installed() {
+        let (cut, confirmed) = lost(&server, "cut");
+        assert!(cut > 0 && confirmed.is_none(), "{} lost {cut}", server.display());
+        for name in ["cut-wait", "killed-wait", "paused-wait"] {
+            assert_eq!(lost(&server, name).1, Some(0), "{name} on {}", server.display());
+        }
+        for name in ["killed", "paused"] {
+            let (few, _) = lost(&server, name);
+            assert!(few < cut, "{name} on {}: {few}, cut off {cut}", server.display());
+        }
+    }
+}
