@@ -61,6 +61,7 @@ const CASES: &[Case] = &[
     ("a_clock_runs_at_the_rate_asked_for_and_not_beyond_the_fault", drift),
     ("a_clock_outlasts_the_process_and_is_that_of_forked_children", clock_stays),
     ("a_program_that_began_by_an_exec_of_its_own_is_refused_a_clock", no_clock),
+    ("a_link_that_is_not_healed_is_told_by_its_nodes", reach_again),
     ("nothing_leaves_the_machine", no_way_out),
     ("what_crosses_is_captured_and_what_a_cut_swallows_is_not", capture),
     ("a_link_to_a_node_that_is_not_there_is_an_error", no_node),
@@ -330,6 +331,23 @@ fn reach(bench: &mut Bench) {
     let (one, other) = (bench.place(A), bench.place(B));
     assert_eq!((one.as_str(), other.as_str()), ("10.77.0.1:6379", "10.77.0.2:6379"));
     assert!(bench.counted(A, B, "packets") > 2);
+}
+
+fn reach_again(bench: &mut Bench) {
+    bench.start(A);
+    bench.start(B);
+    let reach = |bench: &mut Bench| bench.apply(Effect::Node(A, NodeAction::Reach(B)));
+    reach(bench).expect("nothing is in the way");
+    // Neither has to be awake.
+    bench.apply(Effect::Node(B, NodeAction::Pause)).expect("it runs");
+    reach(bench).expect("its kernel answers");
+    for (from, to) in [(A, B), (B, A)] {
+        bench.link(from, to, LinkRule { cut: true, ..LinkRule::default() });
+        let error = reach(bench).expect_err("one way is cut");
+        assert!(error.to_string().contains("no answer within 8 s"), "{error}");
+        bench.link(from, to, LinkRule::default());
+        reach(bench).expect("it is healed");
+    }
 }
 
 fn capture(bench: &mut Bench) {

@@ -81,14 +81,15 @@ tagged! {
     MemoryLimit = fault::memory_limit::MemoryLimit,
     Reset = fault::reset::Reset,
     Refuse = fault::refuse::Refuse,
-    Corrupt = fault::corrupt::Corrupt,
-    Garble = fault::garble::Garble,
-    Throttle = fault::throttle::Throttle,
     Hold = fault::hold::Hold,
     // Looking, and harm behind the cluster's back that proves the checks.
     Check = operation::CheckNow,
     Sabotage = operation::Sabotage,
     Aim = operation::Aim,
+    // Faults that came later. A timeline's hash holds an entry's place in this list: new ones go to its end.
+    Corrupt = fault::corrupt::Corrupt,
+    Garble = fault::garble::Garble,
+    Throttle = fault::throttle::Throttle,
 }
 
 macro_rules! infos {
@@ -127,9 +128,9 @@ infos! {
     DiskError = fault::disk_error::DiskError, FullDisk = fault::full_disk::FullDisk,
     SlowDisk = fault::slow_disk::SlowDisk, StrikeAt = fault::strike_at::StrikeAt,
     PowerLoss = fault::power_loss::PowerLoss, MemoryLimit = fault::memory_limit::MemoryLimit,
-    Reset = fault::reset::Reset, Refuse = fault::refuse::Refuse, Corrupt = fault::corrupt::Corrupt,
-    Garble = fault::garble::Garble, Throttle = fault::throttle::Throttle, Hold = fault::hold::Hold,
+    Reset = fault::reset::Reset, Refuse = fault::refuse::Refuse, Hold = fault::hold::Hold,
     Check = operation::CheckNow, Sabotage = operation::Sabotage, Aim = operation::Aim,
+    Corrupt = fault::corrupt::Corrupt, Garble = fault::garble::Garble, Throttle = fault::throttle::Throttle,
 }
 
 tagged! {
@@ -147,4 +148,18 @@ tagged! {
     Crash = check::crash::Crash,
     LogScan = check::log_scan::LogScan,
     Linearizability = check::linearizability::Linearizability,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Action;
+
+    #[test]
+    fn entries_keep_the_places_that_hashes_of_timelines_hold() {
+        let known = "failover add_replica remove_replica reshard drain scale_out scale_in forget_and_meet config_change \
+                     rolling_restart burst admin kill pause restart cut lossy slow clock_skew disk_error full_disk slow_disk \
+                     strike_at power_loss memory_limit reset refuse hold check sabotage aim corrupt garble throttle";
+        let known: Vec<&str> = known.split_whitespace().collect();
+        assert_eq!(Action::NAMES.get(..known.len()), Some(known.as_slice()), "new ones go to the end");
+    }
 }

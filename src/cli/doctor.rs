@@ -76,7 +76,7 @@ fn clocks() -> Finding {
             what,
             standing: Standing::Limited,
             found: why,
-            means: Some("`clock_skew` breaks a run in environment `live`; in `exact` it works".into()),
+            means: Some("runs that set a clock are refused in environment `live`; `exact` has them".into()),
             mend: None,
         },
     }

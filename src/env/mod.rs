@@ -205,6 +205,8 @@ pub enum NodeAction {
     PowerLoss(String, bool),
     /// Let it have so many megabytes more than it has, or as many as there are.
     Memory(Option<u32>),
+    /// Tell, from its side, whether packets cross to another node and back.
+    Reach(NodeId),
 }
 
 /// What is done to one direction of a link between two nodes.

@@ -271,7 +271,10 @@ impl SimEnv {
                 let what = "use an older copy of a voter's log: it voids every promise".into();
                 Err(EnvError::Unable { what })
             }
-            NodeAction::Disk(..) | NodeAction::PowerLoss(..) | NodeAction::Memory(_) => {
+            NodeAction::Disk(..)
+            | NodeAction::PowerLoss(..)
+            | NodeAction::Memory(_)
+            | NodeAction::Reach(_) => {
                 Err(EnvError::Unable { what: "strike a node's disk, power or memory".into() })
             }
             NodeAction::Clock { behind, .. } if !behind.is_zero() => {

@@ -191,4 +191,4 @@ fn agrees(op: &OpIo, node: NodeId, moved: Span, expected: Span, since: &str) -> 
 
 #[cfg(test)]
 #[path = "clocks_tests.rs"]
-mod tests;
+pub mod tests;

@@ -66,7 +66,8 @@ impl Target for Valkey {
     }
 }
 
-fn timeline() -> Timeline {
+/// That of a run in real time, with nothing in it.
+pub fn timeline() -> Timeline {
     Timeline {
         seed: Seed(1),
         generator: String::new(),

@@ -10,13 +10,14 @@ use super::resolve;
 use super::strike_links::{strike_hold, strike_refuse, strike_reset};
 use super::world::World;
 use crate::catalogue::{Action, NodeSelector};
-use crate::env::{LinkRule, NodeAction, NodeId};
+use crate::env::{LIVE, LinkRule, NodeAction, NodeId};
 use crate::fault::cut::Cut;
 use crate::fault::kill::{Kill, Signal};
 use crate::fault::restart::{Restart, RestartData};
 use crate::target::operation::Aim;
 use crate::time::Millis;
 use std::cell::Cell;
+use std::collections::BTreeSet;
 use std::rc::Rc;
 
 /// How long a process may take to go after a signal that lets it save: Redis waits for replicas up to
@@ -326,8 +327,42 @@ pub(super) async fn hold_links(
         let sum = sum_of(op, *from, *to);
         op.io.link(*from, *to, sum).await.map_err(failed)?;
     }
-    op.step("links healed");
+    let told = cross(pairs, op).await?;
+    op.step(format!("links healed{told}"));
     Ok(())
+}
+
+/// Where packets are real, that they cross again is told by the nodes: links that stay cut after a heal would put down
+/// to the servers what is the run's own doing, so that it is broken. Pairs of which a link is under another rule are
+/// left to that one's end.
+async fn cross(pairs: &[(NodeId, NodeId)], op: &OpIo) -> Result<String, Status> {
+    if op.world.borrow().timeline.environment != LIVE.name {
+        return Ok(String::new());
+    }
+    let is_clear = |from, to| {
+        [(from, to), (to, from)].iter().all(|link| sum_of(op, link.0, link.1) == LinkRule::default())
+    };
+    let both: BTreeSet<(NodeId, NodeId)> =
+        pairs.iter().map(|(from, to)| (*from.min(to), *from.max(to))).collect();
+    let mut count = 0;
+    for (from, to) in both {
+        // Another fault may come while it is tried.
+        let mut tries = 0;
+        while is_clear(from, to) {
+            match op.io.node(from, NodeAction::Reach(to)).await {
+                Ok(_) => {
+                    count += 1;
+                    break;
+                }
+                Err(error) if tries > 0 && is_clear(from, to) => {
+                    op.world.borrow_mut().broken = Some(format!("{}: {error}", op.event));
+                    return Err(failed(error));
+                }
+                Err(_) => tries += 1,
+            }
+        }
+    }
+    Ok(format!("; packets cross between {count} pairs of nodes, as these say"))
 }
 
 fn sum_of(op: &OpIo, from: NodeId, to: NodeId) -> LinkRule {
@@ -354,3 +389,7 @@ fn sum_of(op: &OpIo, from: NodeId, to: NodeId) -> LinkRule {
 fn names(nodes: &[NodeId]) -> String {
     nodes.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
+
+#[cfg(test)]
+#[path = "strike_tests.rs"]
+mod tests;

@@ -301,6 +301,7 @@ impl ExactEnv {
             NodeAction::Disk(event, rule) => self.set_disk_rule(id, &event, rule),
             NodeAction::PowerLoss(event, flushed) => Ok(self.lose_power(id, event, flushed)),
             NodeAction::Memory(room) => self.limit_memory(id, room),
+            NodeAction::Reach(_) => Err(EnvError::Unable { what: "try whether packets cross".into() }),
         })
     }
 

@@ -7,15 +7,13 @@
 //!
 //! Packets that a device would not take are counted: a loss of the switch itself is no fault that anybody asked for.
 
+use super::alarm::Alarm;
 use super::capture::Capture;
 use super::device::Device;
 use super::switch::{Counts, Delivery, Fate, OFFLOAD, Offload, Port, Switch};
 use crate::env::LinkRule;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use nix::sys::eventfd::{EfdFlags, EventFd};
-use nix::sys::time::TimeSpec;
-use nix::sys::timer::TimerSetTimeFlags;
-use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags};
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -38,7 +36,6 @@ struct Shared {
     inner: Mutex<Inner>,
     epoll: Epoll,
     stop: EventFd,
-    timer: TimerFd,
     began: Instant,
 }
 
@@ -50,8 +47,8 @@ struct Inner {
     refused: u64,
     /// Packets for a device that is not there.
     absent: u64,
-    /// When the timer will go off.
-    armed: Option<u64>,
+    /// Goes off when the next segment is due.
+    alarm: Alarm,
     capture: Option<Capture>,
     /// When the clock of the switch was at zero, since the epoch.
     epoch: Duration,
@@ -68,10 +65,9 @@ impl Driver {
     pub fn start(switch: Switch, capture: Option<Capture>) -> io::Result<Self> {
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
         let stop = EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?;
-        let flags = TimerFlags::TFD_CLOEXEC | TimerFlags::TFD_NONBLOCK;
-        let timer = TimerFd::new(ClockId::CLOCK_MONOTONIC, flags)?;
+        let alarm = Alarm::new()?;
         epoll.add(&stop, EpollEvent::new(EpollFlags::EPOLLIN, STOP))?;
-        epoll.add(&timer, EpollEvent::new(EpollFlags::EPOLLIN, TIMER))?;
+        epoll.add(&alarm, EpollEvent::new(EpollFlags::EPOLLIN, TIMER))?;
         #[expect(clippy::disallowed_methods, reason = "the driver is the border: it owns the switch's clock")]
         let (began, epoch) = (Instant::now(), SystemTime::now());
         let inner = Inner {
@@ -79,11 +75,11 @@ impl Driver {
             devices: BTreeMap::new(),
             refused: 0,
             absent: 0,
-            armed: None,
+            alarm,
             capture,
             epoch: epoch.duration_since(UNIX_EPOCH).unwrap_or_default(),
         };
-        let shared = Arc::new(Shared { inner: Mutex::new(inner), epoll, stop, timer, began });
+        let shared = Arc::new(Shared { inner: Mutex::new(inner), epoll, stop, began });
         let builder = std::thread::Builder::new().name("switch".into());
         let thread = builder.spawn({
             let shared = shared.clone();
@@ -190,18 +186,15 @@ impl Shared {
             for event in &events[..count] {
                 match event.data() {
                     STOP => return,
-                    // Read, so that it can go off again.
-                    TIMER => {
-                        let _ = self.timer.wait();
-                        inner.armed = None;
-                    }
+                    TIMER => inner.alarm.rang(),
                     port => self.drain(&mut inner, Port(port as u16), &mut buffer, &mut out),
                 }
             }
             let now = self.now();
             inner.switch.due(now, &mut out);
             inner.deliver(now, &mut out);
-            self.arm(&mut inner);
+            let next = inner.switch.next_due();
+            inner.alarm.set(next, self.now());
         }
     }
 
@@ -227,26 +220,6 @@ impl Shared {
                 inner.give(to, |device| device.pass_on(&buffer[..length]));
             }
             inner.deliver(now, out);
-        }
-    }
-
-    /// Sets the timer to the next segment that is due.
-    fn arm(&self, inner: &mut Inner) {
-        let next = inner.switch.next_due();
-        if next == inner.armed {
-            return;
-        }
-        let set = match next {
-            // A timer that is set to nothing never goes off.
-            Some(due) => {
-                let wait = Duration::from_micros(due.saturating_sub(self.now()).max(1));
-                let expiration = Expiration::OneShot(TimeSpec::from_duration(wait));
-                self.timer.set(expiration, TimerSetTimeFlags::empty())
-            }
-            None => self.timer.unset(),
-        };
-        if set.is_ok() {
-            inner.armed = next;
         }
     }
 }

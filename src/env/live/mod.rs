@@ -10,6 +10,7 @@
 //! lives in namespaces that the run's process alone holds ([`cage`](super::processes::cage)), so that with it, however
 //! it ends, all is gone.
 
+mod alarm;
 pub mod bridge;
 mod capture;
 mod device;
@@ -18,7 +19,9 @@ mod driver;
 mod namespace;
 mod netlink;
 pub mod probe;
+mod reach;
 pub mod switch;
+mod tally;
 
 use super::processes::cage::{Cage, Walls};
 use super::processes::ground::{Ground, Spot};
@@ -32,8 +35,8 @@ use disk::Disks;
 use driver::Driver;
 use namespace::Namespace;
 use nix::errno::Errno;
+use reach::Reach;
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 use std::fs;
 use std::io;
 use std::net::Ipv4Addr;
@@ -42,6 +45,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 use switch::{Counts, NODES_MAX, Port, Switch};
+use tally::Tally;
 
 /// Where every node listens, on its own address.
 const PORT: u16 = 6379;
@@ -106,6 +110,8 @@ struct Net {
     far: Namespace,
     nodes: BTreeMap<NodeId, Namespace>,
     driver: Driver,
+    /// Tries that are under way, from one node to another.
+    reaching: BTreeMap<(NodeId, NodeId), Reach>,
     /// Where the timeline has a fault for a disk.
     disks: Option<Disks>,
 }
@@ -124,7 +130,17 @@ impl Net {
         let tool = device::make_any(kinds, Port::TOOL.address(), Port::TOOL.0, &far)?;
         let kind = tool.kind();
         driver.plug(Port::TOOL, tool)?;
-        Ok(Self { links, port, kind, home, far, nodes: BTreeMap::new(), driver, disks: None })
+        Ok(Self {
+            links,
+            port,
+            kind,
+            home,
+            far,
+            nodes: BTreeMap::new(),
+            driver,
+            reaching: BTreeMap::new(),
+            disks: None,
+        })
     }
 
     fn works(&self, what: String) -> Result<(), EnvError> {
@@ -141,42 +157,20 @@ impl Net {
         devices + self.driver.lost()
     }
 
-    fn write_links(&self, interference: u64) -> io::Result<()> {
-        let titles: Vec<&str> = columns(&Counts::default()).map(|(title, _)| title).to_vec();
-        let mut text = format!("from\tto\t{}\n", titles.join("\t"));
+    fn tally(&self) -> Tally<COLUMNS> {
+        let mut tally = Tally::new("from\tto", CARRIED, columns(&Counts::default()));
         for (from, to, counts) in self.driver.counts() {
-            let numbers = columns(&counts).map(|(_, number)| number.to_string());
-            let _ = writeln!(text, "{}\t{}\t{}", name(from), name(to), numbers.join("\t"));
+            tally.row(&format!("{}\t{}", name(from), name(to)), columns(&counts));
         }
-        let nowhere = self.driver.nowhere();
-        let _ = writeln!(text, "# {interference} packets lost by the switch itself, {nowhere} for nobody");
-        fs::write(&self.links, text)
-    }
-
-    /// What the faults came to, over all links; nothing where there was none.
-    fn told(&self) -> Option<String> {
-        let mut sums: Vec<(&str, u64)> = Vec::new();
-        for (_, _, counts) in self.driver.counts() {
-            for (at, (title, number)) in columns(&counts).into_iter().skip(CARRIED).enumerate() {
-                match sums.get_mut(at) {
-                    Some(sum) => sum.1 += number,
-                    None => sums.push((title, number)),
-                }
-            }
-        }
-        let told: Vec<String> = sums
-            .iter()
-            .filter(|(_, number)| *number > 0)
-            .map(|(title, number)| format!("{number} {title}"))
-            .collect();
-        (!told.is_empty()).then(|| format!("segments on links with a fault: {}", told.join(", ")))
+        tally
     }
 }
 
 /// Columns that tell what was carried; those after them tell what a fault did.
 const CARRIED: usize = 2;
+const COLUMNS: usize = 12;
 
-fn columns(counts: &Counts) -> [(&'static str, u64); 12] {
+fn columns(counts: &Counts) -> [(&'static str, u64); COLUMNS] {
     [
         ("packets", counts.packets),
         ("bytes", counts.bytes),
@@ -266,6 +260,27 @@ impl Ground for Net {
         self.disks.as_mut().ok_or_else(unable)?.change(node, event, rule, runs, waited)
     }
 
+    fn reach(
+        &mut self,
+        from: NodeId,
+        to: NodeId,
+        waited: Option<Duration>,
+    ) -> Result<Option<Evidence>, EnvError> {
+        let failed = |why: String| EnvError::Failed { what: format!("reaching {to} from {from}"), why };
+        let waited = waited.unwrap_or_default();
+        // Where two ask for the same, whoever looks first takes the answer, and the other tries again.
+        let Some(reach) = self.reaching.get(&(from, to)) else {
+            let near = self.nodes.get(&from).ok_or(EnvError::NotRunning { node: from })?;
+            let begun = Reach::begin(&self.home, near, to.into(), waited);
+            self.reaching.insert((from, to), begun.map_err(|error| failed(error.to_string()))?);
+            return Ok(None);
+        };
+        let Some(came) = reach.look(waited) else { return Ok(None) };
+        self.reaching.remove(&(from, to));
+        came.map_err(failed)?;
+        Ok(Some(format!("{from} and {to} reach one another")))
+    }
+
     fn keeps(&self, node: NodeId) -> bool {
         self.disks.as_ref().is_some_and(|disks| disks.keeps(node))
     }
@@ -306,19 +321,21 @@ impl Ground for Net {
     }
 
     fn close(&mut self) -> Vec<String> {
-        let lost = self.interference();
-        let mut notes: Vec<String> = self.told().into_iter().collect();
+        let (lost, tally) = (self.interference(), self.tally());
+        let mut notes = vec![format!("nodes had a network of their own, with {}", self.kind.told())];
+        notes.extend(tally.struck().map(|struck| format!("segments on links with a fault: {struck}")));
         if lost > 0 {
             notes.push(format!("the switch itself lost {lost} packets, which no fault asked for"));
         }
-        if let Err(error) = self.write_links(lost) {
+        let nowhere = self.driver.nowhere();
+        let end = format!("# {lost} packets lost by the switch itself, {nowhere} for nobody\n");
+        if let Err(error) = fs::write(&self.links, tally.table() + &end) {
             notes.push(format!("failed to write {LINKS}: {error}"));
         }
         notes.extend(self.disks.iter_mut().flat_map(Disks::close));
         if !self.driver.stop() {
             notes.push(format!("failed to write all of {CAPTURE}"));
         }
-        notes.insert(0, format!("nodes had a network of their own, with {}", self.kind.told()));
         notes
     }
 }

@@ -54,6 +54,11 @@ pub trait Ground: std::fmt::Debug {
     ) -> Attempt {
         Err(EnvError::Unable { what: "strike a node's disk".into() })
     }
+    /// Tells from a node's side whether packets cross to another and back. Called again, with how long it has waited,
+    /// until it answers something.
+    fn reach(&mut self, _from: NodeId, _to: NodeId, _waited: Option<Duration>) -> Attempt {
+        Err(EnvError::Unable { what: "try whether packets cross".into() })
+    }
     /// Whether calls of a node are kept from being made: their threads do nothing, though they are not stopped.
     fn keeps(&self, _: NodeId) -> bool {
         false

@@ -226,6 +226,7 @@ impl ProcessesEnv {
                 let runs = node.process.as_ref().is_some_and(Process::is_running);
                 self.ground.disk(id, event, rule.as_ref(), runs, waited)
             }
+            NodeAction::Reach(to) => self.ground.reach(id, *to, waited),
             NodeAction::PowerLoss(..) | NodeAction::Memory(_) => {
                 Err(EnvError::Unable { what: "strike a node's power or memory".into() })
             }
@@ -249,6 +250,8 @@ impl ProcessesEnv {
             item.since.get_or_insert(elapsed);
             match self.attempt(item.node, &item.action, waited) {
                 Ok(Some(evidence)) => item.answer = Some(Input::Applied(Ok(evidence))),
+                // It does nothing to the node that others would have to wait for.
+                Ok(None) if matches!(item.action, NodeAction::Reach(_)) => {}
                 Ok(None) => drop(busy.insert(item.node)),
                 Err(error) => item.answer = Some(Input::Applied(Err(error))),
             }

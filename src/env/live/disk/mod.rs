@@ -16,6 +16,7 @@ mod trial;
 #[cfg(test)]
 mod tests;
 
+use super::tally::Tally;
 use crate::entropy::Entropy;
 use crate::env::{EnvError, NodeId, Observed};
 use crate::fault::disk::{Blow, Calls, DiskRule};
@@ -24,7 +25,6 @@ use nix::errno::Errno;
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
 use rules::Lifted;
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 use std::fs;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -209,22 +209,13 @@ impl Disks {
         let mut notes = Vec::new();
         let inner = self.shared.lock();
         notes.extend(inner.trouble.iter().map(|trouble| format!("failed at the nodes' disks: {trouble}")));
-        let counts: Vec<(NodeId, Counts)> =
-            inner.disks.iter().map(|(node, disk)| (*node, disk.counts)).collect();
-        drop(inner);
-        let sums = counts.iter().flat_map(|(_, counts)| columns(counts).into_iter().skip(SEEN)).fold(
-            BTreeMap::<&str, u64>::new(),
-            |mut sums, (title, number)| {
-                *sums.entry(title).or_default() += number;
-                sums
-            },
-        );
-        let told: Vec<String> =
-            sums.iter().filter(|(_, sum)| **sum > 0).map(|(title, sum)| format!("{sum} {title}")).collect();
-        if !told.is_empty() {
-            notes.push(format!("calls to disks with a fault: {}", told.join(", ")));
+        let mut tally = Tally::new("node", SEEN, columns(&Counts::default()));
+        for (node, disk) in &inner.disks {
+            tally.row(&node.to_string(), columns(&disk.counts));
         }
-        if let Err(error) = write_counts(&self.file, &counts) {
+        drop(inner);
+        notes.extend(tally.struck().map(|struck| format!("calls to disks with a fault: {struck}")));
+        if let Err(error) = fs::write(&self.file, tally.table()) {
             notes.push(format!("failed to write {DISKS}: {error}"));
         }
         self.stop();
@@ -291,13 +282,4 @@ fn columns(counts: &Counts) -> [(&'static str, u64); 7] {
         ("delayed", counts.delayed),
         ("struck", counts.struck),
     ]
-}
-
-fn write_counts(file: &Path, counts: &[(NodeId, Counts)]) -> io::Result<()> {
-    let mut text = format!("node\t{}\n", columns(&Counts::default()).map(|(title, _)| title).join("\t"));
-    for (node, counts) in counts {
-        let numbers = columns(counts).map(|(_, number)| number.to_string());
-        let _ = writeln!(text, "{node}\t{}", numbers.join("\t"));
-    }
-    fs::write(file, text)
 }

@@ -7,6 +7,7 @@
 //! Where the thread ended, every call that is watched would fail in a way that no fault asked for: it takes the nodes
 //! with it.
 
+use super::super::alarm::Alarm;
 use super::filter;
 use super::kernel::{self, Answer, Waiting};
 use super::rules::{Call, Fate, Hit, Rules};
@@ -20,16 +21,13 @@ use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTime
 use nix::sys::eventfd::{EfdFlags, EventFd};
 use nix::sys::signal::Signal;
 use nix::sys::socket::{ControlMessageOwned, MsgFlags, recvmsg};
-use nix::sys::time::TimeSpec;
-use nix::sys::timer::TimerSetTimeFlags;
-use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags};
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, IoSliceMut};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 /// What epoll says of the descriptors that are no listener.
 const STOP: u64 = 1 << 32;
@@ -86,7 +84,7 @@ struct Later {
     fate: Fate,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Inner {
     pub disks: BTreeMap<NodeId, Disk>,
     listeners: BTreeMap<u64, Listener>,
@@ -98,7 +96,8 @@ pub struct Inner {
     pub observed: Vec<Observed>,
     /// What could not be done as it was asked for.
     pub trouble: Option<String>,
-    armed: Option<u64>,
+    /// Goes off when the next answer is due.
+    alarm: Alarm,
 }
 
 /// What the thread and the run have in common.
@@ -109,7 +108,6 @@ pub struct Shared {
     pub stop: EventFd,
     /// Readable when there is something to be told.
     pub told: EventFd,
-    timer: TimerFd,
     greetings: OwnedFd,
     began: Instant,
 }
@@ -120,14 +118,13 @@ impl Shared {
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
         let event = || EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK);
         let (stop, told) = (event()?, event()?);
-        let flags = TimerFlags::TFD_CLOEXEC | TimerFlags::TFD_NONBLOCK;
-        let timer = TimerFd::new(ClockId::CLOCK_MONOTONIC, flags)?;
+        let alarm = Alarm::new()?;
         epoll.add(&stop, EpollEvent::new(EpollFlags::EPOLLIN, STOP))?;
-        epoll.add(&timer, EpollEvent::new(EpollFlags::EPOLLIN, TIMER))?;
+        epoll.add(&alarm, EpollEvent::new(EpollFlags::EPOLLIN, TIMER))?;
         epoll.add(&greetings, EpollEvent::new(EpollFlags::EPOLLIN, GREETING))?;
         #[expect(clippy::disallowed_methods, reason = "the supervisor is the border: delays are real")]
         let began = Instant::now();
-        Ok(Arc::new(Self { inner: Mutex::default(), epoll, stop, told, timer, greetings, began }))
+        Ok(Arc::new(Self { inner: Mutex::new(Inner::new(alarm)), epoll, stop, told, greetings, began }))
     }
 
     pub fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -149,11 +146,7 @@ impl Shared {
             for event in &events[..count] {
                 match event.data() {
                     STOP => return,
-                    // Read, so that it can go off again.
-                    TIMER => {
-                        let _ = self.timer.wait();
-                        inner.armed = None;
-                    }
+                    TIMER => inner.alarm.rang(),
                     GREETING => self.greet(&mut inner),
                     token if event.events().contains(EpollFlags::EPOLLIN) => self.take(&mut inner, token),
                     // Nobody is left under this filter.
@@ -229,21 +222,7 @@ impl Shared {
             inner.answer(&later);
         }
         let next = inner.later.keys().next().map(|(due, _)| *due);
-        if next == inner.armed {
-            return;
-        }
-        let set = match next {
-            // A timer that is set to nothing never goes off.
-            Some(due) => {
-                let wait = Duration::from_micros(due.saturating_sub(now).max(1));
-                let expiration = Expiration::OneShot(TimeSpec::from_duration(wait));
-                self.timer.set(expiration, TimerSetTimeFlags::empty())
-            }
-            None => self.timer.unset(),
-        };
-        if set.is_ok() {
-            inner.armed = next;
-        }
+        inner.alarm.set(next, now);
     }
 
     /// No rule slows this node any more: what lasts has lasted long enough.
@@ -258,6 +237,19 @@ impl Shared {
 }
 
 impl Inner {
+    fn new(alarm: Alarm) -> Self {
+        Self {
+            disks: BTreeMap::new(),
+            listeners: BTreeMap::new(),
+            next: 0,
+            later: BTreeMap::new(),
+            held: Vec::new(),
+            observed: Vec::new(),
+            trouble: None,
+            alarm,
+        }
+    }
+
     /// Whether a process of this node has put its filter on and lives.
     pub fn watches(&self, node: NodeId) -> bool {
         self.listeners.values().any(|listener| listener.node == node && !listener.tries)

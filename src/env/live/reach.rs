@@ -1,0 +1,53 @@
+//! Whether packets cross between two nodes, seen from the nodes' side: one of them connects to a port of the other that
+//! nobody listens at, and the other's kernel answers that nobody does. Neither has to be awake for it, nor is it asked
+//! what the switch believes.
+
+use super::namespace::Namespace;
+use super::switch::Port;
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, SockaddrIn, connect, getsockopt, socket, sockopt};
+use std::io;
+use std::net::{Ipv4Addr, SocketAddrV4};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::time::Duration;
+
+/// The port of `tcpmux`, which no server of ours has.
+const NOBODYS: u16 = 1;
+/// The kernel tries again after 1, 3 and 7 s. Where another fault has let one be lost the next crosses.
+const WITHIN: Duration = Duration::from_secs(8);
+
+#[derive(Debug)]
+pub struct Reach {
+    socket: OwnedFd,
+    /// How long its asker had waited when it began.
+    since: Duration,
+}
+
+impl Reach {
+    /// A node, whose namespace is `near`, begins to connect.
+    pub fn begin(home: &Namespace, near: &Namespace, to: Port, since: Duration) -> io::Result<Self> {
+        let flags = SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC;
+        let make = || Ok(socket(AddressFamily::Inet, SockType::Stream, flags, None)?);
+        let socket = home.visit(near, make)?;
+        let address = SocketAddrV4::new(Ipv4Addr::from(to.address()), NOBODYS);
+        match connect(socket.as_raw_fd(), &SockaddrIn::from(address)) {
+            Ok(()) | Err(Errno::EINPROGRESS) => Ok(Self { socket, since }),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// What it came to; `None`: nothing yet.
+    pub fn look(&self, waited: Duration) -> Option<Result<(), String>> {
+        let mut fds = [PollFd::new(self.socket.as_fd(), PollFlags::POLLOUT)];
+        // Interrupted by a signal: the next look asks again.
+        if poll(&mut fds, PollTimeout::ZERO).unwrap_or(0) == 0 {
+            let late = waited.saturating_sub(self.since) > WITHIN;
+            return late.then(|| Err(format!("no answer within {} s", WITHIN.as_secs())));
+        }
+        match getsockopt(&self.socket, sockopt::SocketError).map(Errno::from_raw) {
+            Ok(Errno::ECONNREFUSED) => Some(Ok(())),
+            Ok(error) | Err(error) => Some(Err(error.desc().into())),
+        }
+    }
+}
