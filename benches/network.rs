@@ -24,7 +24,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 use std::time::Instant;
 
-const ROUNDS: usize = 5;
+const ROUNDS: usize = 3;
 const NETWORKS: &[&str] = &["loopback", "bridge", "TUN", "packet sockets"];
 /// What the others are compared with.
 const PEER: usize = 1;
@@ -189,18 +189,18 @@ struct Said {
 impl Load {
     /// What can be measured anywhere. The clients are the tool's.
     fn common(&self, env: &ProcessesEnv) {
-        let ping = self.run(env, None, 40_000, &["-c", "1", "-t", "ping_mbulk"]);
+        let ping = self.run(env, None, 20_000, &["-c", "1", "-t", "ping_mbulk"]);
         println!("round trip, p50, us\t{}", ping.p50_us);
         println!("round trip, p99, us\t{}", ping.p99_us);
-        let single = self.run(env, None, 200_000, &["--cluster", "-c", "50", "-t", "set"]);
+        let single = self.run(env, None, 100_000, &["--cluster", "-c", "50", "-t", "set"]);
         println!("SET, thousand a second\t{}", single.per_second / 1e3);
-        let piped = self.run(env, None, 1_500_000, &["--cluster", "-c", "50", "-P", "16", "-t", "set"]);
+        let piped = self.run(env, None, 600_000, &["--cluster", "-c", "50", "-P", "16", "-t", "set"]);
         println!("SET, 16 at a time, thousand a second\t{}", piped.per_second / 1e3);
         self.large(env, None, "");
     }
 
     fn large(&self, env: &ProcessesEnv, from: Option<NodeId>, where_: &str) {
-        for (test, count) in [("set", 100), ("get", 200)] {
+        for (test, count) in [("set", 40), ("get", 200)] {
             let size = LARGE.to_string();
             let said = self.run(env, from, count, &["--cluster", "-c", "1", "-d", &size, "-t", test]);
             let megabytes = said.per_second * LARGE as f64 / 1e6;
@@ -225,7 +225,7 @@ impl Load {
             set(env, NEIGHBOUR, *node, LinkRule::default());
             set(env, *node, NEIGHBOUR, LinkRule::default());
         }
-        let before = ping(env, 40_000);
+        let before = ping(env, 20_000);
         set(env, NEIGHBOUR, NodeId(0), LinkRule { delay: DELAY, ..LinkRule::default() });
         let after = ping(env, 1_000);
         set(env, NEIGHBOUR, NodeId(0), LinkRule::default());
