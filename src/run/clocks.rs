@@ -119,7 +119,7 @@ async fn set(op: &OpIo, node: NodeId, action: NodeAction, real: bool) -> Result<
     let low = wall(op);
     let said = op.io.node(node, action).await.map_err(|error| {
         if real {
-            op.world.borrow_mut().broken = Some(format!("{}: {error}", op.event));
+            op.breaks(&error);
         }
         failed(error)
     })?;
@@ -162,7 +162,7 @@ async fn read(question: Option<&[&str]>, op: &OpIo, node: NodeId) -> Result<Opti
         }
         if op.io.now() >= patience {
             let why = format!("{node} does not tell the time of day: {why}");
-            op.world.borrow_mut().broken = Some(format!("{}: {why}", op.event));
+            op.breaks(&why);
             return Err(failed(why));
         }
         op.io.sleep(AGAIN).await;
@@ -185,7 +185,7 @@ fn agrees(op: &OpIo, node: NodeId, moved: Span, expected: Span, since: &str) -> 
         "the clock of {node} does not agree: since it {since} it has moved by {} to {} us, not by {} to {}",
         moved.low, moved.high, expected.low, expected.high
     );
-    op.world.borrow_mut().broken = Some(format!("{}: {why}", op.event));
+    op.breaks(&why);
     Err(failed(why))
 }
 

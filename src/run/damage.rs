@@ -54,7 +54,7 @@ pub(super) async fn disk(
 async fn change(op: &OpIo, node: NodeId, rule: Option<DiskRule>) -> Result<String, Status> {
     let changed = op.io.node(node, NodeAction::Disk(op.event.clone(), rule)).await;
     changed.map_err(|error| {
-        op.world.borrow_mut().broken = Some(format!("{}: {error}", op.event));
+        op.breaks(&error);
         failed(error)
     })
 }

@@ -13,6 +13,7 @@ use crate::fault::restart::RestartData;
 use crate::time::{Micros, Millis};
 use crate::timeline::Timeline;
 use std::cell::RefCell;
+use std::fmt;
 use std::rc::Rc;
 
 /// A system under test.
@@ -92,6 +93,10 @@ impl OpIo {
     /// Records a step with its time.
     pub fn step(&self, text: impl Into<String>) {
         self.report.borrow_mut().steps.push((self.io.now(), text.into()));
+    }
+    /// Breaks the run: what the event was to do is not in force, or not over.
+    pub fn breaks(&self, why: &dyn fmt::Display) {
+        self.world.borrow_mut().broken = Some(format!("{}: {why}", self.event));
     }
     pub fn detail(&self, text: impl Into<String>) {
         self.report.borrow_mut().detail = text.into();

@@ -355,7 +355,7 @@ async fn cross(pairs: &[(NodeId, NodeId)], op: &OpIo) -> Result<String, Status> 
                     break;
                 }
                 Err(error) if tries > 0 && is_clear(from, to) => {
-                    op.world.borrow_mut().broken = Some(format!("{}: {error}", op.event));
+                    op.breaks(&error);
                     return Err(failed(error));
                 }
                 Err(_) => tries += 1,
