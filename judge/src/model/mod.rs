@@ -1,0 +1,33 @@
+//! The models by their names: one file each, whose header cites the definition, and one line here.
+
+use crate::{Budget, History, Options, Verdict};
+
+/// A model: what is promised of a history.
+#[derive(Clone, Copy)]
+pub struct Model {
+    /// As `--model` takes it.
+    pub name: &'static str,
+    /// What it promises, in one sentence.
+    pub claim: &'static str,
+    /// Pure; `Err` holds what of the history or of the options does not fit the model (bad input, not a verdict).
+    pub judge: fn(&History, &Options, &Budget) -> Result<Verdict, Unfit>,
+}
+
+impl std::fmt::Debug for Model {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name)
+    }
+}
+
+/// Why a model cannot speak of a history.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct Unfit(pub String);
+
+/// Every model, in the order of the reference.
+pub const MODELS: &[Model] = &[];
+
+/// The model of this name.
+pub fn named(name: &str) -> Option<&'static Model> {
+    MODELS.iter().find(|model| model.name == name)
+}
