@@ -129,7 +129,8 @@ impl<'de> Visitor<'de> for Line<'_> {
             match field {
                 Field::Index => index = Some(map.next_value::<u64>()?),
                 Field::Time => {
-                    time = map.next_value::<Option<i64>>()?.and_then(|time| u64::try_from(time).ok())
+                    let value = map.next_value::<Option<i64>>()?;
+                    time = value.and_then(|time| u64::try_from(time).ok());
                 }
                 Field::Process => process = Some(map.next_value_seed(Any(into))?),
                 Field::Type => kind = Some(map.next_value::<Type>()?),
