@@ -3,55 +3,76 @@
 //! The values go straight into the arena, without a tree in between: a million operations are two million
 //! lines. Unknown fields are passed over; lines of the nemesis are dropped, as its operations are no client's.
 
-use super::ReadError;
-use crate::history::{Builder, Event, History, Kind};
-use crate::value::{Arena, TooLong, Value};
+use super::scan::{self, Scan};
+use super::{ReadError, Shaping};
+use crate::history::{Event, History, Kind};
+use crate::value::{Arena, Shape, TooLong, Value};
 use serde::de::{self, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use std::fmt;
 
 /// A history of one event a line.
-pub fn lines(text: &[u8]) -> Result<History, ReadError> {
-    let mut into = Sink::default();
-    let mut builder = Builder::default();
+pub fn lines(text: &[u8], shaping: Shaping) -> Result<History, ReadError> {
+    let text = super::utf8(text)?;
+    let mut sink = Sink::default();
+    let mut builder = shaping.builder();
+    let mut scan = Scan::new(text);
     let mut number = 0u32;
-    for line in text.split(|byte| *byte == b'\n') {
+    while scan.at < text.len() {
         number += 1;
-        if line.trim_ascii().is_empty() {
+        let from = scan.at;
+        if scan.line_ends() {
             continue;
         }
-        let event = into.event(line, number)?;
+        let event = match scan.event(&mut sink, number) {
+            Some(scan::Line::Client(event)) if scan.line_ends() => Some(event),
+            Some(scan::Line::Nemesis) if scan.line_ends() => None,
+            _ => {
+                let end = text[from..].find('\n').map_or(text.len(), |length| from + length);
+                scan.at = (end + 1).min(text.len());
+                sink.items.clear();
+                sink.event(&text.as_bytes()[from..end], number)?
+            }
+        };
+        if let Some(why) = sink.too_long {
+            return Err(ReadError::TooLong { line: number, why });
+        }
         if let Some(event) = event {
-            builder.add(&event, &into.arena)?;
+            shaping.add(&mut builder, event, &sink.arena)?;
         }
     }
-    Ok(builder.finish(into.arena))
+    Ok(builder.finish(sink.arena))
 }
 
 /// A history as one array of events, as a case file holds it.
-pub fn array(text: &str, completions_only: bool) -> Result<History, ReadError> {
+pub fn array(text: &str, shaping: Shaping) -> Result<History, ReadError> {
     let syntax = |error: serde_json::Error| ReadError::Syntax { line: 1, why: error.to_string() };
     let events: Vec<&serde_json::value::RawValue> = serde_json::from_str(text).map_err(syntax)?;
-    let mut into = Sink::default();
-    let mut builder = if completions_only { Builder::of_completions() } else { Builder::default() };
+    let mut sink = Sink::default();
+    let mut builder = shaping.builder();
     for (place, event) in events.iter().enumerate() {
-        if let Some(event) = into.event(event.get().as_bytes(), place as u32 + 1)? {
-            builder.add(&event, &into.arena)?;
+        if let Some(event) = sink.event(event.get().as_bytes(), place as u32 + 1)? {
+            shaping.add(&mut builder, event, &sink.arena)?;
         }
     }
-    Ok(builder.finish(into.arena))
+    Ok(builder.finish(sink.arena))
 }
 
 /// The arena, and room to collect the items of open lists.
 #[derive(Debug, Default)]
-struct Sink {
-    arena: Arena,
-    items: Vec<Value>,
-    too_long: Option<TooLong>,
+pub(super) struct Sink {
+    pub arena: Arena,
+    pub items: Vec<Value>,
+    pub too_long: Option<TooLong>,
+    /// Texts seen of late with their values: names of operations come again and again.
+    recent: Vec<(Box<str>, Value)>,
 }
+
+/// How many texts are kept at hand.
+const RECENT: usize = 8;
 
 impl Sink {
     /// `None`: an event of the nemesis.
-    fn event(&mut self, line: &[u8], number: u32) -> Result<Option<Event>, ReadError> {
+    pub fn event(&mut self, line: &[u8], number: u32) -> Result<Option<Event>, ReadError> {
         let mut reader = serde_json::Deserializer::from_slice(line);
         let event = Line { into: self, number }
             .deserialize(&mut reader)
@@ -62,7 +83,23 @@ impl Sink {
         event.map_err(|error| ReadError::Syntax { line: number, why: plain(&error) })
     }
 
-    fn keep(&mut self, from: usize) -> Value {
+    pub fn text(&mut self, text: &str) -> Value {
+        if let Some((_, value)) = self.recent.iter().find(|(seen, _)| **seen == *text) {
+            return *value;
+        }
+        let value = self.arena.text(text);
+        if self.recent.len() < RECENT {
+            self.recent.push((text.into(), value));
+        }
+        value
+    }
+
+    pub fn is_nemesis(&self, process: Value) -> bool {
+        self.arena.str_of(process).is_some_and(|name| name.trim_start_matches(':') == "nemesis")
+    }
+
+    /// Makes a list of the items collected from this one on.
+    pub fn keep(&mut self, from: usize) -> Value {
         let list = self.arena.list(&self.items[from..]);
         self.items.truncate(from);
         list.unwrap_or_else(|error| {
@@ -142,7 +179,7 @@ impl<'de> Visitor<'de> for Line<'_> {
             }
         }
         let process = process.ok_or_else(|| de::Error::missing_field("process"))?;
-        if into.arena.str_of(process).is_some_and(|name| name.trim_start_matches(':') == "nemesis") {
+        if into.is_nemesis(process) {
             return Ok(None);
         }
         let kind = match kind.ok_or_else(|| de::Error::missing_field("type"))? {
@@ -152,10 +189,9 @@ impl<'de> Visitor<'de> for Line<'_> {
             Type::Info => Kind::Info,
         };
         let f = f.ok_or_else(|| de::Error::missing_field("f"))?;
-        let Some(f) = into.arena.str_of(f).map(str::to_owned) else {
+        let Shape::Text(f) = f.shape() else {
             return Err(de::Error::custom("\"f\" is the name of an operation, a text"));
         };
-        let f = into.arena.intern(&f);
         let index = index.unwrap_or(u64::from(number) - 1);
         Ok(Some(Event { kind, process, f, key, value, time, index, error, line: number }))
     }
@@ -226,7 +262,7 @@ mod tests {
 {"process":"nemesis","type":"info","f":"kill"}
 {"index":3,"time":9,"process":0,"type":"ok","f":"cas","key":"x","value":[1,2]}
 "#;
-        let history = lines(text).expect("a history");
+        let history = lines(text, Shaping::default()).expect("a history");
         assert_eq!(history.ops.len(), 2);
         assert_eq!(history.tell(0), r#"0 cas [1, 2] of "x": ok (index 0)"#);
         assert_eq!((history.ops[0].call, history.ops[0].ret), (0, 2));
@@ -235,7 +271,8 @@ mod tests {
 
     #[test]
     fn mistakes_name_their_line() {
-        let said = |text: &str| lines(text.as_bytes()).expect_err("no history").to_string();
+        let said =
+            |text: &str| lines(text.as_bytes(), Shaping::default()).expect_err("no history").to_string();
         assert_eq!(
             said(
                 "{\"process\":0,\"type\":\"invoke\",\"f\":\"read\"}\n{\"process\":0,\"type\":\"invoke\",\"f\":\"read\"}"
