@@ -9,6 +9,7 @@ pub mod budget;
 pub mod history;
 pub mod model;
 pub mod options;
+pub mod picture;
 pub mod read;
 pub mod value;
 pub mod verdict;
