@@ -271,7 +271,7 @@ impl Load {
 fn set(env: &mut ProcessesEnv, from: NodeId, to: NodeId, rule: LinkRule) -> f64 {
     #[expect(clippy::disallowed_methods, reason = "measuring is what it is for")]
     let began = Instant::now();
-    env.submit(six::ME, Effect::Link(from, to, rule));
+    env.submit(six::ME, Effect::Link(from, to, rule.into()));
     six::applied(env, 1);
     began.elapsed().as_secs_f64() * 1e6
 }

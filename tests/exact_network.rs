@@ -10,6 +10,7 @@ use seedfault::catalogue::MessageType;
 use seedfault::env::{Effect, Env, Hold, LinkRule, NodeAction, NodeId};
 use seedfault::fault::kill::Signal;
 use seedfault::fault::restart::RestartData;
+use seedfault::fault::traffic::Traffic;
 use seedfault::time::Millis;
 use std::collections::BTreeSet;
 use std::fs;
@@ -76,7 +77,9 @@ fn a_reset_reaches_both_servers_as_a_reset_and_their_links_come_back() {
             bench.pass(Millis(5_000));
             debug_logs(&mut bench);
             // A primary and its replica: two links of the bus, and one of replication.
-            let count = bench.effect(Effect::Reset(NodeId(0), Some(NodeId(1)))).expect("both are there");
+            let count = bench
+                .effect(Effect::Reset(NodeId(0), Some(NodeId(1)), Traffic::All))
+                .expect("both are there");
             assert_eq!(count, "3 connections");
             bench.pass(Millis(1_500));
             for node in [0, 1] {
@@ -85,7 +88,10 @@ fn a_reset_reaches_both_servers_as_a_reset_and_their_links_come_back() {
             }
             assert!(bench.ask(1, "ROLE").contains("connected"), "{:#?}", bench.logs);
             assert!(bench.ask(2, "CLUSTER INFO").contains("cluster_state:ok"));
-            assert_eq!(bench.effect(Effect::Reset(NodeId(0), None)).expect("it is there"), "0 connections");
+            assert_eq!(
+                bench.effect(Effect::Reset(NodeId(0), None, Traffic::All)).expect("it is there"),
+                "0 connections"
+            );
             sums.push(bench.sum());
         }
         assert_eq!(sums[0], sums[1], "{}", server.display());
@@ -102,7 +108,7 @@ fn a_connect_is_refused_while_the_connections_that_are_there_live_on() {
         bench.link(1, 0, refuse);
         bench.pass(Millis(1_000));
         assert!(bench.ask(1, "INFO replication").contains("master_link_status:up"), "it lives on");
-        bench.effect(Effect::Reset(NodeId(0), Some(NodeId(1)))).expect("both are there");
+        bench.effect(Effect::Reset(NodeId(0), Some(NodeId(1)), Traffic::All)).expect("both are there");
         bench.pass(Millis(1_500));
         assert!(bench.ask(1, "INFO replication").contains("master_link_status:down"), "{:#?}", bench.logs);
         bench.link(1, 0, LinkRule::default());

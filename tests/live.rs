@@ -11,18 +11,22 @@ mod disk;
 mod node;
 #[path = "live/programs.rs"]
 mod programs;
+#[path = "live/scenarios.rs"]
+mod scenarios;
+mod servers;
 
 use nix::time::{ClockId, clock_gettime};
 use seedfault::entropy::{Entropy, Seed};
 use seedfault::env::processes::cage::{self, Cage, Walls};
 use seedfault::env::processes::{Options, ProcessesEnv, proc};
 use seedfault::env::{
-    ActorId, ConnId, Effect, Env, EnvError, Input, LIVE, LinkRule, NodeAction, NodeId, NodeSpec, Observed,
-    live,
+    ActorId, ConnId, Effect, Env, EnvError, Input, LIVE, LinkRule, LinkRules, NodeAction, NodeId, NodeSpec,
+    Observed, live,
 };
 use seedfault::fault::disk::{Calls, DiskRule};
 use seedfault::fault::kill::Signal;
 use seedfault::fault::restart::RestartData;
+use seedfault::fault::traffic::Traffic;
 use seedfault::time::Millis;
 use std::fs;
 use std::net::TcpListener;
@@ -49,6 +53,8 @@ const CASES: &[Case] = &[
     ("nodes_reach_one_another_on_the_same_port", reach),
     ("a_cut_lets_nothing_through_and_a_heal_is_prompt", cut),
     ("a_cut_one_way_leaves_the_other_open", one_way),
+    ("a_cut_of_one_class_of_packets_leaves_the_others_alone", classes),
+    ("clients_of_the_load_are_cut_off_and_the_tool_is_not", cut_clients),
     ("a_delay_is_as_long_as_asked_for", slow),
     ("losses_duplicates_and_overtaking_are_repaired_by_tcp", lossy),
     ("large_values_cross_a_link_with_a_fault_unharmed", large),
@@ -125,6 +131,7 @@ fn all(filter: &str) -> ExitCode {
         }
     }
     let _ = fs::remove_dir_all(&place);
+    failures += scenarios::all(filter);
     if failures == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
@@ -170,9 +177,9 @@ fn hold() -> ExitCode {
     let client = bench.client(A);
     bench.say(client, "disk write data 10");
     loop {
-        bench.apply(Effect::Link(A, B, cut)).expect("both are there");
+        bench.apply(Effect::Link(A, B, cut.into())).expect("both are there");
         bench.pass(Millis(20));
-        bench.apply(Effect::Link(A, B, LinkRule::default())).expect("both are there");
+        bench.apply(Effect::Link(A, B, LinkRules::default())).expect("both are there");
     }
 }
 
@@ -286,7 +293,18 @@ impl Bench {
     }
 
     fn link(&mut self, from: NodeId, to: NodeId, rule: LinkRule) -> String {
-        self.apply(Effect::Link(from, to, rule)).expect("both are there")
+        self.apply(Effect::Link(from, to, rule.into())).expect("both are there")
+    }
+
+    fn rules(&mut self, from: NodeId, to: NodeId, rules: LinkRules) -> String {
+        self.apply(Effect::Link(from, to, rules)).expect("both are there")
+    }
+
+    /// What a connect to another port of a node comes to.
+    fn dial_at(&mut self, client: ConnId, node: NodeId, port: u16) -> String {
+        let place = self.place(node);
+        let address = place.split(':').next().expect("an address");
+        self.ask(client, &format!("dial {address}:{port}"))
     }
 
     fn until(&mut self, is: impl Fn(&Input) -> bool) -> Input {
@@ -336,7 +354,7 @@ fn reach(bench: &mut Bench) {
 fn reach_again(bench: &mut Bench) {
     bench.start(A);
     bench.start(B);
-    let reach = |bench: &mut Bench| bench.apply(Effect::Node(A, NodeAction::Reach(B)));
+    let reach = |bench: &mut Bench| bench.apply(Effect::Node(A, NodeAction::Reach(B, Traffic::All)));
     reach(bench).expect("nothing is in the way");
     // Neither has to be awake.
     bench.apply(Effect::Node(B, NodeAction::Pause)).expect("it runs");
@@ -401,6 +419,46 @@ fn one_way(bench: &mut Bench) {
     assert_eq!(bench.counted(A, B, "cut"), 0);
 }
 
+/// Nodes listen where servers do for their clients, and nobody at the port of the bus.
+fn classes(bench: &mut Bench) {
+    let client = bench.pair();
+    let cut = LinkRule { cut: true, ..LinkRule::default() };
+    let reach = |bench: &mut Bench, class| bench.apply(Effect::Node(A, NodeAction::Reach(B, class)));
+    bench.rules(A, B, LinkRules { bus: cut, ..LinkRules::default() });
+    bench.echo(client, 3000).expect("it is for clients");
+    reach(bench, Traffic::Clients).expect("it is for clients");
+    reach(bench, Traffic::All).expect("it is neither for clients nor the bus");
+    assert_eq!(bench.dial_at(client, B, 16_379), "silent");
+    bench.rules(A, B, LinkRules { clients: cut, ..LinkRules::default() });
+    reach(bench, Traffic::Bus).expect("it is healed");
+    let other = bench.client(A);
+    assert_eq!(bench.dial_at(other, B, 16_379), "refused");
+    assert_eq!(bench.echo(client, 300), Err("silent".into()));
+    bench.rules(A, B, LinkRules::default());
+    reach(bench, Traffic::Clients).expect("it is healed");
+    assert!(bench.counted(A, B, "cut") > 1);
+}
+
+fn cut_clients(bench: &mut Bench) {
+    bench.start(A);
+    let (tool, load) = (bench.client(A), ConnId(900));
+    bench.env.submit(ME, Effect::OpenAsClient(load, A));
+    bench.until(|input| *input == Input::Opened(load));
+    assert_eq!(bench.ask(load, "ping 1"), "pong 1");
+    let cut = LinkRule { cut: true, ..LinkRule::default() };
+    bench.rules(NodeId::CLIENTS, A, LinkRules { clients: cut, ..LinkRules::default() });
+    bench.say(load, "ping 2");
+    bench.pass(Millis(200));
+    assert_eq!(bench.ask(tool, "ping 3"), "pong 3");
+    let heard = |input: &Input| matches!(input, Input::Bytes(id, _) if *id == load);
+    assert!(!bench.seen.iter().any(heard), "{:?}", bench.seen);
+    bench.rules(NodeId::CLIENTS, A, LinkRules::default());
+    let reached = Effect::Node(A, NodeAction::Reach(NodeId::CLIENTS, Traffic::Clients));
+    bench.apply(reached).expect("it is healed");
+    assert_eq!(bench.hear(load), "pong 2");
+    assert!(bench.counted(NodeId::CLIENTS, A, "cut") > 0);
+}
+
 fn slow(bench: &mut Bench) {
     let client = bench.pair();
     let slow = LinkRule { delay: Millis(50), ..LinkRule::default() };
@@ -458,7 +516,7 @@ fn narrow(bench: &mut Bench) {
 fn reset(bench: &mut Bench) {
     let client = bench.pair();
     bench.echo(client, 3000).expect("nothing is in the way");
-    assert_eq!(bench.apply(Effect::Reset(B, Some(A))), Ok("1 connections".into()));
+    assert_eq!(bench.apply(Effect::Reset(B, Some(A), Traffic::All)), Ok("1 connections".into()));
     assert_eq!(bench.echo(client, 3000), Err("reset".into()));
     let to = bench.place(B);
     assert_eq!(bench.ask(client, &format!("dial {to}")), "open", "new connections are open");
@@ -467,7 +525,7 @@ fn reset(bench: &mut Bench) {
 
 fn reset_clients(bench: &mut Bench) {
     let client = bench.pair();
-    assert_eq!(bench.apply(Effect::Reset(A, None)), Ok("1 connections".into()));
+    assert_eq!(bench.apply(Effect::Reset(A, None, Traffic::All)), Ok("1 connections".into()));
     let closed = bench.until(|input| matches!(input, Input::Closed(id, _) if *id == client));
     assert!(format!("{closed:?}").contains("reset"), "{closed:?}");
 }
@@ -609,5 +667,5 @@ fn no_way_out(bench: &mut Bench) {
 fn no_node(bench: &mut Bench) {
     bench.start(A);
     let cut = LinkRule { cut: true, ..LinkRule::default() };
-    assert_eq!(bench.apply(Effect::Link(A, B, cut)), Err(EnvError::NotRunning { node: B }));
+    assert_eq!(bench.apply(Effect::Link(A, B, cut.into())), Err(EnvError::NotRunning { node: B }));
 }

@@ -29,7 +29,7 @@ pub enum Ability {
     Message,
     /// Reset and refuse connections.
     Connection,
-    /// Flip bits of packets on links, and limit how many bytes pass.
+    /// Flip bits of packets on links, limit how many bytes pass, and tell packets apart by their ports.
     Packet,
     /// Needs nothing of the environment: commands over the client port.
     None,

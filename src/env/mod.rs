@@ -19,6 +19,7 @@ use crate::catalogue::{Ability, MessageType};
 use crate::fault::disk::{Blow, DiskRule};
 use crate::fault::kill::Signal;
 use crate::fault::restart::RestartData;
+use crate::fault::traffic::Traffic;
 use crate::time::{Micros, Millis};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -28,6 +29,11 @@ use std::fmt;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct NodeId(pub u16);
+
+impl NodeId {
+    /// No node: all clients of the run's load, as one end of a link.
+    pub const CLIENTS: Self = Self(u16::MAX - 1);
+}
 
 /// A connection, by a number that the actor chose: unique within the run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -205,8 +211,8 @@ pub enum NodeAction {
     PowerLoss(String, bool),
     /// Let it have so many megabytes more than it has, or as many as there are.
     Memory(Option<u32>),
-    /// Tell, from its side, whether packets cross to another node and back.
-    Reach(NodeId),
+    /// Tell, from its side, whether packets of a class cross to another node and back.
+    Reach(NodeId, Traffic),
 }
 
 /// What is done to one direction of a link between two nodes.
@@ -228,6 +234,50 @@ pub struct LinkRule {
     pub rate: u32,
 }
 
+/// What is done to one direction of a link, by the class of what crosses it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LinkRules {
+    pub clients: LinkRule,
+    pub bus: LinkRule,
+    /// What belongs to neither.
+    pub rest: LinkRule,
+}
+
+impl LinkRules {
+    /// The rule for all of it, where that is one.
+    pub fn uniform(&self) -> Option<LinkRule> {
+        (self.clients == self.rest && self.bus == self.rest).then_some(self.rest)
+    }
+
+    /// Whether what belongs to a class is left alone.
+    pub fn spares(&self, traffic: Traffic) -> bool {
+        let spared = |rule: &LinkRule| *rule == LinkRule::default();
+        match traffic {
+            Traffic::All => [&self.clients, &self.bus, &self.rest].into_iter().all(spared),
+            Traffic::Clients => spared(&self.clients),
+            Traffic::Bus => spared(&self.bus),
+        }
+    }
+}
+
+impl From<LinkRule> for LinkRules {
+    fn from(rule: LinkRule) -> Self {
+        Self { clients: rule, bus: rule, rest: rule }
+    }
+}
+
+/// The evidence for a change of a link, where segments are counted: how many its rules have struck so far.
+pub fn struck_so_far(count: u64, woken: u64) -> Evidence {
+    format!("{count}{STRUCK}, {woken} connections woken up")
+}
+
+/// The number in it; none where nothing is counted.
+pub fn struck_in(evidence: &str) -> Option<u64> {
+    evidence.split_once(STRUCK)?.0.parse().ok()
+}
+
+const STRUCK: &str = " segments struck so far";
+
 /// Messages of the cluster bus that wait for another.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Hold {
@@ -244,17 +294,20 @@ pub enum Effect {
     /// Open a connection to a node's client port. Answered by `Opened` or `Closed`. What is sent before it is open
     /// goes out once it is.
     Open(ConnId, NodeId),
+    /// As `Open`, by a client of the load: what lies between is a link of the timeline's, as the tool's own is not.
+    OpenAsClient(ConnId, NodeId),
     Send(ConnId, Vec<u8>),
     /// Close it; no further input comes from it.
     Close(ConnId),
     /// Answered by `Applied`, in the order submitted.
     Node(NodeId, NodeAction),
-    /// Replaces the rule of the link from the first node to the second. Answered by `Applied`.
-    Link(NodeId, NodeId, LinkRule),
+    /// Replaces the rules of the link from the first node to the second. Answered by `Applied`.
+    Link(NodeId, NodeId, LinkRules),
     /// Holds messages under this event's name, or lets go what it held. Answered by `Applied`.
     Hold(String, Option<Hold>),
-    /// Resets the established connections between two nodes, or between a node and all clients. Answered by `Applied`.
-    Reset(NodeId, Option<NodeId>),
+    /// Resets the established connections of a class between two nodes, or between a node and all clients. Answered
+    /// by `Applied`.
+    Reset(NodeId, Option<NodeId>, Traffic),
 }
 
 /// Why a connection is closed.
@@ -375,7 +428,7 @@ pub trait Actor {
 
 impl fmt::Display for NodeId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "node-{}", self.0)
+        if *self == Self::CLIENTS { f.write_str("clients") } else { write!(f, "node-{}", self.0) }
     }
 }
 

@@ -274,7 +274,7 @@ impl SimEnv {
             NodeAction::Disk(..)
             | NodeAction::PowerLoss(..)
             | NodeAction::Memory(_)
-            | NodeAction::Reach(_) => {
+            | NodeAction::Reach(..) => {
                 Err(EnvError::Unable { what: "strike a node's disk, power or memory".into() })
             }
             NodeAction::Clock { behind, .. } if !behind.is_zero() => {
@@ -519,7 +519,7 @@ impl Env for SimEnv {
 
     fn submit(&mut self, who: ActorId, effect: Effect) {
         match effect {
-            Effect::Open(ConnId(connection), node) => {
+            Effect::Open(ConnId(connection), node) | Effect::OpenAsClient(ConnId(connection), node) => {
                 let word = self.key.word("client latency", connection, 0);
                 let latency = CLIENT_US + word % CLIENT_US_MORE;
                 if usize::from(node.0) >= self.hosts.len() {
@@ -546,13 +546,14 @@ impl Env for SimEnv {
                 let done = self.act(node, action);
                 self.tell(who, Input::Applied(done));
             }
-            Effect::Link(from, to, rule) => {
+            Effect::Link(from, to, rules) => {
                 let known = [from, to].iter().all(|node| usize::from(node.0) < self.hosts.len());
-                let done = if known && from != to {
-                    self.links.set(from.0, to.0, rule);
-                    Ok(format!("{from} to {to}: {rule:?}"))
-                } else {
-                    Err(EnvError::Unable { what: format!("change the link from {from} to {to}") })
+                let done = match rules.uniform().filter(|_| known && from != to) {
+                    Some(rule) => {
+                        self.links.set(from.0, to.0, rule);
+                        Ok(format!("{from} to {to}: {rule:?}"))
+                    }
+                    None => Err(EnvError::Unable { what: format!("change the link from {from} to {to}") }),
                 };
                 self.tell(who, Input::Applied(done));
             }

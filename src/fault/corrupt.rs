@@ -2,6 +2,7 @@
 //!
 //! To the servers it is a loss that TCP repairs; what does not check its sums would show here.
 
+use super::traffic::{self, Traffic};
 use crate::catalogue::{Ability, ActionInfo, ActionKind, Class, Declared, DrawContext, NodeSelector};
 
 crate::record! {
@@ -10,6 +11,10 @@ crate::record! {
         pub node: NodeSelector,
         /// segments in which a bit is flipped, in a thousand
         pub share: u16 = 50,
+        /// the packets that it strikes: `clients` (the port for clients, where replicas replicate too; and also
+        /// between the node and the run's own clients), `bus` (the cluster bus), or `all` between nodes
+        #[serde(default, skip_serializing_if = "Traffic::is_all")]
+        pub traffic: Traffic = Traffic::All,
     }
 }
 
@@ -29,8 +34,12 @@ impl Declared for Corrupt {
         lasting: true,
     };
 
+    fn needs(&self) -> Ability {
+        traffic::needs(self.traffic, Self::INFO.needs)
+    }
+
     fn draw(context: &mut DrawContext<'_>) -> Option<Self> {
         let node = NodeSelector::Primary(context.shard());
-        Some(Self { node, share: *context.rng.pick(&[10, 50, 200]) })
+        Some(Self { node, share: *context.rng.pick(&[10, 50, 200]), traffic: Traffic::All })
     }
 }

@@ -1,5 +1,6 @@
 //! `cut`: nothing passes between two sets of nodes, in both directions or one.
 
+use super::traffic::{self, Traffic};
 use crate::catalogue::{Ability, ActionInfo, ActionKind, Class, Declared, DrawContext, NodeSelector};
 
 crate::record! {
@@ -10,6 +11,10 @@ crate::record! {
         pub from: Option<NodeSelector> = None,
         /// only messages sent by `node` are lost; the other direction stays open
         pub one_way: bool = false,
+        /// the packets that it strikes: `clients` (the port for clients, where replicas replicate too; without `from` also
+        /// between the node and the run's own clients), `bus` (the cluster bus), or `all` between nodes
+        #[serde(default, skip_serializing_if = "Traffic::is_all")]
+        pub traffic: Traffic = Traffic::All,
     }
 }
 
@@ -29,11 +34,15 @@ impl Declared for Cut {
         lasting: true,
     };
 
+    fn needs(&self) -> Ability {
+        traffic::needs(self.traffic, Self::INFO.needs)
+    }
+
     fn draw(context: &mut DrawContext<'_>) -> Option<Self> {
         let node = match context.rng.below(4) {
             0 => NodeSelector::Minority,
             _ => NodeSelector::Primary(context.shard()),
         };
-        Some(Self { node, from: None, one_way: context.rng.ratio(1, 4) })
+        Some(Self { node, from: None, one_way: context.rng.ratio(1, 4), traffic: Traffic::All })
     }
 }

@@ -4,6 +4,7 @@
 //! Neither the client protocol nor the cluster bus of the servers has a checksum of its own, so nothing that they claim
 //! of data or of the cluster is owed any more. That they do not crash is.
 
+use super::traffic::{self, Traffic};
 use crate::catalogue::{Ability, ActionInfo, ActionKind, Class, Declared, DrawContext, NodeSelector};
 
 crate::record! {
@@ -12,6 +13,10 @@ crate::record! {
         pub node: NodeSelector,
         /// segments in which a bit is flipped, in a thousand
         pub share: u16 = 10,
+        /// the packets that it strikes: `clients` (the port for clients, where replicas replicate too; and also
+        /// between the node and the run's own clients), `bus` (the cluster bus), or `all` between nodes
+        #[serde(default, skip_serializing_if = "Traffic::is_all")]
+        pub traffic: Traffic = Traffic::All,
     }
 }
 
@@ -42,8 +47,12 @@ impl Declared for Garble {
         lasting: true,
     };
 
+    fn needs(&self) -> Ability {
+        traffic::needs(self.traffic, Self::INFO.needs)
+    }
+
     fn draw(context: &mut DrawContext<'_>) -> Option<Self> {
         let node = NodeSelector::Primary(context.shard());
-        Some(Self { node, share: *context.rng.pick(&[1, 10, 50]) })
+        Some(Self { node, share: *context.rng.pick(&[1, 10, 50]), traffic: Traffic::All })
     }
 }

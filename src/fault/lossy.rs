@@ -1,5 +1,6 @@
 //! `lossy`: a share of the messages from and to a node is lost, sent twice, or overtaken.
 
+use super::traffic::{self, Traffic};
 use crate::catalogue::{Ability, ActionInfo, ActionKind, Class, Declared, DrawContext, NodeSelector};
 
 crate::record! {
@@ -12,6 +13,10 @@ crate::record! {
         pub duplicate: u16 = 0,
         /// messages that a later one may overtake, in a thousand
         pub reorder: u16 = 0,
+        /// the packets that it strikes: `clients` (the port for clients, where replicas replicate too; and also
+        /// between the node and the run's own clients), `bus` (the cluster bus), or `all` between nodes
+        #[serde(default, skip_serializing_if = "Traffic::is_all")]
+        pub traffic: Traffic = Traffic::All,
     }
 }
 
@@ -31,11 +36,15 @@ impl Declared for Lossy {
         lasting: true,
     };
 
+    fn needs(&self) -> Ability {
+        traffic::needs(self.traffic, Self::INFO.needs)
+    }
+
     fn draw(context: &mut DrawContext<'_>) -> Option<Self> {
         let node = NodeSelector::Primary(context.shard());
         let lose = *context.rng.pick(&[10, 100, 300]);
         let duplicate = *context.rng.pick(&[0, 50, 300]);
         let reorder = *context.rng.pick(&[0, 50, 300]);
-        Some(Self { node, lose, duplicate, reorder })
+        Some(Self { node, lose, duplicate, reorder, traffic: Traffic::All })
     }
 }

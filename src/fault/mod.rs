@@ -22,3 +22,4 @@ pub mod slow;
 pub mod slow_disk;
 pub mod strike_at;
 pub mod throttle;
+pub mod traffic;

@@ -1,5 +1,6 @@
 //! `refuse`: new connections to a node are refused; those that are established live on.
 
+use super::traffic::{self, Traffic};
 use crate::catalogue::{Ability, ActionInfo, ActionKind, Class, Declared, DrawContext, NodeSelector};
 
 crate::record! {
@@ -8,6 +9,10 @@ crate::record! {
         pub node: NodeSelector,
         /// the nodes that are refused; every other node when absent
         pub from: Option<NodeSelector> = None,
+        /// the packets that it strikes: `clients` (the port for clients, where replicas replicate too; without `from` also
+        /// between the node and the run's own clients), `bus` (the cluster bus), or `all` between nodes
+        #[serde(default, skip_serializing_if = "Traffic::is_all")]
+        pub traffic: Traffic = Traffic::All,
     }
 }
 
@@ -27,7 +32,11 @@ impl Declared for Refuse {
         lasting: true,
     };
 
+    fn needs(&self) -> Ability {
+        traffic::needs(self.traffic, Self::INFO.needs)
+    }
+
     fn draw(context: &mut DrawContext<'_>) -> Option<Self> {
-        Some(Self { node: NodeSelector::Primary(context.shard()), from: None })
+        Some(Self { node: NodeSelector::Primary(context.shard()), from: None, traffic: Traffic::All })
     }
 }

@@ -1,5 +1,6 @@
 //! `reset`: connections that are established break, on both sides at once, as a firewall that forgets them does it.
 
+use super::traffic::{self, Traffic};
 use crate::catalogue::{Ability, ActionInfo, ActionKind, Class, Declared, DrawContext, NodeSelector};
 
 crate::record! {
@@ -10,6 +11,10 @@ crate::record! {
         pub from: Option<NodeSelector> = None,
         /// the connections of clients to `node` break too
         pub clients: bool = false,
+        /// the packets that it strikes: `clients` (connections to the port for clients,
+        /// where replicas replicate too), `bus` (the cluster bus), or `all` between nodes
+        #[serde(default, skip_serializing_if = "Traffic::is_all")]
+        pub traffic: Traffic = Traffic::All,
     }
 }
 
@@ -29,8 +34,12 @@ impl Declared for Reset {
         lasting: false,
     };
 
+    fn needs(&self) -> Ability {
+        traffic::needs(self.traffic, Self::INFO.needs)
+    }
+
     fn draw(context: &mut DrawContext<'_>) -> Option<Self> {
         let node = NodeSelector::Primary(context.shard());
-        Some(Self { node, from: None, clients: context.rng.ratio(1, 2) })
+        Some(Self { node, from: None, clients: context.rng.ratio(1, 2), traffic: Traffic::All })
     }
 }

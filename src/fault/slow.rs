@@ -1,5 +1,6 @@
 //! `slow`: every message from and to a node takes longer.
 
+use super::traffic::{self, Traffic};
 use crate::catalogue::{Ability, ActionInfo, ActionKind, Class, Declared, DrawContext, NodeSelector};
 use crate::time::Millis;
 
@@ -11,6 +12,10 @@ crate::record! {
         pub delay: Millis = Millis(100),
         /// up to this much more, per message
         pub jitter: Millis = Millis(0),
+        /// the packets that it strikes: `clients` (the port for clients, where replicas replicate too; and also
+        /// between the node and the run's own clients), `bus` (the cluster bus), or `all` between nodes
+        #[serde(default, skip_serializing_if = "Traffic::is_all")]
+        pub traffic: Traffic = Traffic::All,
     }
 }
 
@@ -30,10 +35,14 @@ impl Declared for Slow {
         lasting: true,
     };
 
+    fn needs(&self) -> Ability {
+        traffic::needs(self.traffic, Self::INFO.needs)
+    }
+
     fn draw(context: &mut DrawContext<'_>) -> Option<Self> {
         let node = NodeSelector::Primary(context.shard());
         let delay = Millis(*context.rng.pick(&[10, 50, 200, 800]));
         let jitter = Millis(*context.rng.pick(&[0, 20, 300]));
-        Some(Self { node, delay, jitter })
+        Some(Self { node, delay, jitter, traffic: Traffic::All })
     }
 }

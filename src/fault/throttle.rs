@@ -1,5 +1,6 @@
 //! `throttle`: each link from and to a node carries so many bytes a second, and keeps a bounded queue of the rest.
 
+use super::traffic::{self, Traffic};
 use crate::catalogue::{Ability, ActionInfo, ActionKind, Class, Declared, DrawContext, NodeSelector};
 
 crate::record! {
@@ -8,6 +9,10 @@ crate::record! {
         pub node: NodeSelector,
         /// what each of them carries, in thousand bytes a second
         pub rate: u32 = 100,
+        /// the packets that it strikes: `clients` (the port for clients, where replicas replicate too; and also
+        /// between the node and the run's own clients), `bus` (the cluster bus), or `all` between nodes
+        #[serde(default, skip_serializing_if = "Traffic::is_all")]
+        pub traffic: Traffic = Traffic::All,
     }
 }
 
@@ -27,8 +32,12 @@ impl Declared for Throttle {
         lasting: true,
     };
 
+    fn needs(&self) -> Ability {
+        traffic::needs(self.traffic, Self::INFO.needs)
+    }
+
     fn draw(context: &mut DrawContext<'_>) -> Option<Self> {
         let node = NodeSelector::Primary(context.shard());
-        Some(Self { node, rate: *context.rng.pick(&[20, 100, 1000]) })
+        Some(Self { node, rate: *context.rng.pick(&[20, 100, 1000]), traffic: Traffic::All })
     }
 }

@@ -34,6 +34,7 @@ pub async fn client(
     from: Micros,
     until: Micros,
 ) {
+    io.act_as_client();
     let place = workload.client % clients.max(1);
     let mut client = Client {
         io,

@@ -7,6 +7,7 @@ mod clocks;
 mod damage;
 pub mod event;
 pub mod execute;
+mod links;
 pub mod look;
 pub mod marks;
 pub mod operation;

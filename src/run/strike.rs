@@ -4,20 +4,19 @@
 
 use super::clocks::strike_clock;
 use super::damage;
+use super::links::{strike_cut, strike_links};
 use super::operation::{OpIo, Target};
 use super::record::Status;
 use super::resolve;
 use super::strike_links::{strike_hold, strike_refuse, strike_reset};
 use super::world::World;
 use crate::catalogue::{Action, NodeSelector};
-use crate::env::{LIVE, LinkRule, NodeAction, NodeId};
-use crate::fault::cut::Cut;
+use crate::env::{LinkRule, NodeAction, NodeId};
 use crate::fault::kill::{Kill, Signal};
 use crate::fault::restart::{Restart, RestartData};
 use crate::target::operation::Aim;
 use crate::time::Millis;
 use std::cell::Cell;
-use std::collections::BTreeSet;
 use std::rc::Rc;
 
 /// How long a process may take to go after a signal that lets it save: Redis waits for replicas up to
@@ -59,23 +58,23 @@ pub async fn strike(action: Action, op: OpIo, ending: Ending, target: Rc<dyn Tar
                 reorder: lossy.reorder,
                 ..LinkRule::default()
             };
-            strike_links(&lossy.node, rule, &op, &ending).await
+            strike_links(&lossy.node, lossy.traffic, rule, &op, &ending).await
         }
         Action::Slow(slow) => {
             let rule = LinkRule { delay: slow.delay, jitter: slow.jitter, ..LinkRule::default() };
-            strike_links(&slow.node, rule, &op, &ending).await
+            strike_links(&slow.node, slow.traffic, rule, &op, &ending).await
         }
         Action::Corrupt(fault) => {
             let rule = LinkRule { corrupt: fault.share, ..LinkRule::default() };
-            strike_links(&fault.node, rule, &op, &ending).await
+            strike_links(&fault.node, fault.traffic, rule, &op, &ending).await
         }
         Action::Garble(fault) => {
             let rule = LinkRule { garble: fault.share, ..LinkRule::default() };
-            strike_links(&fault.node, rule, &op, &ending).await
+            strike_links(&fault.node, fault.traffic, rule, &op, &ending).await
         }
         Action::Throttle(fault) => {
             let rule = LinkRule { rate: fault.rate, ..LinkRule::default() };
-            strike_links(&fault.node, rule, &op, &ending).await
+            strike_links(&fault.node, fault.traffic, rule, &op, &ending).await
         }
         Action::ClockSkew(skew) => strike_clock(skew, &op, &ending, &*target).await,
         Action::DiskError(fault) => damage::disk(&fault.node, &fault.rule(), &op, &ending).await,
@@ -267,129 +266,6 @@ fn without_copy(world: &World, nodes: &[NodeId]) -> Option<String> {
     (!without.is_empty()).then(|| format!("no older copy of the folder was kept of {}", names(&without)))
 }
 
-async fn strike_cut(cut: &Cut, op: &OpIo, ending: &Ending) -> Result<(), Status> {
-    let nodes = op.select(&cut.node).map_err(skipped)?;
-    let others = others(cut.from.as_ref(), op)?;
-    let rule = LinkRule { cut: true, ..LinkRule::default() };
-    let mut pairs = Vec::new();
-    for node in &nodes {
-        op.resolved(*node);
-        for other in others.iter().filter(|other| !nodes.contains(other)) {
-            pairs.push((*node, *other));
-            if !cut.one_way {
-                pairs.push((*other, *node));
-            }
-        }
-    }
-    hold_links(&pairs, rule, op, ending).await
-}
-
-async fn strike_links(
-    selector: &NodeSelector,
-    rule: LinkRule,
-    op: &OpIo,
-    ending: &Ending,
-) -> Result<(), Status> {
-    let nodes = op.select(selector).map_err(skipped)?;
-    let all = others(None, op)?;
-    let mut pairs = Vec::new();
-    for node in &nodes {
-        op.resolved(*node);
-        for other in all.iter().filter(|other| *other != node) {
-            pairs.push((*node, *other));
-            pairs.push((*other, *node));
-        }
-    }
-    hold_links(&pairs, rule, op, ending).await
-}
-
-/// Puts a rule on links until the fault ends. Faults that overlap on a link add up.
-pub(super) async fn hold_links(
-    pairs: &[(NodeId, NodeId)],
-    rule: LinkRule,
-    op: &OpIo,
-    ending: &Ending,
-) -> Result<(), Status> {
-    if pairs.is_empty() {
-        return Err(skipped("there is no link to act on".into()));
-    }
-    for (from, to) in pairs {
-        op.world.borrow_mut().links.entry((*from, *to)).or_default().insert(op.event.clone(), rule);
-        let sum = sum_of(op, *from, *to);
-        op.io.link(*from, *to, sum).await.map_err(failed)?;
-    }
-    op.step(format!("{} directed links under the rule", pairs.len()));
-    ending.wait(op).await;
-    for (from, to) in pairs {
-        if let Some(rules) = op.world.borrow_mut().links.get_mut(&(*from, *to)) {
-            rules.remove(&op.event);
-        }
-        let sum = sum_of(op, *from, *to);
-        op.io.link(*from, *to, sum).await.map_err(failed)?;
-    }
-    let told = cross(pairs, op).await?;
-    op.step(format!("links healed{told}"));
-    Ok(())
-}
-
-/// Where packets are real, that they cross again is told by the nodes: links that stay cut after a heal would put down
-/// to the servers what is the run's own doing, so that it is broken. Pairs of which a link is under another rule are
-/// left to that one's end.
-async fn cross(pairs: &[(NodeId, NodeId)], op: &OpIo) -> Result<String, Status> {
-    if op.world.borrow().timeline.environment != LIVE.name {
-        return Ok(String::new());
-    }
-    let is_clear = |from, to| {
-        [(from, to), (to, from)].iter().all(|link| sum_of(op, link.0, link.1) == LinkRule::default())
-    };
-    let both: BTreeSet<(NodeId, NodeId)> =
-        pairs.iter().map(|(from, to)| (*from.min(to), *from.max(to))).collect();
-    let mut count = 0;
-    for (from, to) in both {
-        // Another fault may come while it is tried.
-        let mut tries = 0;
-        while is_clear(from, to) {
-            match op.io.node(from, NodeAction::Reach(to)).await {
-                Ok(_) => {
-                    count += 1;
-                    break;
-                }
-                Err(error) if tries > 0 && is_clear(from, to) => {
-                    op.breaks(&error);
-                    return Err(failed(error));
-                }
-                Err(_) => tries += 1,
-            }
-        }
-    }
-    Ok(format!("; packets cross between {count} pairs of nodes, as these say"))
-}
-
-fn sum_of(op: &OpIo, from: NodeId, to: NodeId) -> LinkRule {
-    let world = op.world.borrow();
-    let rules = world
-        .links
-        .get(&(from, to))
-        .map(|rules| rules.values().copied().collect::<Vec<_>>())
-        .unwrap_or_default();
-    rules.into_iter().fold(LinkRule::default(), |sum, rule| LinkRule {
-        cut: sum.cut || rule.cut,
-        delay: sum.delay.saturating_add(rule.delay),
-        jitter: sum.jitter.saturating_add(rule.jitter),
-        lose: sum.lose.max(rule.lose),
-        duplicate: sum.duplicate.max(rule.duplicate),
-        reorder: sum.reorder.max(rule.reorder),
-        refuse: sum.refuse || rule.refuse,
-        corrupt: sum.corrupt.max(rule.corrupt),
-        garble: sum.garble.max(rule.garble),
-        rate: if sum.rate == 0 || rule.rate == 0 { sum.rate.max(rule.rate) } else { sum.rate.min(rule.rate) },
-    })
-}
-
 fn names(nodes: &[NodeId]) -> String {
     nodes.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
-
-#[cfg(test)]
-#[path = "strike_tests.rs"]
-mod tests;

@@ -1,8 +1,9 @@
 //! Faults of single connections and messages: resets, refused connects, messages that wait for others.
 
+use super::links::{far_ends, hold_links};
 use super::operation::OpIo;
 use super::record::Status;
-use super::strike::{Ending, failed, hold_links, others, skipped};
+use super::strike::{Ending, failed, others, skipped};
 use crate::catalogue::NodeSelector;
 use crate::env::{LinkRule, NodeId};
 use crate::fault::hold::Hold;
@@ -16,11 +17,11 @@ pub(super) async fn strike_reset(reset: &Reset, op: &OpIo) -> Result<(), Status>
     for node in &nodes {
         // A pair of which both stand on both sides is reset once.
         for other in others.iter().filter(|other| !nodes.contains(other)) {
-            let evidence = op.io.reset(*node, Some(*other)).await.map_err(failed)?;
+            let evidence = op.io.reset(*node, Some(*other), reset.traffic).await.map_err(failed)?;
             op.step(format!("{evidence} between {node} and {other} were reset"));
         }
         if reset.clients {
-            let evidence = op.io.reset(*node, None).await.map_err(failed)?;
+            let evidence = op.io.reset(*node, None, reset.traffic).await.map_err(failed)?;
             op.step(format!("{evidence} of clients to {node} were reset"));
         }
     }
@@ -29,13 +30,14 @@ pub(super) async fn strike_reset(reset: &Reset, op: &OpIo) -> Result<(), Status>
 
 pub(super) async fn strike_refuse(refuse: &Refuse, op: &OpIo, ending: &Ending) -> Result<(), Status> {
     let nodes = op.select(&refuse.node).map_err(skipped)?;
-    let others = others(refuse.from.as_ref(), op)?;
+    let others = far_ends(refuse.from.as_ref(), refuse.traffic, op)?;
     let mut pairs = Vec::new();
     for node in &nodes {
         op.resolved(*node);
         pairs.extend(others.iter().filter(|other| !nodes.contains(other)).map(|other| (*other, *node)));
     }
-    hold_links(&pairs, LinkRule { refuse: true, ..LinkRule::default() }, op, ending).await
+    let rule = LinkRule { refuse: true, ..LinkRule::default() };
+    hold_links(&pairs, refuse.traffic, rule, op, ending).await
 }
 
 pub(super) async fn strike_hold(hold: &Hold, op: &OpIo, ending: &Ending) -> Result<(), Status> {

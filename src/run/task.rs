@@ -5,7 +5,10 @@
 //! future again. Every wait has a deadline.
 
 use super::resp::{self, Reply};
-use crate::env::{Actor, ConnId, Effect, EnvError, Evidence, Hold, Input, LinkRule, NodeAction, NodeId, Why};
+use crate::env::{
+    Actor, ConnId, Effect, EnvError, Evidence, Hold, Input, LinkRules, NodeAction, NodeId, Why,
+};
+use crate::fault::traffic::Traffic;
 use crate::time::{Micros, Millis};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
@@ -44,6 +47,8 @@ struct Mailbox {
     applied: VecDeque<Result<Evidence, EnvError>>,
     /// Numbers of connections: the actor's own range.
     next_conn: u64,
+    /// It is a client of the load.
+    is_client: bool,
 }
 
 #[derive(Debug, Default)]
@@ -186,8 +191,8 @@ impl Io {
         self.answer(&format!("act on {node}")).await
     }
 
-    pub async fn link(&self, from: NodeId, to: NodeId, rule: LinkRule) -> Result<Evidence, EnvError> {
-        self.mail.borrow_mut().out.push(Effect::Link(from, to, rule));
+    pub async fn link(&self, from: NodeId, to: NodeId, rules: LinkRules) -> Result<Evidence, EnvError> {
+        self.mail.borrow_mut().out.push(Effect::Link(from, to, rules));
         self.answer(&format!("act on {from}")).await
     }
 
@@ -196,8 +201,13 @@ impl Io {
         self.answer("hold messages").await
     }
 
-    pub async fn reset(&self, one: NodeId, other: Option<NodeId>) -> Result<Evidence, EnvError> {
-        self.mail.borrow_mut().out.push(Effect::Reset(one, other));
+    pub async fn reset(
+        &self,
+        one: NodeId,
+        other: Option<NodeId>,
+        traffic: Traffic,
+    ) -> Result<Evidence, EnvError> {
+        self.mail.borrow_mut().out.push(Effect::Reset(one, other, traffic));
         self.answer(&format!("act on {one}")).await
     }
 
@@ -208,13 +218,19 @@ impl Io {
         })
     }
 
+    /// From now on it opens connections as a client of the load.
+    pub fn act_as_client(&self) {
+        self.mail.borrow_mut().is_client = true;
+    }
+
     /// Begins to open a connection, and does not wait.
     pub fn open_now(&self, node: NodeId) -> Conn {
         let mut mail = self.mail.borrow_mut();
         let id = ConnId(mail.next_conn);
         mail.next_conn += 1;
         mail.links.insert(id, Link::default());
-        mail.out.push(Effect::Open(id, node));
+        let open = if mail.is_client { Effect::OpenAsClient(id, node) } else { Effect::Open(id, node) };
+        mail.out.push(open);
         Conn { id, node, io: self.clone() }
     }
 

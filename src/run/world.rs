@@ -9,6 +9,7 @@ use crate::entropy::Entropy;
 use crate::env::{LinkRule, NodeId, NodeSpec};
 use crate::fault::disk::Blow;
 use crate::fault::kill::Signal;
+use crate::fault::traffic::Traffic;
 use crate::history::{Operation, Stamp};
 use crate::time::{Micros, Millis};
 use crate::timeline::{Role, Timeline};
@@ -74,7 +75,7 @@ pub struct World {
     pub applied: Vec<Applied>,
     pub stretches: Vec<(Micros, Millis)>,
     /// Rules in force on the link from one node to another, by the event that made them.
-    pub links: BTreeMap<(NodeId, NodeId), BTreeMap<String, LinkRule>>,
+    pub links: BTreeMap<(NodeId, NodeId), BTreeMap<String, (Traffic, LinkRule)>>,
     /// Events that hold a node paused.
     pub paused_by: BTreeMap<NodeId, BTreeSet<String>>,
     /// How often a node's clock was set.

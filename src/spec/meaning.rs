@@ -11,6 +11,7 @@ use super::parts::get;
 use super::{Spec, StartSpec, order};
 use crate::catalogue::{ACTIONS, Ability, Action, CheckSpec, NodeSelector};
 use crate::env::{PROFILES, Profile, SIM, own_of};
+use crate::fault::traffic::Traffic;
 use crate::target::embedded::bugs::BUGS;
 use crate::timeline::Observation;
 use crate::yaml::document::{Node, Problems, Span, Value};
@@ -38,6 +39,7 @@ pub fn check(spec: &Spec, file: &Node, events: &Events<'_>, problems: &mut Probl
     if spec.origin.is_none() {
         order::after_the_end(spec, events, problems);
         order::overlaps(events, problems);
+        order::within_cuts(events, problems);
     }
 }
 
@@ -378,6 +380,14 @@ fn parameters(act: &Act<'_>, room: &Room, problems: &mut Problems) {
                 &admin.slot.to_string(),
                 "expected a slot from 0 to 16383",
                 "slots count from 0",
+            );
+        }
+        Action::Reset(reset) if reset.clients && reset.traffic == Traffic::Bus => {
+            report(
+                place("clients"),
+                "clients",
+                "clients have no connection of class `bus`",
+                "leave `clients` out, or write `traffic: all`",
             );
         }
         Action::Lossy(lossy) => {

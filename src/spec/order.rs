@@ -3,6 +3,7 @@
 use super::events::Events;
 use super::{EventSpec, Spec, StartSpec};
 use crate::catalogue::{Action, EventId, NodeSelector};
+use crate::fault::traffic::Traffic;
 use crate::time::Millis;
 use crate::yaml::document::Problems;
 use std::collections::BTreeMap;
@@ -104,15 +105,76 @@ pub(super) fn after_the_end(spec: &Spec, events: &Events<'_>, problems: &mut Pro
     }
 }
 
+/// When an event that the clock starts begins and at the earliest ends, where neither is drawn.
+fn span_of(event: &EventSpec) -> Option<(Millis, Option<Millis>)> {
+    let StartSpec::At(at) = &event.start else { return None };
+    let exact = at.low == at.high && event.delay.low == event.delay.high;
+    let begins = at.low.saturating_add(event.delay.low);
+    let ends = event.lasts.map(|lasts| begins.saturating_add(lasts.low));
+    exact.then_some((begins, ends))
+}
+
+/// What a fault of links does to every link of one node, and to which of its packets.
+fn on_all_links(action: &Action) -> Option<(&NodeSelector, Traffic)> {
+    match action {
+        Action::Cut(a) if a.from.is_none() && !a.one_way => Some((&a.node, a.traffic)),
+        Action::Lossy(a) => Some((&a.node, a.traffic)),
+        Action::Slow(a) => Some((&a.node, a.traffic)),
+        Action::Corrupt(a) => Some((&a.node, a.traffic)),
+        Action::Garble(a) => Some((&a.node, a.traffic)),
+        Action::Throttle(a) => Some((&a.node, a.traffic)),
+        _ => None,
+    }
+}
+
+/// Where nothing crosses, nothing can be slow or lost: a fault of links that lies wholly within a cut of the same links
+/// would strike nothing.
+pub(super) fn within_cuts(events: &Events<'_>, problems: &mut Problems) {
+    for (event, place) in events.events.iter().zip(&events.places) {
+        let (Some((begins, ends)), Some((node, traffic))) = (span_of(event), on_all_links(&event.action))
+        else {
+            continue;
+        };
+        // A primary that is cut off may be another node soon after.
+        let is_one = matches!(
+            node,
+            NodeSelector::Node(_) | NodeSelector::Id(_) | NodeSelector::Port(_) | NodeSelector::All
+        );
+        if matches!(event.action, Action::Cut(_)) || !is_one {
+            continue;
+        }
+        let around = events.events.iter().find(|cut| {
+            matches!(cut.action, Action::Cut(_))
+                && on_all_links(&cut.action).is_some_and(|(same, what)| {
+                    same == node && (what == traffic || what == Traffic::All && traffic == Traffic::Bus)
+                })
+                && span_of(cut).is_some_and(|(began, over)| {
+                    began <= begins && over.is_none_or(|over| ends.is_some_and(|ends| ends <= over))
+                })
+        });
+        if let Some(cut) = around {
+            let name = event.action.name();
+            let message = format!(
+                "{}: `{name}` lies wholly within the `cut` of `{}` (line {}), across which nothing passes",
+                place.path, cut.id, cut.line
+            );
+            problems
+                .error(Some(place.span), &place.path, name, message)
+                .hint("let one of them end before the other begins, or let it last longer than the cut");
+        }
+    }
+}
+
+/// A selector that may mean another node each time.
+fn is_drawn(selector: &NodeSelector) -> bool {
+    matches!(
+        selector,
+        NodeSelector::Any | NodeSelector::AnyPrimary | NodeSelector::AnyReplica | NodeSelector::AnyOf(_)
+    )
+}
+
 /// The same lasting fault on the same target may not begin while it is still in force.
 pub(super) fn overlaps(events: &Events<'_>, problems: &mut Problems) {
-    let span_of = |event: &EventSpec| -> Option<(Millis, Option<Millis>)> {
-        let StartSpec::At(at) = &event.start else { return None };
-        let exact = at.low == at.high && event.delay.low == event.delay.high;
-        let begins = at.low.saturating_add(event.delay.low);
-        let ends = event.lasts.map(|lasts| begins.saturating_add(lasts.low));
-        exact.then_some((begins, ends))
-    };
     for (later, place) in events.events.iter().zip(&events.places) {
         let (Some((begins, _)), true) = (span_of(later), later.action.info().lasting) else { continue };
         let fixed = match &later.action {
@@ -129,10 +191,7 @@ pub(super) fn overlaps(events: &Events<'_>, problems: &mut Problems) {
             Action::Throttle(a) => &a.node,
             _ => continue,
         };
-        if matches!(
-            fixed,
-            NodeSelector::Any | NodeSelector::AnyPrimary | NodeSelector::AnyReplica | NodeSelector::AnyOf(_)
-        ) {
+        if is_drawn(fixed) {
             continue;
         }
         for earlier in events.events.iter().filter(|earlier| earlier.id != later.id) {

@@ -194,6 +194,15 @@ timeline:
                 "- {at: 1s, do: {pause: {node: node-1}}, for: 4s}\n  - ^{at: 3s, do: {pause: {node: node-1}}, for: 1s}",
                 "still in force",
             ),
+            (
+                "- {at: 1s, do: {cut: {node: node-1}}, for: 4s}\n  - ^{at: 3s, do: {slow: {node: node-1}}, for: 1s}",
+                "`slow` lies wholly within the `cut` of `e1` (line ",
+            ),
+            ("- {at: 1s, do: {cut: {node: node-1, traffic: ^buss}}}", "did you mean `bus`?"),
+            (
+                "- {at: 1s, do: {reset: {node: node-1, clients: ^true, traffic: bus}}}",
+                "clients have no connection of class `bus`",
+            ),
             ("- {at: 1s, do: {together: [{^at: 2s, do: {kill: {node: any}}}]}}", "starts with its group"),
             ("- {at: 1s, do: {together: [rolling_restart]}, ^for: 2s}", "nothing in this group lasts"),
             ("- {when: {log: {node: any, has: ^\"\"}}, do: {kill: {node: any}}}", "the empty text"),

@@ -171,7 +171,7 @@ impl Driver {
         self.run(Millis(5));
     }
     pub fn link(&mut self, from: u16, to: u16, rule: LinkRule) {
-        self.env.submit(DRIVER, Effect::Link(NodeId(from), NodeId(to), rule));
+        self.env.submit(DRIVER, Effect::Link(NodeId(from), NodeId(to), rule.into()));
     }
     /// The same rule on all links of a node, both ways.
     pub fn links_of(&mut self, node: u16, rule: LinkRule) {

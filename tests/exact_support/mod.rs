@@ -84,7 +84,7 @@ impl Bench {
     }
 
     pub fn link(&mut self, from: u16, to: u16, rule: LinkRule) {
-        self.env.submit(ME, Effect::Link(NodeId(from), NodeId(to), rule));
+        self.env.submit(ME, Effect::Link(NodeId(from), NodeId(to), rule.into()));
         self.until(|input| if let Input::Applied(result) = input { Some(result.clone()) } else { None })
             .expect("both are there");
     }

@@ -33,6 +33,7 @@ use crate::catalogue::MessageType;
 use crate::entropy::Entropy;
 use crate::fault::kill::Signal;
 use crate::fault::restart::RestartData;
+use crate::fault::traffic::Traffic;
 use crate::time::Micros;
 use crate::timeline::Policy;
 use area::Area;
@@ -301,7 +302,7 @@ impl ExactEnv {
             NodeAction::Disk(event, rule) => self.set_disk_rule(id, &event, rule),
             NodeAction::PowerLoss(event, flushed) => Ok(self.lose_power(id, event, flushed)),
             NodeAction::Memory(room) => self.limit_memory(id, room),
-            NodeAction::Reach(_) => Err(EnvError::Unable { what: "try whether packets cross".into() }),
+            NodeAction::Reach(..) => Err(EnvError::Unable { what: "try whether packets cross".into() }),
         })
     }
 
@@ -436,10 +437,12 @@ impl Env for ExactEnv {
 
     fn submit(&mut self, who: ActorId, effect: Effect) {
         match effect {
-            Effect::Open(id, node) => match self.nodes.get(&node).map(|node| node.port) {
-                Some(port) => self.network.open(self.now, who, id, node, (LOOPBACK, port)),
-                None => self.tell(who, Input::Closed(id, Why::Refused)),
-            },
+            Effect::Open(id, node) | Effect::OpenAsClient(id, node) => {
+                match self.nodes.get(&node).map(|node| node.port) {
+                    Some(port) => self.network.open(self.now, who, id, node, (LOOPBACK, port)),
+                    None => self.tell(who, Input::Closed(id, Why::Refused)),
+                }
+            }
             Effect::Send(id, bytes) => self.network.send(self.now, id, bytes),
             Effect::Close(id) => {
                 self.network.close(self.now, id);
@@ -450,13 +453,14 @@ impl Env for ExactEnv {
                     self.tell(who, Input::Applied(done));
                 }
             }
-            Effect::Link(from, to, rule) => {
+            Effect::Link(from, to, rules) => {
                 let known = from != to && [from, to].iter().all(|node| self.nodes.contains_key(node));
-                let done = if known {
-                    self.network.set_rule(self.now, from, to, rule);
-                    Ok(format!("{from} to {to}: {rule:?}"))
-                } else {
-                    Err(EnvError::Unable { what: format!("change the link from {from} to {to}") })
+                let done = match rules.uniform().filter(|_| known) {
+                    Some(rule) => {
+                        self.network.set_rule(self.now, from, to, rule);
+                        Ok(format!("{from} to {to}: {rule:?}"))
+                    }
+                    None => Err(EnvError::Unable { what: format!("change the link from {from} to {to}") }),
                 };
                 self.tell(who, Input::Applied(done));
             }
@@ -468,7 +472,11 @@ impl Env for ExactEnv {
                 let done = self.network.let_go(self.now, &event);
                 self.tell(who, Input::Applied(Ok(done)));
             }
-            Effect::Reset(one, other) => {
+            Effect::Reset(.., traffic) if traffic != Traffic::All => {
+                let what = "tell connections apart by their ports".into();
+                self.tell(who, Input::Applied(Err(EnvError::Unable { what })));
+            }
+            Effect::Reset(one, other, _) => {
                 let mut news = Vec::new();
                 let count = self.network.reset(self.now, one, other, &mut news);
                 self.tell_news(news);

@@ -7,7 +7,8 @@ use super::switch::Port;
 use crate::env::processes::cage::Cage;
 use crate::env::processes::ground::{Ground, Spot};
 use crate::env::processes::{Options, ProcessesEnv};
-use crate::env::{EnvError, Evidence, LIVE, LinkRule, NodeId, Profile};
+use crate::env::{EnvError, Evidence, LIVE, LinkRules, NodeId, Profile};
+use crate::fault::traffic::Traffic;
 use nix::errno::Errno;
 use std::collections::BTreeMap;
 use std::io;
@@ -72,11 +73,11 @@ impl Ground for Bridge {
         false
     }
 
-    fn link(&mut self, _: NodeId, _: NodeId, _: LinkRule) -> Result<Evidence, EnvError> {
+    fn link(&mut self, _: NodeId, _: NodeId, _: LinkRules) -> Result<Evidence, EnvError> {
         Err(EnvError::Unable { what: "change a link of the kernel's bridge".into() })
     }
 
-    fn reset(&mut self, _: NodeId, _: Option<NodeId>) -> Result<Evidence, EnvError> {
+    fn reset(&mut self, _: NodeId, _: Option<NodeId>, _: Traffic) -> Result<Evidence, EnvError> {
         Err(EnvError::Unable { what: "reset connections across the kernel's bridge".into() })
     }
 

@@ -183,6 +183,17 @@ fn packet_socket(name: &str) -> io::Result<File> {
     Ok(File::from(socket))
 }
 
+/// Gives the device of the namespace that this thread is in one more address.
+pub fn also(address: u32) -> io::Result<()> {
+    let socket = datagram_socket()?;
+    for (what, value) in [(libc::SIOCSIFADDR, address), (libc::SIOCSIFNETMASK, MASK)] {
+        let mut request = request(&format!("{NAME}:1"));
+        request.ifr_ifru.ifru_addr = socket_address(value);
+        control(socket.as_fd(), what as libc::Ioctl, &raw mut request).map_err(said("another address"))?;
+    }
+    Ok(())
+}
+
 /// Gives the device its address and starts it. The network's route comes with the address; there is no other.
 fn configure(address: u32, flags: i32) -> io::Result<()> {
     let socket = datagram_socket()?;

@@ -11,7 +11,8 @@ use super::alarm::Alarm;
 use super::capture::Capture;
 use super::device::Device;
 use super::switch::{Counts, Delivery, Fate, OFFLOAD, Offload, Port, Switch};
-use crate::env::LinkRule;
+use crate::env::LinkRules;
+use crate::fault::traffic::Traffic;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use nix::sys::eventfd::{EfdFlags, EventFd};
 use std::collections::BTreeMap;
@@ -101,8 +102,8 @@ impl Driver {
         self.thread.as_ref().is_some_and(|thread| !thread.is_finished())
     }
 
-    /// Puts a rule on a link, and answers what its cuts have swallowed and how many connections were woken up.
-    pub fn set_rule(&self, from: Port, to: Port, rule: LinkRule) -> super::switch::Change {
+    /// Puts rules on a link, and answers what was struck on it so far and how many connections were woken up.
+    pub fn set_rules(&self, from: Port, to: Port, rules: LinkRules) -> super::switch::Change {
         let mut inner = self.shared.lock();
         let mut out = Vec::new();
         if let Some(capture) = &mut inner.capture {
@@ -110,20 +111,20 @@ impl Driver {
                 "{} to {}: {}",
                 super::name(from),
                 super::name(to),
-                super::spelled(&rule)
+                super::spelled(&rules)
             ));
         }
-        let change = inner.switch.set_rule(from, to, rule, &mut out);
+        let change = inner.switch.set_rules(from, to, rules, &mut out);
         inner.deliver(self.shared.now(), &mut out);
         change
     }
 
-    /// Resets the established connections between two devices.
-    pub fn reset(&self, one: Port, other: Port) -> u64 {
+    /// Resets the established connections of a class between two devices.
+    pub fn reset(&self, one: Port, other: Port, traffic: Traffic) -> u64 {
         let now = self.shared.now();
         let mut inner = self.shared.lock();
         let mut out = Vec::new();
-        let count = inner.switch.reset(now, one, other, &mut out);
+        let count = inner.switch.reset(now, (one, other), traffic, &mut out);
         if let Some(capture) = &mut inner.capture {
             let (one, other) = (super::name(one), super::name(other));
             capture.comment(format!("{count} connections between {one} and {other} are reset"));
@@ -239,7 +240,7 @@ impl Inner {
     }
 
     fn give(&mut self, to: Port, act: impl FnOnce(&Device) -> io::Result<usize>) {
-        match self.devices.get(&to) {
+        match self.devices.get(&to.device()) {
             None => self.absent += 1,
             Some(device) => self.refused += u64::from(act(device).is_err()),
         }

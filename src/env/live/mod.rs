@@ -26,9 +26,10 @@ mod tally;
 use super::processes::cage::{Cage, Walls};
 use super::processes::ground::{Ground, Spot};
 use super::processes::{Options, ProcessesEnv};
-use super::{EnvError, Evidence, LIVE, LinkRule, NodeId, Observed, Profile};
+use super::{EnvError, Evidence, LIVE, LinkRule, LinkRules, NodeId, Observed, Profile, struck_so_far};
 use crate::entropy::Entropy;
 use crate::fault::disk::DiskRule;
+use crate::fault::traffic::Traffic;
 use capture::Capture;
 pub use device::Kind;
 use disk::Disks;
@@ -111,7 +112,7 @@ struct Net {
     nodes: BTreeMap<NodeId, Namespace>,
     driver: Driver,
     /// Tries that are under way, from one node to another.
-    reaching: BTreeMap<(NodeId, NodeId), Reach>,
+    reaching: BTreeMap<(NodeId, NodeId, Traffic), Reach>,
     /// Where the timeline has a fault for a disk.
     disks: Option<Disks>,
 }
@@ -126,8 +127,10 @@ impl Net {
     ) -> io::Result<Self> {
         let home = Namespace::own()?;
         let (far, ()) = home.make(|_| Ok(()))?;
-        let driver = Driver::start(Switch::new(key.child("live")), capture)?;
+        let ports = (port, port.checked_add(BUS).ok_or(Errno::ERANGE)?);
+        let driver = Driver::start(Switch::new(key.child("live"), ports), capture)?;
         let tool = device::make_any(kinds, Port::TOOL.address(), Port::TOOL.0, &far)?;
+        device::also(Port::CLIENTS.address())?;
         let kind = tool.kind();
         driver.plug(Port::TOOL, tool)?;
         Ok(Self {
@@ -187,8 +190,16 @@ fn columns(counts: &Counts) -> [(&'static str, u64); COLUMNS] {
     ]
 }
 
-/// What a rule does, in the words of [`LinkRule`].
-fn spelled(rule: &LinkRule) -> String {
+/// What rules do, in the words of [`LinkRule`].
+fn spelled(rules: &LinkRules) -> String {
+    if let Some(rule) = rules.uniform() {
+        return told(&rule);
+    }
+    let classes = [("clients", &rules.clients), ("bus", &rules.bus), ("rest", &rules.rest)];
+    classes.map(|(class, rule)| format!("{class}: {}", told(rule))).join("; ")
+}
+
+fn told(rule: &LinkRule) -> String {
     let LinkRule { cut, delay, jitter, lose, duplicate, reorder, refuse, corrupt, garble, rate } = *rule;
     let mut told = Vec::new();
     told.extend(
@@ -264,19 +275,30 @@ impl Ground for Net {
         &mut self,
         from: NodeId,
         to: NodeId,
+        traffic: Traffic,
         waited: Option<Duration>,
     ) -> Result<Option<Evidence>, EnvError> {
         let failed = |why: String| EnvError::Failed { what: format!("reaching {to} from {from}"), why };
         let waited = waited.unwrap_or_default();
         // Where two ask for the same, whoever looks first takes the answer, and the other tries again.
-        let Some(reach) = self.reaching.get(&(from, to)) else {
+        let Some(reach) = self.reaching.get(&(from, to, traffic)) else {
             let near = self.nodes.get(&from).ok_or(EnvError::NotRunning { node: from })?;
-            let begun = Reach::begin(&self.home, near, to.into(), waited);
-            self.reaching.insert((from, to), begun.map_err(|error| failed(error.to_string()))?);
+            let port = match traffic {
+                Traffic::All => reach::NOBODYS,
+                Traffic::Clients => self.port,
+                Traffic::Bus => self.port + BUS,
+            };
+            let begun = if to == NodeId::CLIENTS {
+                // They listen nowhere: they are who connects.
+                Reach::begin(&self.home, &self.home, Some(Port::CLIENTS), (from.into(), port), waited)
+            } else {
+                Reach::begin(&self.home, near, None, (to.into(), port), waited)
+            };
+            self.reaching.insert((from, to, traffic), begun.map_err(|error| failed(error.to_string()))?);
             return Ok(None);
         };
         let Some(came) = reach.look(waited) else { return Ok(None) };
-        self.reaching.remove(&(from, to));
+        self.reaching.remove(&(from, to, traffic));
         came.map_err(failed)?;
         Ok(Some(format!("{from} and {to} reach one another")))
     }
@@ -303,20 +325,25 @@ impl Ground for Net {
         true
     }
 
-    fn link(&mut self, from: NodeId, to: NodeId, rule: LinkRule) -> Result<Evidence, EnvError> {
+    fn clients(&self) -> Option<Ipv4Addr> {
+        Some(Ipv4Addr::from(Port::CLIENTS.address()))
+    }
+
+    fn link(&mut self, from: NodeId, to: NodeId, rules: LinkRules) -> Result<Evidence, EnvError> {
         for node in [from, to] {
-            if !self.nodes.contains_key(&node) {
+            if node != NodeId::CLIENTS && !self.nodes.contains_key(&node) {
                 return Err(EnvError::NotRunning { node });
             }
         }
         self.works(format!("changing the link from {from} to {to}"))?;
-        let change = self.driver.set_rule(from.into(), to.into(), rule);
-        Ok(format!("{} segments cut off so far, {} connections woken up", change.cut, change.kicked))
+        let change = self.driver.set_rules(from.into(), to.into(), rules);
+        Ok(struck_so_far(change.struck, change.kicked))
     }
 
-    fn reset(&mut self, one: NodeId, other: Option<NodeId>) -> Result<Evidence, EnvError> {
+    fn reset(&mut self, one: NodeId, other: Option<NodeId>, traffic: Traffic) -> Result<Evidence, EnvError> {
         self.works(format!("resetting connections of {one}"))?;
-        let count = self.driver.reset(one.into(), other.map_or(Port::TOOL, Port::from));
+        let others = other.map_or(vec![Port::TOOL, Port::CLIENTS], |other| vec![other.into()]);
+        let count: u64 = others.into_iter().map(|other| self.driver.reset(one.into(), other, traffic)).sum();
         Ok(format!("{count} connections"))
     }
 

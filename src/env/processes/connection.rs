@@ -3,9 +3,11 @@
 use crate::env::{ActorId, Why};
 use nix::errno::Errno;
 use nix::poll::PollFlags;
-use nix::sys::socket::{AddressFamily, SockFlag, SockType, SockaddrIn, connect, getsockopt, socket, sockopt};
+use nix::sys::socket::{
+    AddressFamily, SockFlag, SockType, SockaddrIn, bind, connect, getsockopt, socket, sockopt,
+};
 use std::io::{self, Read, Write};
-use std::net::{SocketAddrV4, TcpStream};
+use std::net::{Ipv4Addr, SocketAddrV4, TcpStream};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
 /// Bytes taken from one connection in one turn, so that a flood on one does not keep the others waiting.
@@ -30,10 +32,15 @@ pub struct Turn {
 
 impl Connection {
     /// Begins to connect. On the loopback interface the answer is often there at once; it is still given by
-    /// the next turn, so that there is one way in which connections open.
-    pub fn begin(owner: ActorId, to: SocketAddrV4) -> Result<Self, Why> {
+    /// the next turn, so that there is one way in which connections open. `near` is where it connects from, if that
+    /// is not the kernel's to choose.
+    pub fn begin(owner: ActorId, near: Option<Ipv4Addr>, to: SocketAddrV4) -> Result<Self, Why> {
         let flags = SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC;
         let fd = socket(AddressFamily::Inet, SockType::Stream, flags, None).map_err(|e| reset(&e.into()))?;
+        if let Some(near) = near {
+            bind(fd.as_raw_fd(), &SockaddrIn::from(SocketAddrV4::new(near, 0)))
+                .map_err(|e| reset(&e.into()))?;
+        }
         match connect(fd.as_raw_fd(), &SockaddrIn::from(to)) {
             Ok(()) | Err(Errno::EINPROGRESS | Errno::EINTR) => {}
             Err(Errno::ECONNREFUSED) => return Err(Why::Refused),
@@ -156,7 +163,7 @@ mod tests {
     #[test]
     fn more_than_the_socket_holds_arrives_in_order() {
         let (listener, address) = listener();
-        let mut connection = Connection::begin(ActorId(1), address).expect("somebody listens");
+        let mut connection = Connection::begin(ActorId(1), None, address).expect("somebody listens");
         let sent: Vec<u8> = (0..8_000_000u32).map(|i| (i % 251) as u8).collect();
         assert_eq!(connection.send(&sent), None, "before it is open, bytes are kept");
         assert!(wait(&mut connection).opened);
@@ -176,7 +183,7 @@ mod tests {
     #[test]
     fn bytes_before_the_end_come_before_the_end() {
         let (listener, address) = listener();
-        let mut connection = Connection::begin(ActorId(1), address).expect("somebody listens");
+        let mut connection = Connection::begin(ActorId(1), None, address).expect("somebody listens");
         assert!(wait(&mut connection).opened);
         let (mut peer, _) = listener.accept().expect("it connects");
         peer.write_all(b"last words").expect("open");
@@ -199,7 +206,7 @@ mod tests {
     fn nobody_listening_is_refused_and_not_broken() {
         let (listener, address) = listener();
         drop(listener);
-        let why = match Connection::begin(ActorId(1), address) {
+        let why = match Connection::begin(ActorId(1), None, address) {
             Err(why) => why,
             Ok(mut connection) => wait(&mut connection).closed.expect("refused"),
         };

@@ -6,8 +6,9 @@
 
 use super::node::Attempt;
 use super::ports::{self, ADDRESS, Ports};
-use crate::env::{EnvError, Evidence, LinkRule, NodeId, Observed, PROCESSES, Profile};
+use crate::env::{EnvError, Evidence, LinkRules, NodeId, Observed, PROCESSES, Profile};
 use crate::fault::disk::DiskRule;
+use crate::fault::traffic::Traffic;
 use std::io;
 use std::net::Ipv4Addr;
 use std::os::fd::BorrowedFd;
@@ -38,10 +39,14 @@ pub trait Ground: std::fmt::Debug {
     }
     /// Whether nodes have a wall clock of their own, which can be set.
     fn has_clocks(&self) -> bool;
-    /// Replaces the rule of a link.
-    fn link(&mut self, from: NodeId, to: NodeId, rule: LinkRule) -> Result<Evidence, EnvError>;
+    /// Where clients of the load connect from, if that is not where the tool does.
+    fn clients(&self) -> Option<Ipv4Addr> {
+        None
+    }
+    /// Replaces the rules of a link.
+    fn link(&mut self, from: NodeId, to: NodeId, rules: LinkRules) -> Result<Evidence, EnvError>;
     /// Resets the connections between two nodes, or between a node and the tool's clients.
-    fn reset(&mut self, one: NodeId, other: Option<NodeId>) -> Result<Evidence, EnvError>;
+    fn reset(&mut self, one: NodeId, other: Option<NodeId>, traffic: Traffic) -> Result<Evidence, EnvError>;
     /// Puts an event's rule on a node's disk, or takes it off. Called again, with how long it has waited, until it
     /// answers something. `runs`: whether the node does.
     fn disk(
@@ -54,9 +59,9 @@ pub trait Ground: std::fmt::Debug {
     ) -> Attempt {
         Err(EnvError::Unable { what: "strike a node's disk".into() })
     }
-    /// Tells from a node's side whether packets cross to another and back. Called again, with how long it has waited,
+    /// Tells from a node's side whether packets of a class cross to another and back. Called again, with how long it has waited,
     /// until it answers something.
-    fn reach(&mut self, _from: NodeId, _to: NodeId, _waited: Option<Duration>) -> Attempt {
+    fn reach(&mut self, _from: NodeId, _to: NodeId, _: Traffic, _waited: Option<Duration>) -> Attempt {
         Err(EnvError::Unable { what: "try whether packets cross".into() })
     }
     /// Whether calls of a node are kept from being made: their threads do nothing, though they are not stopped.
@@ -104,11 +109,11 @@ impl Ground for Loopback {
         false
     }
 
-    fn link(&mut self, _: NodeId, _: NodeId, _: LinkRule) -> Result<Evidence, EnvError> {
+    fn link(&mut self, _: NodeId, _: NodeId, _: LinkRules) -> Result<Evidence, EnvError> {
         Err(unable())
     }
 
-    fn reset(&mut self, _: NodeId, _: Option<NodeId>) -> Result<Evidence, EnvError> {
+    fn reset(&mut self, _: NodeId, _: Option<NodeId>, _: Traffic) -> Result<Evidence, EnvError> {
         Err(unable())
     }
 

@@ -226,7 +226,7 @@ impl ProcessesEnv {
                 let runs = node.process.as_ref().is_some_and(Process::is_running);
                 self.ground.disk(id, event, rule.as_ref(), runs, waited)
             }
-            NodeAction::Reach(to) => self.ground.reach(id, *to, waited),
+            NodeAction::Reach(to, traffic) => self.ground.reach(id, *to, *traffic, waited),
             NodeAction::PowerLoss(..) | NodeAction::Memory(_) => {
                 Err(EnvError::Unable { what: "strike a node's power or memory".into() })
             }
@@ -251,7 +251,7 @@ impl ProcessesEnv {
             match self.attempt(item.node, &item.action, waited) {
                 Ok(Some(evidence)) => item.answer = Some(Input::Applied(Ok(evidence))),
                 // It does nothing to the node that others would have to wait for.
-                Ok(None) if matches!(item.action, NodeAction::Reach(_)) => {}
+                Ok(None) if matches!(item.action, NodeAction::Reach(..)) => {}
                 Ok(None) => drop(busy.insert(item.node)),
                 Err(error) => item.answer = Some(Input::Applied(Err(error))),
             }
@@ -392,12 +392,14 @@ impl Env for ProcessesEnv {
     }
 
     fn submit(&mut self, who: ActorId, effect: Effect) {
+        let is_client = matches!(effect, Effect::OpenAsClient(..));
         match effect {
-            Effect::Open(id, node) => {
+            Effect::Open(id, node) | Effect::OpenAsClient(id, node) => {
                 assert!(!self.connections.contains_key(&id), "{id:?} was opened twice");
+                let near = if is_client { self.ground.clients() } else { None };
                 let begun = match self.nodes.get(&node) {
                     Some(known) => {
-                        Connection::begin(who, SocketAddrV4::new(known.spot.address, known.spot.port))
+                        Connection::begin(who, near, SocketAddrV4::new(known.spot.address, known.spot.port))
                     }
                     None => Err(Why::Refused),
                 };
@@ -417,12 +419,12 @@ impl Env for ProcessesEnv {
             Effect::Node(node, action) => {
                 self.pending.push(Pending { who, node, action, since: None, answer: None });
             }
-            Effect::Link(from, to, rule) => {
-                let applied = self.ground.link(from, to, rule);
+            Effect::Link(from, to, rules) => {
+                let applied = self.ground.link(from, to, rules);
                 self.arrived.push((who, Input::Applied(applied)));
             }
-            Effect::Reset(one, other) => {
-                let applied = self.ground.reset(one, other);
+            Effect::Reset(one, other, traffic) => {
+                let applied = self.ground.reset(one, other, traffic);
                 self.arrived.push((who, Input::Applied(applied)));
             }
             Effect::Hold(..) => {

@@ -17,6 +17,11 @@ pub struct Name {
 }
 
 impl Name {
+    /// The ports of its ends.
+    pub fn ports(&self) -> [u16; 2] {
+        self.ends.map(|(_, port)| port)
+    }
+
     /// The connection that a segment belongs to, and which of its ends has sent it.
     pub fn of(segment: &Segment) -> (Self, usize) {
         if segment.from <= segment.to {

@@ -16,7 +16,8 @@ mod packet;
 pub use packet::{OFFLOAD, Offload};
 
 use crate::entropy::Entropy;
-use crate::env::{LinkRule, NodeId};
+use crate::env::{LinkRule, LinkRules, NodeId};
+use crate::fault::traffic::Traffic;
 use flow::{Flows, Name, RESET_FOR_US};
 use packet::{ACK, RST, SYN, Segment};
 use std::collections::BTreeMap;
@@ -28,17 +29,32 @@ pub struct Port(pub u16);
 impl Port {
     /// The tool's own device, from which its clients reach the nodes.
     pub const TOOL: Self = Self(u16::MAX);
+    /// The clients of the load: on the tool's device, by an address of their own.
+    pub const CLIENTS: Self = Self(NodeId::CLIENTS.0);
     /// Where the tool is: 10.77.255.254.
     const TOOL_ADDRESS: u32 = NETWORK | 0xfffe;
+    /// 10.77.255.253.
+    const CLIENTS_ADDRESS: u32 = NETWORK | 0xfffd;
 
     /// 10.77.0.1 for node 0, and so on.
     pub fn address(self) -> u32 {
-        if self == Self::TOOL { Self::TOOL_ADDRESS } else { NETWORK | (u32::from(self.0) + 1) }
+        match self {
+            Self::TOOL => Self::TOOL_ADDRESS,
+            Self::CLIENTS => Self::CLIENTS_ADDRESS,
+            Self(number) => NETWORK | (u32::from(number) + 1),
+        }
+    }
+
+    /// Where its device is plugged in.
+    pub fn device(self) -> Self {
+        if self == Self::CLIENTS { Self::TOOL } else { self }
     }
 
     fn of(address: u32) -> Option<Self> {
-        if address == Self::TOOL_ADDRESS {
-            return Some(Self::TOOL);
+        match address {
+            Self::TOOL_ADDRESS => return Some(Self::TOOL),
+            Self::CLIENTS_ADDRESS => return Some(Self::CLIENTS),
+            _ => {}
         }
         let host = address ^ NETWORK;
         (1..=u32::from(NODES_MAX)).contains(&host).then(|| Self(host as u16 - 1))
@@ -95,15 +111,59 @@ pub struct Counts {
     pub overflowed: u64,
 }
 
+impl Counts {
+    /// What faults did to segments; that a heal delivers some is no harm.
+    fn struck(&self) -> u64 {
+        let Self {
+            cut, lost, duplicated, overtaken, delayed, refused, corrupted, garbled, overflowed, ..
+        } = *self;
+        cut + lost + duplicated + overtaken + delayed + refused + corrupted + garbled + overflowed
+    }
+}
+
+/// A class of what crosses a link, as rules tell them apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Lane {
+    Clients,
+    Bus,
+    Rest,
+}
+
+impl Lane {
+    const ALL: [Self; 3] = [Self::Clients, Self::Bus, Self::Rest];
+
+    fn rule(self, rules: &LinkRules) -> LinkRule {
+        match self {
+            Self::Clients => rules.clients,
+            Self::Bus => rules.bus,
+            Self::Rest => rules.rest,
+        }
+    }
+
+    fn is(self, traffic: Traffic) -> bool {
+        match traffic {
+            Traffic::All => true,
+            Traffic::Clients => self == Self::Clients,
+            Traffic::Bus => self == Self::Bus,
+        }
+    }
+}
+
+/// What lies on a class of a link.
 #[derive(Clone, Debug, Default)]
-struct Link {
+struct Ruled {
     rule: Option<LinkRule>,
-    /// How often its rule was changed.
+    /// How often it was changed.
     changes: u64,
     /// Segments under the rule that lies on it now.
     segments: u64,
     /// When the last of what is no TCP is due.
     last_due: u64,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Link {
+    lanes: [Ruled; Lane::ALL.len()],
     /// When a limited link has sent what it has.
     free_at: u64,
     counts: Counts,
@@ -113,6 +173,7 @@ struct Link {
 struct Waiting {
     from: Port,
     to: Port,
+    lane: Lane,
     of: Option<(Name, usize)>,
     bytes: Vec<u8>,
 }
@@ -121,6 +182,8 @@ struct Waiting {
 #[derive(Debug)]
 pub struct Switch {
     key: Entropy,
+    /// Where nodes listen for clients, and for the cluster bus.
+    ports: (u16, u16),
     links: BTreeMap<(Port, Port), Link>,
     flows: Flows,
     /// By when they are due, and the order in which they came.
@@ -132,9 +195,10 @@ pub struct Switch {
 }
 
 impl Switch {
-    pub fn new(key: Entropy) -> Self {
+    pub fn new(key: Entropy, ports: (u16, u16)) -> Self {
         Self {
             key,
+            ports,
             links: BTreeMap::new(),
             flows: Flows::default(),
             waiting: BTreeMap::new(),
@@ -144,25 +208,42 @@ impl Switch {
         }
     }
 
+    /// The class of a connection by the ports of its ends.
+    fn lane(&self, ends: [u16; 2]) -> Lane {
+        let (clients, bus) = self.ports;
+        if ends.contains(&bus) {
+            Lane::Bus
+        } else if ends.contains(&clients) {
+            Lane::Clients
+        } else {
+            Lane::Rest
+        }
+    }
+
     /// A device has given a packet. What is to be delivered at once, beside the packet itself, is appended.
     pub fn carry(
         &mut self,
         now: u64,
-        from: Port,
+        mut from: Port,
         offload: Offload,
         packet: &[u8],
         out: &mut Vec<Delivery>,
     ) -> Fate {
+        if from == Port::TOOL && packet::source(packet) == Some(Port::CLIENTS_ADDRESS) {
+            from = Port::CLIENTS;
+        }
         let Some(to) = packet::destination(packet).and_then(Port::of) else {
             self.nowhere += 1;
             return Fate::Taken;
         };
+        let segment = packet::read(packet);
+        let lane = segment.as_ref().map_or(Lane::Rest, |segment| self.lane([segment.from.1, segment.to.1]));
         let link = self.links.entry((from, to)).or_default();
         link.counts.packets += 1;
         link.counts.bytes += packet.len() as u64;
-        let rule = link.rule;
+        let rule = link.lanes[lane as usize].rule;
         let mut of = None;
-        if let Some(segment) = packet::read(packet) {
+        if let Some(segment) = segment {
             let (name, side) = Name::of(&segment);
             if let Some(flow) = self.flows.see(now, name, side, &segment) {
                 if flow.reset_until.is_some() {
@@ -183,7 +264,7 @@ impl Switch {
         let mut pieces = std::mem::take(&mut self.pieces);
         packet::cut(packet, offload, &mut pieces);
         for bytes in pieces.drain(..) {
-            self.decide(now, rule, Waiting { from, to, of, bytes }, out);
+            self.decide(now, rule, Waiting { from, to, lane, of, bytes }, out);
         }
         self.pieces = pieces;
         Fate::Taken
@@ -193,13 +274,18 @@ impl Switch {
     fn decide(&mut self, now: u64, rule: LinkRule, mut segment: Waiting, out: &mut Vec<Delivery>) {
         let (from, to) = (segment.from, segment.to);
         let link = self.links.entry((from, to)).or_default();
-        let count = link.segments;
-        link.segments += 1;
+        let ruled = &mut link.lanes[segment.lane as usize];
+        let count = ruled.segments;
+        ruled.segments += 1;
         if rule.cut {
             self.swallow(segment);
             return;
         }
-        let place = u64::from(from.0) << 48 | u64::from(to.0) << 32 | (link.changes & 0xffff_ffff);
+        let lane = segment.lane as u64;
+        let place = u64::from(from.0) << 48
+            | u64::from(to.0) << 32
+            | lane << 30
+            | (link.lanes[lane as usize].changes & 0x3fff_ffff);
         let word = self.key.word("segment", place, count);
         let strikes = |shift: u64, share: u16| ((word >> shift & 0xffff) * 1000) >> 16 < u64::from(share);
         if strikes(0, rule.lose) {
@@ -241,7 +327,7 @@ impl Switch {
             let last = match segment.of.and_then(|(name, side)| Some(&mut self.flows.get(name)?.sides[side]))
             {
                 Some(side) => &mut side.last_due,
-                None => &mut link.last_due,
+                None => &mut link.lanes[segment.lane as usize].last_due,
             };
             due = due.max(*last);
             *last = due;
@@ -285,25 +371,40 @@ impl Switch {
         }
     }
 
-    /// Puts a rule on a link in place of the one before. What is on its way is lost to a cut, and arrives at once
-    /// where there is no delay any more. Answers what the rule before came to.
-    pub fn set_rule(&mut self, from: Port, to: Port, rule: LinkRule, out: &mut Vec<Delivery>) -> Change {
-        let link = self.links.entry((from, to)).or_default();
-        if link.rule.unwrap_or_default() == rule {
-            return Change { cut: link.counts.cut, kicked: 0 };
+    /// Puts rules on a link in place of those before. What is on its way is lost to a cut, and arrives at once where
+    /// there is no delay any more. Answers what the rules before came to.
+    pub fn set_rules(&mut self, from: Port, to: Port, rules: LinkRules, out: &mut Vec<Delivery>) -> Change {
+        let mut kicked = 0;
+        for lane in Lane::ALL {
+            kicked += self.set_rule(from, to, lane, lane.rule(&rules), out);
         }
-        link.rule = (rule != LinkRule::default()).then_some(rule);
-        link.changes += 1;
-        link.segments = 0;
+        let counts = &mut self.links.entry((from, to)).or_default().counts;
+        counts.kicked += kicked;
+        Change { struck: counts.struck(), kicked }
+    }
+
+    /// The same for one class. Answers how many connections were woken up.
+    fn set_rule(&mut self, from: Port, to: Port, lane: Lane, rule: LinkRule, out: &mut Vec<Delivery>) -> u64 {
+        let link = self.links.entry((from, to)).or_default();
+        let ruled = &mut link.lanes[lane as usize];
+        if ruled.rule.unwrap_or_default() == rule {
+            return 0;
+        }
+        ruled.rule = (rule != LinkRule::default()).then_some(rule);
+        ruled.changes += 1;
+        ruled.segments = 0;
         let at_once = rule.cut || (rule.delay.0 == 0 && rule.jitter.0 == 0 && rule.rate == 0);
         if at_once {
-            (link.last_due, link.free_at) = (0, 0);
+            ruled.last_due = 0;
+        }
+        if link.lanes.iter().all(|ruled| ruled.rule.is_none_or(|rule| rule.rate == 0)) {
+            link.free_at = 0;
         }
         if at_once && !self.waiting.is_empty() {
             let on_way: Vec<(u64, u64)> = self
                 .waiting
                 .iter()
-                .filter(|(_, segment)| (segment.from, segment.to) == (from, to))
+                .filter(|(_, segment)| (segment.from, segment.to, segment.lane) == (from, to, lane))
                 .map(|(key, _)| *key)
                 .collect();
             for key in on_way {
@@ -317,9 +418,13 @@ impl Switch {
         }
         let mut kicked = 0;
         self.flows.forget_ended();
-        for (name, flow) in self.flows.iter_mut() {
+        let mut flows = std::mem::take(&mut self.flows);
+        for (name, flow) in flows.iter_mut() {
             let side = usize::from(name.ends[0].0 != from.address());
-            if name.ends[side].0 != from.address() || name.ends[1 - side].0 != to.address() {
+            if name.ends[side].0 != from.address()
+                || name.ends[1 - side].0 != to.address()
+                || self.lane(name.ports()) != lane
+            {
                 continue;
             }
             let sender = &mut flow.sides[side];
@@ -333,21 +438,32 @@ impl Switch {
                 out.push(Delivery { to, bytes });
             }
         }
-        let counts = &mut self.links.entry((from, to)).or_default().counts;
-        counts.kicked += kicked;
-        Change { cut: counts.cut, kicked }
+        self.flows = flows;
+        kicked
     }
 
-    /// Resets the established connections between two devices: both ends are told, as if by the other. Answers how
-    /// many there were.
-    pub fn reset(&mut self, now: u64, one: Port, other: Port, out: &mut Vec<Delivery>) -> u64 {
+    /// Resets the established connections of a class between two devices: both ends are told, as if by the other.
+    /// Answers how many there were.
+    pub fn reset(
+        &mut self,
+        now: u64,
+        (one, other): (Port, Port),
+        traffic: Traffic,
+        out: &mut Vec<Delivery>,
+    ) -> u64 {
         let mut names = Vec::new();
         self.flows.forget_ended();
-        for (name, flow) in self.flows.iter_mut() {
+        let mut flows = std::mem::take(&mut self.flows);
+        for (name, flow) in flows.iter_mut() {
             let ends = [name.ends[0].0, name.ends[1].0];
             let between =
                 ends == [one.address(), other.address()] || ends == [other.address(), one.address()];
-            if !between || !flow.established || flow.has_ended() || flow.reset_until.is_some() {
+            if !between
+                || !self.lane(name.ports()).is(traffic)
+                || !flow.established
+                || flow.has_ended()
+                || flow.reset_until.is_some()
+            {
                 continue;
             }
             flow.reset_until = Some(now + RESET_FOR_US);
@@ -364,6 +480,7 @@ impl Switch {
                 }
             }
         }
+        self.flows = flows;
         self.waiting
             .retain(|_, segment| segment.of.is_none_or(|(name, _)| names.binary_search(&name).is_err()));
         names.len() as u64
@@ -380,11 +497,11 @@ impl Switch {
     }
 }
 
-/// What a change of a link's rule found.
+/// What a change of a link's rules found.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Change {
-    /// Segments that cuts of this link have swallowed so far.
-    pub cut: u64,
+    /// Segments of this link that rules have struck so far.
+    pub struck: u64,
     /// Connections that were woken up.
     pub kicked: u64,
 }

@@ -95,6 +95,11 @@ fn put_long(packet: &mut [u8], at: usize, value: u32) {
     packet[at..at + 4].copy_from_slice(&value.to_be_bytes());
 }
 
+/// Where an IPv4 packet comes from; none for anything else.
+pub fn source(packet: &[u8]) -> Option<u32> {
+    destination(packet).map(|_| long(packet, 12))
+}
+
 /// Where an IPv4 packet is to go; none for anything else.
 pub fn destination(packet: &[u8]) -> Option<u32> {
     (packet.len() >= IP && packet[0] >> 4 == 4).then(|| long(packet, 16))

@@ -12,7 +12,7 @@ const FROM: u16 = 40_000;
 const TO: u16 = 6379;
 
 fn switch() -> Switch {
-    Switch::new(Entropy::root(Seed(1)))
+    Switch::new(Entropy::root(Seed(1)), (TO, TO + 10_000))
 }
 
 /// A segment from one end of the connection to the other.
@@ -61,7 +61,7 @@ fn connected() -> Switch {
 
 fn rule(switch: &mut Switch, from: Port, to: Port, rule: LinkRule) -> Vec<Delivery> {
     let mut out = Vec::new();
-    switch.set_rule(from, to, rule, &mut out);
+    switch.set_rules(from, to, rule.into(), &mut out);
     out
 }
 
@@ -248,7 +248,7 @@ fn a_refused_connect_is_answered_and_what_is_established_lives_on() {
 fn a_reset_has_the_number_that_each_end_expects() {
     let mut switch = connected();
     let mut out = Vec::new();
-    assert_eq!(switch.reset(0, B, A, &mut out), 1);
+    assert_eq!(switch.reset(0, (B, A), Traffic::All, &mut out), 1);
     let seen: Vec<_> = out
         .iter()
         .map(|delivery| {
@@ -264,7 +264,7 @@ fn a_reset_has_the_number_that_each_end_expects() {
     assert_eq!((out.len(), out[0].to, again.flags, again.seq), (1, A, RST, 5123));
     let anew = segment(A, 90_000, None, SYN, b"");
     assert_eq!(give(&mut switch, 2, A, &anew), [to(B, &anew)]);
-    assert_eq!(switch.reset(3, A, B, &mut Vec::new()), 0, "it is not established yet");
+    assert_eq!(switch.reset(3, (A, B), Traffic::All, &mut Vec::new()), 0, "it is not established yet");
 }
 
 #[test]
@@ -280,7 +280,7 @@ fn what_is_for_nobody_goes_nowhere() {
 
 #[test]
 fn every_address_is_one_port_s() {
-    for port in [A, B, Port(254), Port(255), Port(NODES_MAX - 1), Port::TOOL] {
+    for port in [A, B, Port(254), Port(255), Port(NODES_MAX - 1), Port::TOOL, Port::CLIENTS] {
         assert_eq!(Port::of(port.address()), Some(port));
     }
     assert_eq!(Port(0).address().to_be_bytes(), [10, 77, 0, 1]);

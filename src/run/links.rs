@@ -1,0 +1,194 @@
+//! Rules on links: which links a fault means, what several faults on one link come to, and how their end is told.
+//!
+//! A rule lies on a directed link, for all that crosses or for one class of it. What the nodes say, not the injector,
+//! tells that a link is healed; what was counted on it tells whether the fault struck anything at all.
+
+use super::operation::OpIo;
+use super::record::Status;
+use super::strike::{Ending, failed, others, skipped};
+use crate::catalogue::NodeSelector;
+use crate::env::{LIVE, LinkRule, LinkRules, NodeAction, NodeId, struck_in};
+use crate::fault::cut::Cut;
+use crate::fault::traffic::Traffic;
+use std::collections::BTreeSet;
+
+/// A directed link.
+type Link = (NodeId, NodeId);
+
+pub(super) async fn strike_cut(cut: &Cut, op: &OpIo, ending: &Ending) -> Result<(), Status> {
+    let nodes = op.select(&cut.node).map_err(skipped)?;
+    let others = far_ends(cut.from.as_ref(), cut.traffic, op)?;
+    let rule = LinkRule { cut: true, ..LinkRule::default() };
+    let mut pairs = Vec::new();
+    for node in &nodes {
+        op.resolved(*node);
+        for other in others.iter().filter(|other| !nodes.contains(other)) {
+            pairs.push((*node, *other));
+            if !cut.one_way {
+                pairs.push((*other, *node));
+            }
+        }
+    }
+    hold_links(&pairs, cut.traffic, rule, op, ending).await
+}
+
+pub(super) async fn strike_links(
+    selector: &NodeSelector,
+    traffic: Traffic,
+    rule: LinkRule,
+    op: &OpIo,
+    ending: &Ending,
+) -> Result<(), Status> {
+    let nodes = op.select(selector).map_err(skipped)?;
+    let all = far_ends(None, traffic, op)?;
+    let mut pairs = Vec::new();
+    for node in &nodes {
+        op.resolved(*node);
+        for other in all.iter().filter(|other| *other != node) {
+            pairs.push((*node, *other));
+            pairs.push((*other, *node));
+        }
+    }
+    hold_links(&pairs, traffic, rule, op, ending).await
+}
+
+/// The other ends of a node's links: those named, or all. The run's clients are among them where what is struck is
+/// theirs; the tool's own questions never are.
+pub(super) fn far_ends(
+    named: Option<&NodeSelector>,
+    traffic: Traffic,
+    op: &OpIo,
+) -> Result<Vec<NodeId>, Status> {
+    let mut ends = others(named, op)?;
+    if named.is_none() && traffic == Traffic::Clients {
+        ends.push(NodeId::CLIENTS);
+    }
+    Ok(ends)
+}
+
+/// Puts a rule on links until the fault ends. Faults that overlap on a link add up.
+pub(super) async fn hold_links(
+    pairs: &[Link],
+    traffic: Traffic,
+    rule: LinkRule,
+    op: &OpIo,
+    ending: &Ending,
+) -> Result<(), Status> {
+    if pairs.is_empty() {
+        return Err(skipped("there is no link to act on".into()));
+    }
+    let before = put(pairs, traffic, rule, op).await?;
+    op.step(format!("{} directed links under the rule", pairs.len()));
+    ending.wait(op).await;
+    let after = take_off(pairs, op).await?;
+    let told = cross(pairs, traffic, op).await?;
+    op.step(format!("links healed{}{told}", effect(before, after, op)));
+    Ok(())
+}
+
+/// Puts a rule on links in the event's name. Answers how many segments were struck on them before, where they are
+/// counted.
+async fn put(pairs: &[Link], traffic: Traffic, rule: LinkRule, op: &OpIo) -> Result<Option<u64>, Status> {
+    for link in pairs {
+        op.world.borrow_mut().links.entry(*link).or_default().insert(op.event.clone(), (traffic, rule));
+    }
+    submit(pairs, op).await
+}
+
+/// Takes the event's rule off. Answers how many segments were struck on the links so far.
+async fn take_off(pairs: &[Link], op: &OpIo) -> Result<Option<u64>, Status> {
+    for link in pairs {
+        if let Some(rules) = op.world.borrow_mut().links.get_mut(link) {
+            rules.remove(&op.event);
+        }
+    }
+    submit(pairs, op).await
+}
+
+async fn submit(pairs: &[Link], op: &OpIo) -> Result<Option<u64>, Status> {
+    let mut struck = None;
+    for (from, to) in pairs {
+        let evidence = op.io.link(*from, *to, sum_of(op, *from, *to)).await.map_err(failed)?;
+        if let Some(count) = struck_in(&evidence) {
+            *struck.get_or_insert(0) += count;
+        }
+    }
+    Ok(struck)
+}
+
+/// What came of a rule: a cut across which nobody said anything was no cut, whoever asked for it.
+fn effect(before: Option<u64>, after: Option<u64>, op: &OpIo) -> String {
+    match before.zip(after).map(|(before, after)| after.saturating_sub(before)) {
+        None => String::new(),
+        Some(0) => {
+            op.detail("struck nothing");
+            "; it struck nothing: no segment came by that it would have changed".into()
+        }
+        Some(count) => format!("; {count} segments were struck on them meanwhile"),
+    }
+}
+
+/// Where packets are real, that they cross again is told by the nodes: links that stay cut after a heal would put down
+/// to the servers what is the run's own doing, so that it is broken. Pairs of which a link is under another rule are
+/// left to that one's end.
+async fn cross(pairs: &[Link], traffic: Traffic, op: &OpIo) -> Result<String, Status> {
+    if op.world.borrow().timeline.environment != LIVE.name {
+        return Ok(String::new());
+    }
+    let is_clear =
+        |from, to| [(from, to), (to, from)].iter().all(|link| sum_of(op, link.0, link.1).spares(traffic));
+    let both: BTreeSet<Link> = pairs.iter().map(|(from, to)| (*from.min(to), *from.max(to))).collect();
+    let mut count = 0;
+    for (from, to) in both {
+        // Another fault may come while it is tried.
+        let mut tries = 0;
+        while is_clear(from, to) {
+            match op.io.node(from, NodeAction::Reach(to, traffic)).await {
+                Ok(_) => {
+                    count += 1;
+                    break;
+                }
+                Err(error) if tries > 0 && is_clear(from, to) => {
+                    op.breaks(&error);
+                    return Err(failed(error));
+                }
+                Err(_) => tries += 1,
+            }
+        }
+    }
+    let what = match traffic {
+        Traffic::All => "packets cross".to_string(),
+        Traffic::Clients | Traffic::Bus => format!("packets of class `{traffic}` cross"),
+    };
+    Ok(format!("; {what} between {count} pairs of nodes, as these say"))
+}
+
+/// What lies on a link, for each class the sum of what faults ask for.
+fn sum_of(op: &OpIo, from: NodeId, to: NodeId) -> LinkRules {
+    let world = op.world.borrow();
+    let Some(rules) = world.links.get(&(from, to)) else { return LinkRules::default() };
+    let sum = |class: Traffic| {
+        let meant = rules.values().filter(|(traffic, _)| *traffic == Traffic::All || *traffic == class);
+        meant.fold(LinkRule::default(), |sum, (_, rule)| add(sum, *rule))
+    };
+    LinkRules { clients: sum(Traffic::Clients), bus: sum(Traffic::Bus), rest: sum(Traffic::All) }
+}
+
+fn add(sum: LinkRule, rule: LinkRule) -> LinkRule {
+    LinkRule {
+        cut: sum.cut || rule.cut,
+        delay: sum.delay.saturating_add(rule.delay),
+        jitter: sum.jitter.saturating_add(rule.jitter),
+        lose: sum.lose.max(rule.lose),
+        duplicate: sum.duplicate.max(rule.duplicate),
+        reorder: sum.reorder.max(rule.reorder),
+        refuse: sum.refuse || rule.refuse,
+        corrupt: sum.corrupt.max(rule.corrupt),
+        garble: sum.garble.max(rule.garble),
+        rate: if sum.rate == 0 || rule.rate == 0 { sum.rate.max(rule.rate) } else { sum.rate.min(rule.rate) },
+    }
+}
+
+#[cfg(test)]
+#[path = "links_tests.rs"]
+mod tests;

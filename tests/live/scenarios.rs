@@ -1,0 +1,143 @@
+//! Faults of links between real servers, as a user has them: scenarios (`tests/live/*.yaml`) on every server that is
+//! installed. What came of each is read from the run's own record: who served whom, who took over, what was counted.
+
+use super::servers::{Ran, installed, left_over, run, side_by_side};
+use serde_json::Value;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Most of a run is waiting.
+const AT_ONCE: usize = 4;
+
+/// A scenario, and what is wrong with its run.
+type Scenario = (&'static str, fn(&Told) -> Vec<String>);
+
+const SCENARIOS: &[Scenario] = &[("bus", bus), ("clients", clients)];
+
+/// Runs those whose name holds the filter. Answers how many failed.
+pub fn all(filter: &str) -> u32 {
+    let named: Vec<&Scenario> =
+        SCENARIOS.iter().filter(|(name, _)| format!("scenario_{name}").contains(filter)).collect();
+    let servers = if named.is_empty() { Vec::new() } else { installed() };
+    if servers.is_empty() && !named.is_empty() {
+        println!("live: scenarios: skipped, no server is on PATH");
+    }
+    let jobs: Vec<(&Scenario, &PathBuf)> =
+        named.iter().flat_map(|scenario| servers.iter().map(move |server| (*scenario, server))).collect();
+    let runs = side_by_side(&jobs, AT_ONCE, |((name, _), server)| {
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/live/{name}.yaml"));
+        run(&format!("live-{name}"), &["run", &file.to_string_lossy(), "--seed", "1"], server)
+    });
+    let mut failures = 0;
+    for (((name, judge), server), ran) in jobs.iter().zip(runs) {
+        let mut amiss = Vec::new();
+        if ran.code != 0 || ran.verdict() != "pass" {
+            amiss.push(format!("exit code {}, verdict {}: {:?}", ran.code, ran.verdict(), ran.findings()));
+        }
+        for applied in ran.applied().filter(|applied| applied["status"] != "applied") {
+            amiss.push(format!("{} was not carried out: {}", applied["event"], applied["status"]));
+        }
+        let left = left_over(&ran.out);
+        if !left.is_empty() {
+            amiss.push(format!("left behind: {left:?}"));
+        }
+        let told = Told(ran);
+        amiss.extend(judge(&told));
+        let server = server.display();
+        println!("live: scenario_{name}, {server}: {}", if amiss.is_empty() { "ok" } else { "FAILED" });
+        if !amiss.is_empty() {
+            println!("  {}\n{}", amiss.join("\n  "), told.0.story());
+            failures += 1;
+        }
+    }
+    failures
+}
+
+/// What a run tells of itself.
+struct Told(Ran);
+
+impl Told {
+    /// When an event was in force, in microseconds.
+    fn span(&self, event: &str) -> (u64, u64) {
+        let applied = self.0.applied().find(|applied| applied["event"] == event);
+        let at = |field: &str| applied.and_then(|applied| applied[field].as_u64()).unwrap_or(0);
+        (at("started"), at("ended"))
+    }
+
+    /// The last step of an event: its heal.
+    fn healed(&self, event: &str) -> String {
+        let applied = self.0.applied().find(|applied| applied["event"] == event);
+        let steps = applied.and_then(|applied| applied["steps"].as_array()).and_then(|steps| steps.last());
+        steps.and_then(|step| step[1].as_str()).unwrap_or_default().to_string()
+    }
+
+    /// Operations on a node that were issued in a span and acknowledged.
+    fn acknowledged(&self, node: u64, (from, to): (u64, u64)) -> usize {
+        let text = fs::read_to_string(self.0.out.join("history.jsonl")).unwrap_or_default();
+        let operations = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        let on = |operation: &Value| {
+            let at = operation["invoke"]["logical"].as_u64().unwrap_or(0);
+            operation["node"] == node && !operation["outcome"]["ok"].is_null() && (from..to).contains(&at)
+        };
+        operations.filter(on).count()
+    }
+
+    /// Whom a shard had as its primary after the start, in order.
+    fn promoted(&self, shard: u64) -> Vec<u64> {
+        let roles = self.0.events.iter().filter(|event| event["event"] == "role");
+        let primaries = roles.filter(|role| role["shard"] == shard && role["role"] == "primary");
+        primaries.filter_map(|role| role["node"].as_u64()).skip(1).collect()
+    }
+
+    /// A column of a link in `links.tsv`.
+    fn counted(&self, from: &str, to: &str, column: &str) -> u64 {
+        let text = fs::read_to_string(self.0.out.join("links.tsv")).unwrap_or_default();
+        let rows: Vec<Vec<&str>> = text.lines().map(|line| line.split('\t').collect()).collect();
+        let at = rows.first().and_then(|titles| titles.iter().position(|title| *title == column));
+        let row = rows.iter().find(|row| row.len() > 1 && row[0] == from && row[1] == to);
+        at.zip(row).and_then(|(at, row)| row[at].parse().ok()).unwrap_or(0)
+    }
+}
+
+/// What is not so.
+fn unless(holds: bool, what: impl Into<String>) -> Option<String> {
+    (!holds).then(|| what.into())
+}
+
+fn bus(told: &Told) -> Vec<String> {
+    let (from, to) = told.span("bus");
+    // It counts its peers out after the node timeout of 1.5 s.
+    let served = told.acknowledged(0, (from + 50_000, from + 1_000_000));
+    let later = told.acknowledged(0, (to - 1_000_000, to));
+    let healed = told.healed("bus");
+    [
+        unless(served > 10, format!("{served} operations served by the one that was cut off")),
+        unless(later == 0, format!("{later} operations served though the majority is out of reach")),
+        unless(told.promoted(0) == [1], format!("promoted: {:?}", told.promoted(0))),
+        unless(told.counted("node-0", "node-1", "cut") > 0, "nothing was cut"),
+        unless(told.counted("clients", "node-0", "cut") == 0, "clients were cut off"),
+        unless(healed.contains("class `bus` cross between 5 pairs"), healed.clone()),
+        unless(healed.contains("segments were struck"), healed),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}
+
+fn clients(told: &Told) -> Vec<String> {
+    let (from, to) = told.span("clients");
+    let served = told.acknowledged(0, (from + 50_000, to - 50_000));
+    let after = told.acknowledged(0, (to + 500_000, to + 3_000_000));
+    let healed = told.healed("clients");
+    [
+        unless(served == 0, format!("{served} operations served though nothing reaches it")),
+        unless(after > 10, format!("{after} operations served after the heal")),
+        unless(told.promoted(0).is_empty(), format!("promoted: {:?}", told.promoted(0))),
+        unless(told.counted("clients", "node-0", "cut") > 0, "nothing was cut"),
+        unless(told.counted("tool", "node-0", "cut") == 0, "the tool was cut off"),
+        unless(healed.contains("class `clients` cross between 6 pairs"), healed),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}
