@@ -6,11 +6,13 @@
 //! give the same verdict.
 
 pub mod budget;
+pub mod case;
 pub mod history;
 pub mod model;
 pub mod options;
 pub mod picture;
 pub mod read;
+pub mod table;
 pub mod value;
 pub mod verdict;
 

@@ -6,6 +6,7 @@
 
 mod bench;
 mod canary;
+mod check;
 mod child;
 mod choose;
 mod clock;
@@ -62,6 +63,8 @@ enum Command {
     Replay(replay::Args),
     /// Retell a finished or killed run from its folder
     Explain(explain::Args),
+    /// Judge a history of clients by a model, or an old run by its checks
+    Check(check::Args),
     /// Print the catalogue, one line each
     List(list::Args),
     /// Say what this machine can do, what is missing, and how to mend it
@@ -110,6 +113,7 @@ pub fn main() -> ExitCode {
         Some(Command::Validate(args)) => validate::main(&args),
         Some(Command::Replay(args)) => replay::main(&args),
         Some(Command::Explain(args)) => explain::main(&args),
+        Some(Command::Check(args)) => check::main(&args),
         Some(Command::List(args)) => list::main(&args),
         Some(Command::Doctor(args)) => doctor::main(&args),
         Some(Command::Schema) => schema::main(),
