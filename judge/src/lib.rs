@@ -9,6 +9,7 @@ pub mod budget;
 pub mod case;
 pub mod history;
 pub mod model;
+pub mod objects;
 pub mod options;
 pub mod picture;
 pub mod read;

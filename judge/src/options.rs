@@ -44,8 +44,10 @@ pub struct Options {
     pub total: Option<i64>,
     /// For `bank`: whether a balance may be below zero.
     pub negative_balances: bool,
-    /// For `long-fork`: how many keys a group has.
+    /// For `long-fork`: how many keys a group has; `None`: as many as the first read.
     pub group_size: Option<u32>,
+    /// For `set-full`: whether a stale read is a violation (Jepsen's `linearizable?`).
+    pub linearizable: bool,
 }
 
 // TEMP

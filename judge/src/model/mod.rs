@@ -1,5 +1,14 @@
 //! The models by their names: one file each, whose header cites the definition, and one line here.
 
+mod bank;
+mod counter;
+mod long_fork;
+mod set;
+mod set_full;
+mod total_queue;
+mod unique_ids;
+mod unordered_queue;
+
 use crate::{Budget, History, Options, Verdict};
 
 /// A model: what is promised of a history.
@@ -25,7 +34,16 @@ impl std::fmt::Debug for Model {
 pub struct Unfit(pub String);
 
 /// Every model, in the order of the reference.
-pub const MODELS: &[Model] = &[];
+pub const MODELS: &[Model] = &[
+    set::MODEL,
+    set_full::MODEL,
+    counter::MODEL,
+    unordered_queue::MODEL,
+    total_queue::MODEL,
+    unique_ids::MODEL,
+    bank::MODEL,
+    long_fork::MODEL,
+];
 
 /// The model of this name.
 pub fn named(name: &str) -> Option<&'static Model> {
