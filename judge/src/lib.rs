@@ -7,6 +7,7 @@
 
 pub mod budget;
 pub mod case;
+pub mod generate;
 pub mod history;
 pub mod model;
 pub mod objects;

@@ -1,10 +1,13 @@
 //! The models by their names: one file each, whose header cites the definition, and one line here.
 
+mod bag;
 mod bank;
 mod counter;
 mod long_fork;
+mod queue;
 mod set;
 mod set_full;
+mod stack;
 mod total_queue;
 mod unique_ids;
 mod unordered_queue;
@@ -39,6 +42,9 @@ pub const MODELS: &[Model] = &[
     set_full::MODEL,
     counter::MODEL,
     unordered_queue::MODEL,
+    queue::MODEL,
+    stack::MODEL,
+    bag::MODEL,
     total_queue::MODEL,
     unique_ids::MODEL,
     bank::MODEL,

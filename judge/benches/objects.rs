@@ -1,0 +1,140 @@
+//! Time and memory of the judges of collections, sets, sessions and watches, on histories from a seed.
+//!
+//! `cargo bench -p seedfault-judge --bench objects [CASE]`. Each case runs in a process of its own, so that its peak
+//! memory is its own: the program calls itself with the case's name. Times are the best of three, of the judge
+//! alone and with the reading of the text; beside them stands what is asked for.
+
+use judge::generate::objects::collections::{self, Load};
+use judge::objects::search::Order;
+use judge::read::{self, Shaping};
+use judge::{Answer, Budget, History, Options, model};
+use std::fmt::Write as _;
+use std::time::{Duration, Instant};
+
+struct Case {
+    name: &'static str,
+    model: &'static str,
+    asked: &'static str,
+    history: fn() -> History,
+}
+
+fn load(order: Order, unknown_percent: u32) -> Load {
+    Load { unknown_percent, ..Load::new(order, 30, 1_000_000) }
+}
+
+const CASES: &[Case] = &[
+    Case {
+        name: "queue, a million operations",
+        model: "queue",
+        asked: "about 1 s with reading",
+        history: || collections::history(1, &load(Order::Fifo, 0)),
+    },
+    Case {
+        name: "queue, a million operations, 5 % unknown",
+        model: "queue",
+        asked: "about 1 s with reading",
+        history: || collections::history(2, &load(Order::Fifo, 5)),
+    },
+    Case {
+        name: "stack, a million operations",
+        model: "stack",
+        asked: "about 1 s with reading",
+        history: || collections::history(3, &load(Order::Lifo, 0)),
+    },
+    Case {
+        name: "bag, a million operations, 5 % unknown",
+        model: "bag",
+        asked: "about 1 s with reading",
+        history: || collections::history(4, &load(Order::Bag, 5)),
+    },
+    Case {
+        name: "unordered-queue, a million operations",
+        model: "unordered-queue",
+        asked: "about 1 s with reading",
+        history: || collections::history(1, &load(Order::Fifo, 0)),
+    },
+];
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
+    if let [flag, name] = &arguments[..]
+        && flag == "--case"
+    {
+        let case = CASES.iter().find(|case| case.name == name).expect("a case of the list");
+        return run(case);
+    }
+    let myself = std::env::current_exe().expect("the path of this program");
+    println!("{:<44} {:>9} {:>9} {:>8}  {:<24} verdict", "case", "judge", "reading", "peak MB", "asked");
+    for case in CASES {
+        if arguments.first().is_none_or(|wanted| case.name.contains(wanted.as_str())) {
+            let status = std::process::Command::new(&myself).args(["--case", case.name]).status();
+            assert!(status.expect("it runs").success(), "{} failed", case.name);
+        }
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "a benchmark is what clocks are for")]
+fn run(case: &Case) {
+    let text = text(&(case.history)());
+    let judge = model::named(case.model).expect("a model of the list").judge;
+    let (mut reading, mut judging) = (Duration::MAX, Duration::MAX);
+    let mut said = "";
+    reset_peak();
+    for _ in 0..3 {
+        let begin = Instant::now();
+        let (history, _) = read::history(text.as_bytes(), Shaping::default()).expect("a history");
+        let read = Instant::now();
+        let verdict = judge(&history, &Options::default(), &Budget::default()).expect("it fits the model");
+        reading = reading.min(read - begin);
+        judging = judging.min(read.elapsed());
+        assert_ne!(verdict.answer, Answer::Bad, "a correct history: {verdict:?}");
+        said = verdict.answer.word();
+    }
+    let (judging, reading) = (judging.as_secs_f64(), reading.as_secs_f64());
+    let peak = peak_mb();
+    println!("{:<44} {judging:>7.3} s {reading:>7.3} s {peak:>8}  {:<24} {said}", case.name, case.asked);
+}
+
+/// As JSON lines.
+fn text(history: &History) -> String {
+    let mut events: Vec<(u32, &str, usize)> = Vec::new();
+    for (place, op) in history.ops.iter().enumerate() {
+        events.push((op.call, "invoke", place));
+        if op.end != judge::history::NEVER {
+            let kind = match op.outcome {
+                judge::Outcome::Ok => "ok",
+                judge::Outcome::Fail => "fail",
+                judge::Outcome::Info => "info",
+            };
+            events.push((op.end, kind, place));
+        }
+    }
+    events.sort_unstable();
+    let mut text = String::new();
+    for (index, (_, kind, place)) in events.into_iter().enumerate() {
+        let op = &history.ops[place];
+        let value = if kind == "ok" { op.output } else { op.input };
+        let (process, f) = (history.arena.show(op.process), history.f(op));
+        let (key, value) = (history.arena.show(op.key), history.arena.show(value));
+        let written = writeln!(
+            text,
+            "{{\"index\":{index},\"time\":{},\"process\":{process},\"type\":\"{kind}\",\"f\":\"{f}\",\
+             \"key\":{key},\"value\":{value}}}",
+            index * 1_000_000
+        );
+        written.expect("a string takes all");
+    }
+    text
+}
+
+/// What the generator used does not count.
+fn reset_peak() {
+    // Refused only where /proc is not writable; then the peak includes the generator's.
+    drop(std::fs::write("/proc/self/clear_refs", "5"));
+}
+
+fn peak_mb() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<u64>().ok()).unwrap_or(0) / 1024
+}

@@ -1,0 +1,3 @@
+//! Histories from a seed: correct ones, and ones with a planted anomaly. For tests, benchmarks and fuzzing.
+
+pub mod objects;

@@ -1,0 +1,80 @@
+//! A history as it is written: events by clients, in order; and the numbers that decide them.
+
+use crate::history::{Builder, Event, History, Kind};
+use crate::value::{Arena, Value};
+
+/// `SplitMix64` (Steele, Lea and Flood, OOPSLA 2014): small, and the same everywhere.
+#[derive(Clone, Debug)]
+pub struct Random(u64);
+
+impl Random {
+    pub const fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+    pub const fn draw(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut word = self.0;
+        word = (word ^ (word >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        word = (word ^ (word >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        word ^ (word >> 31)
+    }
+    /// A number below a bound that is not zero.
+    pub fn below(&mut self, bound: usize) -> usize {
+        (self.draw() % bound as u64) as usize
+    }
+    pub fn percent(&mut self, percent: u32) -> bool {
+        self.below(100) < percent as usize
+    }
+}
+
+/// Writes events; a millisecond passes between two.
+#[derive(Debug, Default)]
+pub struct Script {
+    pub arena: Arena,
+    builder: Builder,
+    events: u64,
+}
+
+impl Script {
+    pub fn event(&mut self, kind: Kind, process: usize, f: &str, key: Value, value: Value) {
+        let event = Event {
+            kind,
+            process: self.arena.int(process as i64),
+            f: self.arena.intern(f),
+            key,
+            value,
+            time: Some(self.events * 1_000_000),
+            index: self.events,
+            error: Value::NIL,
+            line: u32::try_from(self.events + 1).unwrap_or(u32::MAX),
+        };
+        self.events += 1;
+        self.builder.add(&event, &self.arena).expect("a generator keeps the rules of a history");
+    }
+    pub fn invoke(&mut self, process: usize, f: &str, value: Value) {
+        self.event(Kind::Invoke, process, f, Value::NIL, value);
+    }
+    pub fn ok(&mut self, process: usize, f: &str, value: Value) {
+        self.event(Kind::Ok, process, f, Value::NIL, value);
+    }
+    /// An operation that nothing else happened during.
+    pub fn at_once(&mut self, process: usize, f: &str, asked: Value, answered: Value) {
+        self.invoke(process, f, asked);
+        self.ok(process, f, answered);
+    }
+    pub fn int(&mut self, value: usize) -> Value {
+        self.arena.int(value as i64)
+    }
+    pub fn list(&mut self, items: &[Value]) -> Value {
+        self.arena.list(items).expect("a short list")
+    }
+    pub fn len(&self) -> u64 {
+        self.events
+    }
+    pub const fn is_empty(&self) -> bool {
+        self.events == 0
+    }
+    pub fn finish(self) -> History {
+        self.builder.finish(self.arena)
+    }
+}
