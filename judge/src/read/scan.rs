@@ -233,8 +233,14 @@ impl<'a> Scan<'a> {
     /// Up to 17 digits, as JSON writes integers: no leading zero, no fraction, no exponent.
     fn number(&mut self) -> Option<i64> {
         let from = &self.bytes[self.at..];
-        let digits = from.iter().take(18).take_while(|byte| byte.is_ascii_digit()).count();
-        let number = from[..digits].iter().fold(0, |number, digit| number * 10 + i64::from(digit - b'0'));
+        let (mut digits, mut number) = (0, 0i64);
+        while let Some(byte) = from.get(digits)
+            && byte.is_ascii_digit()
+        {
+            // What is too long wraps around, and is refused below.
+            number = number.wrapping_mul(10).wrapping_add(i64::from(byte - b'0'));
+            digits += 1;
+        }
         let leading_zero = from.first() == Some(&b'0') && digits > 1;
         let more = matches!(from.get(digits), Some(b'.' | b'e' | b'E'));
         self.at += digits;
