@@ -15,6 +15,7 @@ pub mod options;
 pub mod picture;
 pub mod read;
 pub mod table;
+pub mod txn;
 pub mod value;
 pub mod verdict;
 

@@ -1,3 +1,4 @@
 //! Histories from a seed: correct ones, and ones with a planted anomaly. For tests, benchmarks and fuzzing.
 
 pub mod objects;
+pub mod txn;

@@ -3,8 +3,10 @@
 mod bag;
 mod bank;
 mod counter;
+mod list_append;
 mod long_fork;
 mod queue;
+mod rw_register;
 mod set;
 mod set_full;
 mod stack;
@@ -49,6 +51,8 @@ pub const MODELS: &[Model] = &[
     unique_ids::MODEL,
     bank::MODEL,
     long_fork::MODEL,
+    list_append::MODEL,
+    rw_register::MODEL,
 ];
 
 /// The model of this name.

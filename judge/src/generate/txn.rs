@@ -1,0 +1,299 @@
+//! Random histories of transactions, and planted anomalies.
+//!
+//! A history is a run of a correct store by simulated clients: each asks, its transaction takes effect at one
+//! moment, it is answered later, and what other clients do falls in between. [`serial`] executes transactions one
+//! at a time, [`snapshot`] under snapshot isolation with the first committer winning. [`plant`] then breaks one
+//! thing that has a name. Tests, benchmarks and the fuzz target share it. The same seed gives the same history.
+
+use crate::history::{Builder, Event, History, Kind};
+use crate::value::{Arena, Value};
+use rustc_hash::FxHashMap;
+
+/// What the transactions are made of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Workload {
+    Append,
+    Register,
+}
+
+/// How large a history is and how it goes.
+#[derive(Clone, Copy, Debug)]
+pub struct Shape {
+    pub workload: Workload,
+    pub txns: u32,
+    pub clients: u32,
+    /// Keys in use at a time.
+    pub keys: u32,
+    /// After so many writes a key is given up for a new one.
+    pub writes_per_key: u32,
+    /// Reads and writes in a transaction, at most.
+    pub mops: u32,
+    /// Of a hundred transactions, so many fail, and of so many the outcome is never known.
+    pub fails: u32,
+    pub infos: u32,
+}
+
+impl Default for Shape {
+    fn default() -> Self {
+        Self {
+            workload: Workload::Append,
+            txns: 30,
+            clients: 4,
+            keys: 3,
+            writes_per_key: 32,
+            mops: 4,
+            fails: 5,
+            infos: 5,
+        }
+    }
+}
+
+/// Splitmix64: small, and good enough to spread tests.
+#[derive(Clone, Copy, Debug)]
+pub struct Dice(u64);
+
+impl Dice {
+    pub const fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+    pub const fn roll(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut word = self.0;
+        word = (word ^ (word >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        word = (word ^ (word >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        word ^ (word >> 31)
+    }
+    /// Below `sides`, which is not 0.
+    pub const fn below(&mut self, sides: u32) -> u32 {
+        (self.roll() % sides as u64) as u32
+    }
+}
+
+/// A read or write of a draft.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Step {
+    Write(u32, i64),
+    /// The first so many writes of the key, in the order in which they took effect.
+    Read(u32, u32),
+    /// These, whatever took effect.
+    ReadAs(u32, Vec<i64>),
+}
+
+impl Step {
+    const fn key(&self) -> u32 {
+        match self {
+            Self::Write(key, _) | Self::Read(key, _) | Self::ReadAs(key, _) => *key,
+        }
+    }
+}
+
+/// A transaction of a draft.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Txn {
+    pub process: u32,
+    pub steps: Vec<Step>,
+    pub end: Kind,
+}
+
+/// A history before it is written down: transactions, and the order in which they were asked and answered.
+#[derive(Clone, Debug)]
+pub struct Draft {
+    pub workload: Workload,
+    pub txns: Vec<Txn>,
+    /// Each transaction twice: asked, then answered.
+    pub events: Vec<u32>,
+    /// What took effect on each key, in order.
+    pub states: FxHashMap<u32, Vec<i64>>,
+    next_key: u32,
+}
+
+/// A client that waits for its answer.
+struct Open {
+    txn: u32,
+    /// The lengths of the keys when its snapshot was taken.
+    snapshot: Option<FxHashMap<u32, u32>>,
+    done: bool,
+}
+
+/// Transactions that take effect one at a time.
+pub fn serial(seed: u64, shape: &Shape) -> History {
+    draft(seed, shape, false).history()
+}
+
+/// Transactions that read from a snapshot taken after they were asked, and fail where another wrote a key of
+/// theirs since.
+pub fn snapshot(seed: u64, shape: &Shape) -> History {
+    draft(seed, shape, true).history()
+}
+
+/// Either, before it is written down.
+pub fn draft(seed: u64, shape: &Shape, snapshots: bool) -> Draft {
+    let mut dice = Dice::new(seed);
+    let mut draft = Draft {
+        workload: shape.workload,
+        txns: Vec::with_capacity(shape.txns as usize),
+        events: Vec::with_capacity(shape.txns as usize * 2),
+        states: FxHashMap::default(),
+        next_key: shape.keys,
+    };
+    let mut keys: Vec<(u32, u32)> = (0..shape.keys).map(|key| (key, 0)).collect();
+    let mut open: Vec<Option<Open>> = (0..shape.clients).map(|_| None).collect();
+    let mut process: Vec<u32> = (0..shape.clients).collect();
+    while draft.txns.len() < shape.txns as usize || open.iter().any(Option::is_some) {
+        let client = dice.below(shape.clients) as usize;
+        let Some(waiting) = &mut open[client] else {
+            if draft.txns.len() < shape.txns as usize {
+                let txn = draft.txns.len() as u32;
+                let steps = ask(&mut dice, shape, &mut keys, &mut draft.next_key);
+                draft.txns.push(Txn { process: process[client], steps, end: Kind::Ok });
+                draft.events.push(txn);
+                open[client] = Some(Open { txn, snapshot: None, done: false });
+            }
+            continue;
+        };
+        let txn = waiting.txn;
+        if snapshots && waiting.snapshot.is_none() {
+            let lengths = draft.states.iter().map(|(key, state)| (*key, state.len() as u32));
+            waiting.snapshot = Some(lengths.collect());
+        } else if !waiting.done {
+            waiting.done = true;
+            let luck = dice.below(100);
+            let end = &mut draft.txns[txn as usize].end;
+            if luck < shape.fails {
+                *end = Kind::Fail;
+            } else if luck < shape.fails + shape.infos {
+                *end = Kind::Info;
+            }
+            let happens = *end == Kind::Ok || (*end == Kind::Info && dice.below(2) == 0);
+            if happens && !draft.apply(txn, waiting.snapshot.as_ref()) {
+                draft.txns[txn as usize].end = Kind::Fail;
+            }
+        } else {
+            draft.events.push(txn);
+            open[client] = None;
+            if draft.txns[txn as usize].end == Kind::Info {
+                process[client] += shape.clients;
+            }
+        }
+    }
+    draft
+}
+
+fn ask(dice: &mut Dice, shape: &Shape, keys: &mut [(u32, u32)], next_key: &mut u32) -> Vec<Step> {
+    (0..=dice.below(shape.mops))
+        .map(|_| {
+            let at = dice.below(shape.keys) as usize;
+            if dice.below(2) == 0 {
+                return Step::Read(keys[at].0, 0);
+            }
+            if keys[at].1 == shape.writes_per_key {
+                keys[at] = (*next_key, 0);
+                *next_key += 1;
+            }
+            keys[at].1 += 1;
+            Step::Write(keys[at].0, i64::from(keys[at].1))
+        })
+        .collect()
+}
+
+impl Draft {
+    /// Lets a transaction take effect, unless another wrote one of its keys since its snapshot.
+    fn apply(&mut self, txn: u32, snapshot: Option<&FxHashMap<u32, u32>>) -> bool {
+        let steps = &mut self.txns[txn as usize].steps;
+        let len = |states: &FxHashMap<u32, Vec<i64>>, key| states.get(&key).map_or(0, |all| all.len() as u32);
+        if let Some(snapshot) = snapshot {
+            let current = |step: &Step| {
+                len(&self.states, step.key()) == snapshot.get(&step.key()).copied().unwrap_or(0)
+            };
+            if !steps.iter().all(|step| !matches!(step, Step::Write(..)) || current(step)) {
+                return false;
+            }
+        }
+        for step in steps {
+            match step {
+                Step::Write(key, value) => self.states.entry(*key).or_default().push(*value),
+                // A key that this transaction wrote has not changed otherwise since the snapshot.
+                Step::Read(key, seen) => {
+                    let now = len(&self.states, *key);
+                    let old = snapshot.map(|snapshot| snapshot.get(key).copied().unwrap_or(0));
+                    *seen = old.unwrap_or(now);
+                }
+                Step::ReadAs(..) => {}
+            }
+        }
+        if snapshot.is_some() {
+            self.own_writes(txn);
+        }
+        true
+    }
+
+    /// Reads show what the transaction itself wrote before them.
+    fn own_writes(&mut self, txn: u32) {
+        let steps = &mut self.txns[txn as usize].steps;
+        for at in 0..steps.len() {
+            let key = steps[at].key();
+            let own = steps[..at]
+                .iter()
+                .filter(|step| matches!(step, Step::Write(..)) && step.key() == key)
+                .count();
+            if let Step::Read(_, seen) = &mut steps[at] {
+                *seen += own as u32;
+            }
+        }
+    }
+
+    /// As it would have been recorded.
+    pub fn history(&self) -> History {
+        let mut arena = Arena::default();
+        let mut builder = Builder::default();
+        let f = arena.intern("txn");
+        let read = arena.text("r");
+        let write = arena.text(if self.workload == Workload::Append { "append" } else { "w" });
+        let mut asked = vec![false; self.txns.len()];
+        for (index, txn) in self.events.iter().enumerate() {
+            let first = !std::mem::replace(&mut asked[*txn as usize], true);
+            let txn = &self.txns[*txn as usize];
+            let kind = if first { Kind::Invoke } else { txn.end };
+            let mut steps = Vec::with_capacity(txn.steps.len());
+            for step in &txn.steps {
+                let key = arena.int(i64::from(step.key()));
+                let (name, value) = match step {
+                    Step::Write(_, value) => (write, arena.int(*value)),
+                    _ if kind != Kind::Ok => (read, Value::NIL),
+                    Step::Read(key, seen) => {
+                        let all = self.states.get(key).map_or(&[][..], |all| &all[..*seen as usize]);
+                        (read, self.seen(&mut arena, all))
+                    }
+                    Step::ReadAs(_, seen) => (read, self.seen(&mut arena, seen)),
+                };
+                steps.push(arena.list(&[name, key, value]).expect("a short list"));
+            }
+            let value = arena.list(&steps).expect("a short list");
+            let process = arena.int(i64::from(txn.process));
+            let event = Event {
+                kind,
+                process,
+                f,
+                key: Value::NIL,
+                value,
+                time: None,
+                index: index as u64,
+                error: Value::NIL,
+                line: index as u32 + 1,
+            };
+            builder.add(&event, &arena).expect("a client waits for its answer");
+        }
+        builder.finish(arena)
+    }
+
+    fn seen(&self, arena: &mut Arena, all: &[i64]) -> Value {
+        match (self.workload, all.last()) {
+            (_, None) => Value::NIL,
+            (Workload::Register, Some(last)) => arena.int(*last),
+            (Workload::Append, Some(_)) => {
+                let items: Vec<Value> = all.iter().map(|item| arena.int(*item)).collect();
+                arena.list(&items).expect("a short list")
+            }
+        }
+    }
+}
