@@ -49,10 +49,3 @@ pub struct Options {
     /// For `set-full`: whether a stale read is a violation (Jepsen's `linearizable?`).
     pub linearizable: bool,
 }
-
-// TEMP
-impl Options {
-    pub fn from_case_opts(_: &Json) -> Result<Self, String> {
-        Ok(Self::default())
-    }
-}
