@@ -3,14 +3,12 @@
 //! They lie beside the repository, in `../shared/histories` or where `SEEDFAULT_HISTORIES` says; without them the
 //! test says that it was skipped.
 
-use judge::history::Malformed;
-use judge::read::{ReadError, Shaping, json};
-use judge::{Answer, Budget, Options, model};
+use judge::{Answer, Budget, model};
 use serde_json::Value as Json;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-#[derive(serde::Deserialize)]
+#[derive(serde::Deserialize, serde::Serialize)]
 struct Case {
     name: String,
     checker: String,
@@ -21,7 +19,7 @@ struct Case {
     history: Box<serde_json::value::RawValue>,
 }
 
-#[derive(serde::Deserialize)]
+#[derive(serde::Deserialize, serde::Serialize)]
 struct Expect {
     valid: Json,
     anomaly_types: Vec<String>,
@@ -57,15 +55,9 @@ fn cases_of_elle_end_as_their_authors_say() {
 }
 
 fn check(case: &Case) -> Result<(), String> {
-    let text = case.history.get();
-    let shaping = |completions_only| Shaping { completions_only, ..Shaping::default() };
-    let history = match json::array(text, shaping(case.completions_only)) {
-        // One case lets a process ask twice before it is answered; its claim needs no order in time.
-        Err(ReadError::Malformed(Malformed::Overlap { .. })) => json::array(text, shaping(true)),
-        other => other,
-    };
-    let history = history.map_err(|error| error.to_string())?;
-    let options = Options::from_case_opts(&case.opts)?;
+    let text = serde_json::to_string(case).map_err(|error| error.to_string())?;
+    let judge::case::Case { history, options } =
+        judge::case::find(&text, &case.name).map_err(|error| error.to_string())?;
     let model = model::named(&case.checker).ok_or("no such model")?;
     let verdict = (model.judge)(&history, &options, &Budget::default()).map_err(|error| error.to_string())?;
     let answer = match verdict.answer {
