@@ -9,6 +9,7 @@ pub mod budget;
 pub mod case;
 pub mod generate;
 pub mod history;
+pub mod linear;
 pub mod model;
 pub mod objects;
 pub mod options;

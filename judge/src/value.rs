@@ -190,6 +190,10 @@ impl Arena {
             }
         }
     }
+    /// How many texts it holds; their ids are the numbers below.
+    pub fn texts(&self) -> usize {
+        self.texts.len()
+    }
     /// What it holds in memory, for budgets.
     pub fn bytes(&self) -> usize {
         self.items.capacity() * 8 + self.bytes.capacity() + self.texts.capacity() * 40

@@ -13,6 +13,11 @@ mod stack;
 mod total_queue;
 mod unique_ids;
 mod unordered_queue;
+mod cas_register;
+mod kv_append;
+mod locks;
+mod mutex;
+mod register;
 
 use crate::{Budget, History, Options, Verdict};
 
@@ -53,6 +58,14 @@ pub const MODELS: &[Model] = &[
     long_fork::MODEL,
     list_append::MODEL,
     rw_register::MODEL,
+    register::MODEL,
+    cas_register::MODEL,
+    kv_append::MODEL,
+    mutex::MODEL,
+    locks::OWNED,
+    locks::REENTRANT,
+    locks::FENCED,
+    locks::REENTRANT_FENCED,
 ];
 
 /// The model of this name.

@@ -1,0 +1,111 @@
+//! From a history to a verdict: the operations of each key, decided one key after the other.
+//!
+//! Linearizability is local (Herlihy and Wing, 1990): a history is linearizable exactly if the part on each
+//! object is.
+
+use super::{Found, Gap, Op, Spec, search};
+use crate::Budget;
+use crate::history::History;
+use crate::value::Value;
+use crate::verdict::{Anomaly, Answer, Verdict};
+use rustc_hash::FxHashMap;
+
+/// The places of the operations on each key, keys in the order in which they first appear.
+pub fn by_key(history: &History, keep: impl Fn(usize) -> bool) -> Vec<(Value, Vec<u32>)> {
+    let mut keys: Vec<(Value, Vec<u32>)> = Vec::new();
+    let mut known: FxHashMap<u64, usize> = FxHashMap::default();
+    let mut lists: FxHashMap<String, usize> = FxHashMap::default();
+    for (place, op) in history.ops.iter().enumerate() {
+        if !keep(place) {
+            continue;
+        }
+        let at = *known.entry(op.key.word()).or_insert_with(|| {
+            let fresh = keys.len();
+            // Lists are equal by their items.
+            let at = match op.key.as_list() {
+                None => fresh,
+                Some(_) => *lists.entry(history.arena.show(op.key)).or_insert(fresh),
+            };
+            if at == fresh {
+                keys.push((op.key, Vec::new()));
+            }
+            at
+        });
+        keys[at].1.push(place as u32);
+    }
+    keys
+}
+
+/// What was found out about one key.
+#[derive(Debug)]
+pub struct OfKey {
+    pub key: Value,
+    pub found: Found,
+    /// The contradiction, where there is one.
+    pub anomaly: Option<Anomaly>,
+    pub algorithm: &'static str,
+}
+
+/// All keys together: bad if one is, else unknown if one is.
+pub fn verdict(history: &History, looked_at: usize, keys: Vec<OfKey>) -> Verdict {
+    let count = keys.len();
+    let mut algorithms: Vec<&str> = keys.iter().map(|key| key.algorithm).collect();
+    algorithms.sort_unstable();
+    algorithms.dedup();
+    let algorithm = if algorithms.is_empty() { "none".to_owned() } else { algorithms.join(" and ") };
+    let name =
+        |key: Value| if key.is_nil() { String::new() } else { format!("{}: ", history.arena.show(key)) };
+    let mut unknown: Vec<(Value, Gap)> = Vec::new();
+    let mut anomalies = Vec::new();
+    let mut first_bad = None;
+    for key in keys {
+        match key.found {
+            Found::Linearizable => {}
+            Found::Unknown(gap) => unknown.push((key.key, gap)),
+            Found::Broken(_) => {
+                first_bad.get_or_insert(key.key);
+                anomalies.extend(key.anomaly);
+            }
+        }
+    }
+    let objects = if count == 1 { "1 key".to_owned() } else { format!("{count} keys") };
+    let looked_at = format!("{looked_at} operations on {objects}");
+    let mut verdict = if let Some(key) = first_bad {
+        let reason = format!(
+            "{}no order that respects real time explains the answers ({} of {objects})",
+            name(key),
+            anomalies.len()
+        );
+        let mut verdict = Verdict::new(Answer::Bad, algorithm, reason);
+        verdict.anomalies = anomalies;
+        verdict
+    } else if let Some((key, gap)) = unknown.first() {
+        Verdict::new(Answer::Unknown, algorithm, format!("{}{gap}", name(*key)))
+    } else {
+        Verdict::new(Answer::Ok, algorithm, "an order that respects real time explains every answer")
+    };
+    verdict.notes.extend(unknown.iter().map(|(key, gap)| format!("{}not decided: {gap}", name(*key))));
+    verdict.looked_at(looked_at)
+}
+
+/// Decides one key by search and tells what contradicts. `tell` says in words what a state is, or nothing.
+pub fn judge_key<S: Spec>(
+    history: &History,
+    key: Value,
+    places: &[u32],
+    ops: &[Op<S::Act>],
+    spec: &mut S,
+    tell: &dyn Fn(S::State) -> String,
+    budget: &Budget,
+) -> OfKey {
+    let _ = tell;
+    let found = search::decide(spec, ops, budget);
+    let anomaly = match &found {
+        Found::Broken(core) => {
+            let core = core.iter().map(|at| places[*at] as usize).collect();
+            Some(crate::verdict::anomaly(history, "nonlinearizable", core))
+        }
+        _ => None,
+    };
+    OfKey { key, found, anomaly, algorithm: search::NAME }
+}
