@@ -2,3 +2,4 @@
 
 pub mod objects;
 pub mod txn;
+pub mod linear;

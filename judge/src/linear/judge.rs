@@ -3,7 +3,7 @@
 //! Linearizability is local (Herlihy and Wing, 1990): a history is linearizable exactly if the part on each
 //! object is.
 
-use super::{Found, Gap, Op, Spec, search};
+use super::{Found, Gap, Op, Spec, search, smallest, story};
 use crate::Budget;
 use crate::history::History;
 use crate::value::Value;
@@ -98,14 +98,15 @@ pub fn judge_key<S: Spec>(
     tell: &dyn Fn(S::State) -> String,
     budget: &Budget,
 ) -> OfKey {
-    let _ = tell;
-    let found = search::decide(spec, ops, budget);
-    let anomaly = match &found {
-        Found::Broken(core) => {
-            let core = core.iter().map(|at| places[*at] as usize).collect();
-            Some(crate::verdict::anomaly(history, "nonlinearizable", core))
+    let initial = spec.initial();
+    let (found, anomaly) = match search::explain(spec, initial, ops, budget) {
+        Ok(None) => (Found::Linearizable, None),
+        Err(gap) => (Found::Unknown(gap), None),
+        Ok(Some(stuck)) => {
+            let core = smallest::core(spec, ops, &stuck);
+            let anomaly = story::of_core(history, key, places, ops, &core, tell);
+            (Found::Broken(core.places), Some(anomaly))
         }
-        _ => None,
     };
     OfKey { key, found, anomaly, algorithm: search::NAME }
 }

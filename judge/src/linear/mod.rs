@@ -6,16 +6,21 @@
 //! one operation precedes another only if it returned strictly before the other was called. An operation that
 //! never returned may take effect at any time after its call, or never.
 //!
-//! `search` decides every sequential specification ([`Spec`]) within a budget.
+//! `zones` decides registers whose values are unique in O(n log n) steps, `search` every sequential
+//! specification ([`Spec`]) within a budget, `every` tiny histories by the definition itself. `smallest` finds
+//! the core of a contradiction.
 
 pub mod every;
 pub mod judge;
 pub mod locks;
 pub mod register;
 pub mod search;
+pub mod smallest;
 pub mod spec;
+mod story;
 pub mod strings;
 pub mod values;
+pub mod zones;
 
 #[cfg(test)]
 mod tests;

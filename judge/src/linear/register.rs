@@ -2,9 +2,10 @@
 
 use super::judge::OfKey;
 use super::values::Codes;
-use super::{Found, Kind, NEVER, Op, Spec, search};
+use super::zones::{self, Zones};
+use super::{Found, Kind, Op, Spec, search, story};
 use crate::value::Value;
-use crate::{Budget, History};
+use crate::{Budget, History, Spent};
 use rustc_hash::{FxHashMap, FxHashSet};
 
 /// What an operation did. Values are numbers that the caller gave them.
@@ -97,39 +98,56 @@ impl Spec for Register {
     }
 }
 
-/// Values that no answer tells of are one value to every answer; as one number they make fewer states.
-pub fn merge_untold(initial: u32, ops: &mut [Op<Act>]) {
+/// Values that no answer tells of are one value to every answer; as one number they make fewer states. Which
+/// that is, if there is one.
+pub fn merge_untold(initial: u32, ops: &mut [Op<Act>]) -> Option<u32> {
     let mut told: FxHashSet<u32> = FxHashSet::default();
     for op in ops.iter() {
-        match op.act {
-            Act::Read(value) | Act::Swap(value, _) | Act::Differs(value) => told.insert(value),
-            Act::Write(_) => false,
-        };
-    }
-    let mut other = None;
-    let mut one = |value: &mut u32| {
-        if !told.contains(value) {
-            *value = *other.get_or_insert(if told.contains(&initial) { *value } else { initial });
+        if let Act::Read(value) | Act::Swap(value, _) | Act::Differs(value) = op.act {
+            told.insert(value);
         }
-    };
+    }
+    let mut other = (!told.contains(&initial)).then_some(initial);
     for op in ops {
-        if let Act::Write(value) | Act::Swap(_, value) = &mut op.act {
-            one(value);
+        if let Act::Write(value) | Act::Swap(_, value) = &mut op.act
+            && !told.contains(value)
+        {
+            *value = *other.get_or_insert(*value);
         }
+    }
+    other
+}
+
+/// Decides the operations on one register, by zones where its values are unique, else by search.
+pub fn decide(initial: u32, ops: &[Op<Act>], budget: &Budget) -> Found {
+    match unique(initial, ops, budget) {
+        Ok(Zones::Linearizable) => Found::Linearizable,
+        Ok(Zones::Broken(clash, witnesses)) => Found::Broken(all(&clash, witnesses)),
+        Ok(Zones::NotUnique) => by_search(initial, ops, budget),
+        Err(spent) => Found::Unknown(spent.into()),
     }
 }
 
-/// Whether an operation can make a difference: reads of unknown outcome cannot.
-pub const fn matters(op: &Op<Act>) -> bool {
-    op.ret != NEVER || matches!(op.act, Act::Write(_) | Act::Swap(..))
-}
-
-/// Decides the operations on one register.
-pub fn decide(initial: u32, ops: &[Op<Act>], budget: &Budget) -> (Found, &'static str) {
+/// Decides the operations on one register by search, whatever its values.
+pub fn by_search(initial: u32, ops: &[Op<Act>], budget: &Budget) -> Found {
     let mut merged = ops.to_vec();
     merge_untold(initial, &mut merged);
-    let mut spec = Register::new(initial, &merged);
-    (search::decide(&mut spec, &merged, budget), search::NAME)
+    search::decide(&mut Register::new(initial, &merged), &merged, budget)
+}
+
+fn all(clash: &zones::Clash, witnesses: Vec<usize>) -> Vec<usize> {
+    let mut all = clash.places();
+    all.extend(witnesses);
+    all.sort_unstable();
+    all.dedup();
+    all
+}
+
+/// By zones, within the budget.
+fn unique(initial: u32, ops: &[Op<Act>], budget: &Budget) -> Result<Zones, Spent> {
+    budget.spend(ops.len() as u64)?;
+    budget.hold(ops.len() as u64 * zones::BYTES_EACH)?;
+    Ok(zones::decide(initial, ops))
 }
 
 /// Decides one key of a history and tells what contradicts.
@@ -141,14 +159,24 @@ pub fn judge_key(
     codes: &Codes,
     budget: &Budget,
 ) -> OfKey {
-    let _ = codes;
-    let (found, algorithm) = decide(0, ops, budget);
-    let anomaly = match &found {
-        Found::Broken(core) => {
-            let core = core.iter().map(|at| places[*at] as usize).collect();
-            Some(crate::verdict::anomaly(history, "nonlinearizable", core))
+    let show = |value: u32| codes.show(value, &history.arena);
+    let (found, anomaly) = match unique(0, ops, budget) {
+        Ok(Zones::Linearizable) => (Found::Linearizable, None),
+        Ok(Zones::Broken(clash, witnesses)) => {
+            let all = all(&clash, witnesses);
+            let anomaly = story::of_clash(history, key, places, ops, &clash, &all, &show);
+            (Found::Broken(all), Some(anomaly))
         }
-        _ => None,
+        Ok(Zones::NotUnique) => {
+            let mut merged = ops.to_vec();
+            let other = merge_untold(0, &mut merged);
+            let mut spec = Register::new(0, &merged);
+            let tell = |state: u32| {
+                if Some(state) == other { "a value that nobody reads".to_owned() } else { show(state) }
+            };
+            return super::judge::judge_key(history, key, places, &merged, &mut spec, &tell, budget);
+        }
+        Err(spent) => (Found::Unknown(spent.into()), None),
     };
-    OfKey { key, found, anomaly, algorithm }
+    OfKey { key, found, anomaly, algorithm: zones::NAME }
 }

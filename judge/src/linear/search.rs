@@ -282,8 +282,8 @@ struct Sweep<S, A, const W: usize> {
 /// What one sweep came to.
 enum End<S, A, const W: usize> {
     Explained,
-    /// No configuration is left at the return of this operation; nothing had been left out.
-    Stuck(usize),
+    /// No configuration is left, and none had been left out.
+    Stuck(Stuck<S>),
     /// The same, after something had been left out: here is where.
     Narrow(Box<Sweep<S, A, W>>),
 }
@@ -318,30 +318,64 @@ fn open_at_most<A>(ops: &[Op<A>], events: &[u64]) -> usize {
     most
 }
 
+/// Where a history stops being explicable.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stuck<S> {
+    /// The operation whose return nothing explains.
+    pub place: usize,
+    /// The states that are possible before it, at most `STATES_MAX`.
+    pub states: Vec<S>,
+    /// The last point before at which all orders agreed.
+    pub anchor: Option<Anchor<S>>,
+}
+
+/// A point at which one configuration stands for all.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Anchor<S> {
+    pub state: S,
+    /// The return after which it is so.
+    pub time: u32,
+    /// The known operations that are open and have not taken effect.
+    pub open: Vec<u32>,
+}
+
+const STATES_MAX: usize = 6;
+
 /// Decides a history of one object.
 pub fn decide<S: Spec>(spec: &mut S, ops: &[Op<S::Act>], budget: &Budget) -> Found {
+    let initial = spec.initial();
+    match explain(spec, initial, ops, budget) {
+        Ok(None) => Found::Linearizable,
+        Ok(Some(stuck)) => Found::Broken(vec![stuck.place]),
+        Err(gap) => Found::Unknown(gap),
+    }
+}
+
+/// Decides a history that begins in a state, and tells where it stops being explicable.
+pub fn explain<S: Spec>(
+    spec: &mut S,
+    initial: S::State,
+    ops: &[Op<S::Act>],
+    budget: &Budget,
+) -> Result<Option<Stuck<S::State>>, Gap> {
     let events = events(ops, |op| spec.kind(op.act) != Kind::Read && spec.useful_until(op.act) >= op.call);
     let most = open_at_most(ops, &events);
-    let found = match most {
-        0..=64 => sweeps::<S, 1>(spec, ops, &events, budget),
-        65..=256 => sweeps::<S, 4>(spec, ops, &events, budget),
-        257..=OPEN_MAX => sweeps::<S, { OPEN_MAX / 64 }>(spec, ops, &events, budget),
+    match most {
+        0..=64 => sweeps::<S, 1>(spec, initial, ops, &events, budget),
+        65..=256 => sweeps::<S, 4>(spec, initial, ops, &events, budget),
+        257..=OPEN_MAX => sweeps::<S, { OPEN_MAX / 64 }>(spec, initial, ops, &events, budget),
         _ => Err(Gap::TooManyOpen(most)),
-    };
-    match found {
-        Ok(None) => Found::Linearizable,
-        Ok(Some(place)) => Found::Broken(vec![place]),
-        Err(gap) => Found::Unknown(gap),
     }
 }
 
 /// One sweep after the other, each wider.
 fn sweeps<S: Spec, const W: usize>(
     spec: &mut S,
+    initial: S::State,
     ops: &[Op<S::Act>],
     events: &[u64],
     budget: &Budget,
-) -> Result<Option<usize>, Gap> {
+) -> Result<Option<Stuck<S::State>>, Gap> {
     let mut classes: FxHashMap<S::Act, u32> = FxHashMap::default();
     let mut class_of = Vec::with_capacity(ops.len());
     for op in ops {
@@ -349,8 +383,7 @@ fn sweeps<S: Spec, const W: usize>(
         class_of.push(*classes.entry(op.act).or_insert(fresh));
     }
     drop(classes);
-    let first =
-        Config { state: spec.initial(), used: Bits::<W>::EMPTY, free: Bits::EMPTY, spent: Vec::new() };
+    let first = Config { state: initial, used: Bits::<W>::EMPTY, free: Bits::EMPTY, spent: Vec::new() };
     let mut from = Sweep {
         event: 0,
         slots: Vec::new(),
@@ -363,7 +396,7 @@ fn sweeps<S: Spec, const W: usize>(
         let mut run = Run { spec: &mut *spec, ops, class_of: &class_of, events, budget };
         match run.sweep(from, width)? {
             End::Explained => return Ok(None),
-            End::Stuck(place) => return Ok(Some(place)),
+            End::Stuck(stuck) => return Ok(Some(stuck)),
             End::Narrow(there) => from = *there,
         }
     }
@@ -387,6 +420,7 @@ impl<S: Spec> Run<'_, S> {
         let mut next: Set<S::State, W> = Set::new();
         let mut seen: Set<S::State, W> = Set::new();
         let mut work: Vec<Config<S::State, W>> = Vec::new();
+        let mut anchor: Option<Anchor<S::State>> = None;
         let mut left_out: Option<Box<Sweep<S::State, S::Act, W>>> = None;
         while let Some(event) = self.events.get(at.event) {
             at.event += 1;
@@ -426,9 +460,24 @@ impl<S: Spec> Run<'_, S> {
             }
             next.drain_into(&mut at.frontier);
             if at.frontier.is_empty() {
-                return Ok(left_out.map_or(End::Stuck(place), End::Narrow));
+                let mut states: Vec<S::State> = Vec::new();
+                for config in &seen.items {
+                    if states.len() < STATES_MAX && !states.contains(&config.state) {
+                        states.push(config.state);
+                    }
+                }
+                return Ok(left_out.map_or(End::Stuck(Stuck { place, states, anchor }), End::Narrow));
             }
             retire(&mut at);
+            if let [config] = at.frontier.as_slice()
+                && left_out.is_none()
+            {
+                let mut open = anchor.take().map_or_else(Vec::new, |anchor| anchor.open);
+                open.clear();
+                let left = at.open.without(&config.used);
+                open.extend(left.iter().filter_map(|slot| at.slots[slot].as_ref().map(|slot| slot.place)));
+                anchor = Some(Anchor { state: config.state, time, open });
+            }
             if at.frontier.len() > width {
                 if left_out.is_none() {
                     left_out = Some(Box::new(at.clone()));
