@@ -1,5 +1,5 @@
 //! Histories from a seed: correct ones, and ones with a planted anomaly. For tests, benchmarks and fuzzing.
 
+pub mod linear;
 pub mod objects;
 pub mod txn;
-pub mod linear;

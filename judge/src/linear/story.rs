@@ -142,11 +142,11 @@ pub fn of_clash(
             for (hold, against) in [(one, other), (other, one)] {
                 story.extend(stretch(hold, &value, &name));
                 let first = if hold.path.is_empty() { "the initial value".into() } else { name(hold.first) };
-                if !hold.path.is_empty() {
-                    story.push(format!("{first} had returned when {} was invoked", name(against.last)));
+                story.push(if hold.path.is_empty() {
+                    format!("{first} was there before {} was invoked", name(against.last))
                 } else {
-                    story.push(format!("{first} was there before {} was invoked", name(against.last)));
-                }
+                    format!("{first} had returned when {} was invoked", name(against.last))
+                });
             }
             story.push(
                 "each value is written once and held in one piece, so neither can have come first".into(),

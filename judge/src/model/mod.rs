@@ -2,10 +2,15 @@
 
 mod bag;
 mod bank;
+mod cas_register;
 mod counter;
+mod kv_append;
 mod list_append;
+mod locks;
 mod long_fork;
+mod mutex;
 mod queue;
+mod register;
 mod rw_register;
 mod set;
 mod set_full;
@@ -13,11 +18,6 @@ mod stack;
 mod total_queue;
 mod unique_ids;
 mod unordered_queue;
-mod cas_register;
-mod kv_append;
-mod locks;
-mod mutex;
-mod register;
 
 use crate::{Budget, History, Options, Verdict};
 
