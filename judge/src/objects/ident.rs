@@ -8,6 +8,8 @@ use rustc_hash::FxHashMap;
 
 #[derive(Debug, Default)]
 pub struct Idents {
+    /// Of small whole numbers, by the number itself: most values are such, and lie close together.
+    dense: Vec<u32>,
     words: FxHashMap<Value, u32>,
     /// Lists by their items' numbers; nested lists have numbers themselves.
     lists: FxHashMap<Box<[u32]>, u32>,
@@ -15,11 +17,23 @@ pub struct Idents {
     shown: Vec<Value>,
 }
 
+/// No number yet.
+const NONE: u32 = u32::MAX;
+
 impl Idents {
     /// The number of a value.
     pub fn of(&mut self, arena: &Arena, value: Value) -> u32 {
-        if let Some(id) = self.words.get(&value) {
-            return *id;
+        if let Some(id) = self.seen(value) {
+            return id;
+        }
+        if let Some(number) = value.as_int().and_then(|number| usize::try_from(number).ok())
+            && number < 4 * (self.shown.len() + 256)
+        {
+            if number >= self.dense.len() {
+                self.dense.resize((number + 1).max(2 * self.dense.len()), NONE);
+            }
+            self.dense[number] = self.next(value);
+            return self.dense[number];
         }
         let id = match arena.items_of(value) {
             None => self.next(value),
@@ -40,7 +54,11 @@ impl Idents {
     }
     /// The number of a value that was seen already.
     pub fn seen(&self, value: Value) -> Option<u32> {
-        self.words.get(&value).copied()
+        let number = value.as_int().and_then(|number| usize::try_from(number).ok());
+        match number.and_then(|number| self.dense.get(number)) {
+            Some(id) if *id != NONE => Some(*id),
+            _ => self.words.get(&value).copied(),
+        }
     }
     fn next(&mut self, value: Value) -> u32 {
         self.shown.push(value);

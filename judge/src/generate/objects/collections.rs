@@ -20,6 +20,8 @@ pub struct Load {
     pub repeated_percent: u32,
     /// Of a hundred operations, how many put.
     pub put_percent: u32,
+    /// A take that finds nothing is refused, as in Jepsen's tests, and not answered with null.
+    pub empty_fails: bool,
 }
 
 impl Load {
@@ -32,6 +34,7 @@ impl Load {
             wrong_percent: 0,
             repeated_percent: 0,
             put_percent: 50,
+            empty_fails: false,
         }
     }
 }
@@ -125,8 +128,13 @@ pub fn history(seed: u64, load: &Load) -> History {
                 } else {
                     value
                 };
-                let value = value.map_or(Value::NIL, |value| script.int(value));
-                script.ok(name, take, value);
+                match value {
+                    None if load.empty_fails => script.event(Kind::Fail, name, take, Value::NIL, Value::NIL),
+                    value => {
+                        let value = value.map_or(Value::NIL, |value| script.int(value));
+                        script.ok(name, take, value);
+                    }
+                }
                 clients[at] = Client::Idle;
             }
         }
