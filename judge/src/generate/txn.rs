@@ -297,3 +297,131 @@ impl Draft {
         }
     }
 }
+
+/// Every anomaly that [`plant`] knows, by workload: those of lists, then those of registers.
+pub const PLANTED: [(Workload, &str); 17] = [
+    (Workload::Append, "G0"),
+    (Workload::Append, "G1a"),
+    (Workload::Append, "G1b"),
+    (Workload::Append, "G1c"),
+    (Workload::Append, "G-single-item"),
+    (Workload::Append, "G-nonadjacent-item"),
+    (Workload::Append, "G2-item"),
+    (Workload::Append, "lost-update"),
+    (Workload::Append, "dirty-update"),
+    (Workload::Append, "incompatible-order"),
+    (Workload::Append, "duplicate-elements"),
+    (Workload::Append, "garbage-read"),
+    (Workload::Append, "internal"),
+    (Workload::Append, "future-read"),
+    (Workload::Append, "G-single-item-realtime"),
+    (Workload::Register, "G1a"),
+    (Workload::Register, "lost-update"),
+];
+
+impl Draft {
+    /// Adds transactions on keys of their own that show the anomaly of this name, each at a random place between
+    /// the others, in the order given where that order matters. `false`: there is no such anomaly to plant.
+    pub fn plant(&mut self, name: &str, dice: &mut Dice) -> bool {
+        let (x, y) = (self.next_key, self.next_key + 1);
+        self.next_key += 2;
+        let a = |key, value| Step::Write(key, value);
+        let r = |key, seen: &[i64]| Step::ReadAs(key, seen.to_vec());
+        let ok = |steps: Vec<Step>| (Kind::Ok, steps);
+        let register = self.workload == Workload::Register;
+        let txns = match name {
+            "G0" => vec![
+                ok(vec![a(x, 1), a(y, 1)]),
+                ok(vec![a(x, 2), a(y, 2)]),
+                ok(vec![r(x, &[1, 2]), r(y, &[2, 1])]),
+            ],
+            "G1a" if register => vec![(Kind::Fail, vec![a(x, 1)]), ok(vec![r(x, &[1])])],
+            "G1a" => vec![(Kind::Fail, vec![a(x, 1)]), ok(vec![r(x, &[1])])],
+            "G1b" => vec![ok(vec![a(x, 1), a(x, 2)]), ok(vec![r(x, &[1])]), ok(vec![r(x, &[1, 2])])],
+            "G1c" => vec![ok(vec![a(x, 1), r(y, &[1])]), ok(vec![a(y, 1), r(x, &[1])])],
+            "G-single-item" => vec![ok(vec![a(x, 1), a(y, 1)]), ok(vec![r(x, &[1]), r(y, &[])])],
+            "G-nonadjacent-item" => vec![
+                ok(vec![a(x, 1)]),
+                ok(vec![r(x, &[1]), r(y, &[])]),
+                ok(vec![a(y, 1)]),
+                ok(vec![r(y, &[1]), r(x, &[])]),
+            ],
+            "G2-item" => vec![ok(vec![r(x, &[]), a(y, 1)]), ok(vec![r(y, &[]), a(x, 1)])],
+            "lost-update" if register => {
+                vec![ok(vec![a(x, 1)]), ok(vec![r(x, &[1]), a(x, 2)]), ok(vec![r(x, &[1]), a(x, 3)])]
+            }
+            "lost-update" => vec![ok(vec![r(x, &[]), a(x, 1)]), ok(vec![r(x, &[]), a(x, 2)])],
+            "dirty-update" => {
+                vec![(Kind::Fail, vec![a(x, 1)]), ok(vec![a(x, 2)]), ok(vec![r(x, &[1, 2])])]
+            }
+            "incompatible-order" => {
+                vec![ok(vec![a(x, 1)]), ok(vec![a(x, 2)]), ok(vec![r(x, &[1])]), ok(vec![r(x, &[2, 1])])]
+            }
+            "duplicate-elements" => vec![ok(vec![a(x, 1)]), ok(vec![r(x, &[1, 1])])],
+            "garbage-read" => vec![ok(vec![a(x, 1)]), ok(vec![r(x, &[1, 9])])],
+            "internal" => vec![ok(vec![r(x, &[]), a(x, 1), r(x, &[])])],
+            "future-read" => vec![ok(vec![r(x, &[1]), a(x, 1)])],
+            "G-single-item-realtime" => {
+                return self.plant_in_order(vec![vec![a(x, 1)], vec![r(x, &[])]], dice);
+            }
+            _ => return false,
+        };
+        for (end, steps) in txns {
+            let txn = self.add(end, steps);
+            // All of them are open at the same time, so that only what they read and wrote orders them.
+            self.events.insert(0, txn);
+            let last = self.events.len() as u32;
+            let at = last - dice.below((last / 4).max(1));
+            self.events.insert(at as usize, txn);
+        }
+        true
+    }
+
+    /// One after the other, each answered before the next is asked.
+    fn plant_in_order(&mut self, txns: Vec<Vec<Step>>, dice: &mut Dice) -> bool {
+        let mut at = 0;
+        for steps in txns {
+            let txn = self.add(Kind::Ok, steps);
+            for _ in 0..2 {
+                at += dice.below(self.events.len() as u32 - at + 1);
+                self.events.insert(at as usize, txn);
+                at += 1;
+            }
+        }
+        true
+    }
+
+    /// A transaction of a process of its own.
+    fn add(&mut self, end: Kind, steps: Vec<Step>) -> u32 {
+        let txn = self.txns.len() as u32;
+        self.txns.push(Txn { process: 1_000_000 + txn, steps, end });
+        txn
+    }
+
+    /// Spoils reads at random: for comparing judges, not for anything with a name.
+    pub fn spoil(&mut self, dice: &mut Dice, times: u32) {
+        for _ in 0..times {
+            if self.txns.is_empty() {
+                return;
+            }
+            let txn = dice.below(self.txns.len() as u32) as usize;
+            let steps = &mut self.txns[txn].steps;
+            let at = dice.below(steps.len() as u32) as usize;
+            let Step::Read(key, seen) = steps[at] else { continue };
+            let all = self.states.get(&key).cloned().unwrap_or_default();
+            steps[at] = match dice.below(4) {
+                0 => Step::Read(key, seen.saturating_sub(1)),
+                1 => Step::Read(key, (seen + 1).min(all.len() as u32)),
+                2 => Step::Read(key, dice.below(all.len() as u32 + 1)),
+                _ => {
+                    let mut items = all[..seen as usize].to_vec();
+                    if items.len() > 1 {
+                        let place = dice.below(items.len() as u32 - 1) as usize;
+                        items.swap(place, place + 1);
+                    }
+                    Step::ReadAs(key, items)
+                }
+            };
+        }
+    }
+}

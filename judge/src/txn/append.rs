@@ -447,8 +447,25 @@ impl<'a> Appends<'a> {
             if self.keys[key as usize].failed != NONE {
                 self.dirty_update(cases, key);
             }
+            self.own_order(cases, key);
         }
         Ok(())
+    }
+
+    /// Appends of one transaction that were read in another order than it made them. No cycle of transactions
+    /// shows it.
+    fn own_order(&self, cases: &mut Cases, key: u32) {
+        let range = self.keys[key as usize].writes as usize..self.keys[key as usize + 1].writes as usize;
+        let turned = self.writes[range]
+            .windows(2)
+            .find(|pair| pair[0].op == pair[1].op && pair[1].place < pair[0].place && pair[0].place != NONE);
+        if let Some([first, second]) = turned {
+            let reader = self.keys[key as usize].longest_op as usize;
+            cases.add("incompatible-order", Some(self.show_key(key)), &[first.op as usize, reader], || {
+                let (key, a, b) = (self.show_key(key), self.show(first.value), self.show(second.value));
+                vec![format!("T1 appended {a} to {key} and then {b}, but T2 read {b} before {a}")]
+            });
+        }
     }
 
     /// Whether a read that has a version is the longest read's beginning.

@@ -20,6 +20,9 @@ use crate::history::{History, NEVER};
 /// How many steps a search goes on for a shorter cycle than the one it has.
 const POLISH: u64 = 1_000_000;
 
+/// Cycles longer than this are told as they were found.
+const LONG: usize = 4096;
+
 /// One component, its operations renumbered.
 #[derive(Debug)]
 pub struct Local {
@@ -425,9 +428,13 @@ const EXISTS: [([&str; 3], u8, Anti); 5] = [
 ];
 
 /// Everything that is wrong in a component, each kind once unless a worse one implies it.
-pub fn search(local: &Local, order: u8, budget: &Budget) -> Result<Found, (Found, Spent)> {
+pub fn search(history: &History, local: &Local, order: u8, budget: &Budget) -> Result<Found, (Found, Spent)> {
     let mut found = Found::default();
-    match fill(local, order, budget, &mut found) {
+    let outcome = fill(local, order, budget, &mut found);
+    for cycle in found.cycles.iter_mut().chain(&mut found.exists) {
+        cycle.shorten(history, local);
+    }
+    match outcome {
         Ok(()) => Ok(found),
         Err(spent) => Err((found, spent)),
     }
@@ -506,6 +513,53 @@ impl Cycle {
             .collect();
         let kinds = (0..nodes.len()).map(|place| local.kinds_of(at(place), at(place + 1))).collect();
         Self { name: name(&steps), overshadowed: false, kinds, steps }
+    }
+
+    /// Takes time in one step where it took several, or went through data: of the order in time only the pairs
+    /// that no other implies are edges. What makes the cycle of its kind is kept.
+    fn shorten(&mut self, history: &History, local: &Local) {
+        let len = self.steps.len();
+        if len > LONG || !self.steps.iter().any(|(_, kind)| *kind == REALTIME) {
+            return;
+        }
+        let rarest = [RW, WR, WW].into_iter().find(|kind| self.steps.iter().any(|(_, step)| step == kind));
+        let Some(start) = self.steps.iter().position(|(_, step)| Some(*step) == rarest) else { return };
+        self.steps.rotate_left(start);
+        self.kinds.rotate_left(start);
+        // Only one ww or wr is needed, but every rw: without one of several the cycle would be of another kind.
+        let fixed = |at: usize| at == 0 || (rarest == Some(RW) && self.steps[at].1 == RW);
+        let op = |at: usize| &history.ops[self.steps[at % len].0 as usize];
+        let local_place = |at: usize| local.ops.binary_search(&self.steps[at % len].0).ok();
+        let free = |from: usize, to: usize| {
+            let places = local_place(from).zip(local_place(to));
+            places.is_some_and(|(from, to)| {
+                let row = local.row(from as u32);
+                let at = local.to[row.clone()].binary_search(&(to as u32));
+                at.is_ok_and(|at| local.kinds[row.start + at] == REALTIME) || at.is_err()
+            })
+        };
+        let (mut steps, mut kinds, mut at) = (Vec::new(), Vec::new(), 0);
+        while at < len {
+            let mut next = at + 1;
+            let mut kind = self.steps[at].1;
+            if !fixed(at) {
+                // As far as the next step that is kept, and back to the start at most.
+                let end = (at + 1..len).find(|later| fixed(*later)).unwrap_or(len);
+                let before = |to: &usize| op(at).is_ok() && op(at).ret < op(*to).call && free(at, *to);
+                if let Some(far) = (at + 2..=end).rev().find(before) {
+                    (next, kind) = (far, REALTIME);
+                }
+            }
+            steps.push((self.steps[at].0, kind));
+            kinds.push(if next == at + 1 { self.kinds[at] } else { REALTIME });
+            at = next;
+        }
+        let first = (0..steps.len()).min_by_key(|at| steps[*at].0).unwrap_or(0);
+        steps.rotate_left(first);
+        kinds.rotate_left(first);
+        if steps.iter().any(|(_, kind)| *kind == REALTIME) {
+            (self.steps, self.kinds) = (steps, kinds);
+        }
     }
 
     /// Whether it is also a cycle of `plain` kinds with rw as often as allowed, and at least once.

@@ -143,7 +143,7 @@ fn cycles_in(
     for members in groups {
         budget.spend(members.len() as u64)?;
         let local = cycles::Local::new(history, data, &order, members, *precedence, &mut places);
-        let (found, stop) = match cycles::search(&local, order.kind(), budget) {
+        let (found, stop) = match cycles::search(history, &local, order.kind(), budget) {
             Ok(found) => (found, None),
             Err((found, stop)) => (found, Some(stop)),
         };
