@@ -90,6 +90,8 @@ tagged! {
     Corrupt = fault::corrupt::Corrupt,
     Garble = fault::garble::Garble,
     Throttle = fault::throttle::Throttle,
+    Flap = fault::flap::Flap,
+    Stutter = fault::stutter::Stutter,
 }
 
 macro_rules! infos {
@@ -131,6 +133,7 @@ infos! {
     Reset = fault::reset::Reset, Refuse = fault::refuse::Refuse, Hold = fault::hold::Hold,
     Check = operation::CheckNow, Sabotage = operation::Sabotage, Aim = operation::Aim,
     Corrupt = fault::corrupt::Corrupt, Garble = fault::garble::Garble, Throttle = fault::throttle::Throttle,
+    Flap = fault::flap::Flap, Stutter = fault::stutter::Stutter,
 }
 
 tagged! {
@@ -158,7 +161,8 @@ mod tests {
     fn entries_keep_the_places_that_hashes_of_timelines_hold() {
         let known = "failover add_replica remove_replica reshard drain scale_out scale_in forget_and_meet config_change \
                      rolling_restart burst admin kill pause restart cut lossy slow clock_skew disk_error full_disk slow_disk \
-                     strike_at power_loss memory_limit reset refuse hold check sabotage aim corrupt garble throttle";
+                     strike_at power_loss memory_limit reset refuse hold check sabotage aim corrupt garble throttle \
+                     flap stutter";
         let known: Vec<&str> = known.split_whitespace().collect();
         assert_eq!(Action::NAMES.get(..known.len()), Some(known.as_slice()), "new ones go to the end");
     }

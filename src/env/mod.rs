@@ -19,6 +19,7 @@ use crate::catalogue::{Ability, MessageType};
 use crate::fault::disk::{Blow, DiskRule};
 use crate::fault::kill::Signal;
 use crate::fault::restart::RestartData;
+use crate::fault::slow::Distribution;
 use crate::fault::traffic::Traffic;
 use crate::time::{Micros, Millis};
 use serde::{Deserialize, Serialize};
@@ -232,6 +233,12 @@ pub struct LinkRule {
     pub garble: u16,
     /// At most so many thousand bytes a second; no limit where it is 0.
     pub rate: u32,
+    /// Losses come in bursts of so many on average; each by itself where it is 0.
+    pub burst: u16,
+    /// How the jitter is spread.
+    pub shape: Distribution,
+    /// After a cut nobody is woken up.
+    pub natural: bool,
 }
 
 /// What is done to one direction of a link, by the class of what crosses it.

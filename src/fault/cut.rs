@@ -3,6 +3,25 @@
 use super::traffic::{self, Traffic};
 use crate::catalogue::{Ability, ActionInfo, ActionKind, Class, Declared, DrawContext, NodeSelector};
 
+crate::word! {
+    /// How connections learn that a cut is over.
+    #[derive(Default)]
+    pub enum Heal {
+        /// The last segment that it swallowed of each is delivered, and the answer wakes its sender up.
+        #[default]
+        Prompt = "prompt",
+        /// TCP tries again when its back-off is over: after as long again as the cut had lasted, up to two minutes.
+        Natural = "natural",
+    }
+}
+
+impl Heal {
+    /// What a timeline does not write.
+    pub fn is_prompt(&self) -> bool {
+        *self == Self::Prompt
+    }
+}
+
 crate::record! {
     pub struct Cut {
         /// the nodes on one side
@@ -15,6 +34,10 @@ crate::record! {
         /// between the node and the run's own clients), `bus` (the cluster bus), or `all` between nodes
         #[serde(default, skip_serializing_if = "Traffic::is_all")]
         pub traffic: Traffic = Traffic::All,
+        /// how connections learn that it is over: `prompt` (they are woken up), or `natural` (when TCP tries again by
+        /// itself, which after a long cut takes as long again)
+        #[serde(default, skip_serializing_if = "Heal::is_prompt")]
+        pub heal: Heal = Heal::Prompt,
     }
 }
 
@@ -35,7 +58,8 @@ impl Declared for Cut {
     };
 
     fn needs(&self) -> Ability {
-        traffic::needs(self.traffic, Self::INFO.needs)
+        let chosen = if self.heal.is_prompt() { Self::INFO.needs } else { Ability::Packet };
+        traffic::needs(self.traffic, chosen)
     }
 
     fn draw(context: &mut DrawContext<'_>) -> Option<Self> {
@@ -43,6 +67,12 @@ impl Declared for Cut {
             0 => NodeSelector::Minority,
             _ => NodeSelector::Primary(context.shard()),
         };
-        Some(Self { node, from: None, one_way: context.rng.ratio(1, 4), traffic: Traffic::All })
+        Some(Self {
+            node,
+            from: None,
+            one_way: context.rng.ratio(1, 4),
+            traffic: Traffic::All,
+            heal: Heal::Prompt,
+        })
     }
 }

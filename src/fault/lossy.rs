@@ -17,6 +17,9 @@ crate::record! {
         /// between the node and the run's own clients), `bus` (the cluster bus), or `all` between nodes
         #[serde(default, skip_serializing_if = "Traffic::is_all")]
         pub traffic: Traffic = Traffic::All,
+        /// losses come in bursts of so many messages on average; each is drawn by itself when absent
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pub burst: Option<u16> = None,
     }
 }
 
@@ -37,7 +40,8 @@ impl Declared for Lossy {
     };
 
     fn needs(&self) -> Ability {
-        traffic::needs(self.traffic, Self::INFO.needs)
+        let bursts = if self.burst.is_some() { Ability::Packet } else { Self::INFO.needs };
+        traffic::needs(self.traffic, bursts)
     }
 
     fn draw(context: &mut DrawContext<'_>) -> Option<Self> {
@@ -45,6 +49,6 @@ impl Declared for Lossy {
         let lose = *context.rng.pick(&[10, 100, 300]);
         let duplicate = *context.rng.pick(&[0, 50, 300]);
         let reorder = *context.rng.pick(&[0, 50, 300]);
-        Some(Self { node, lose, duplicate, reorder, traffic: Traffic::All })
+        Some(Self { node, lose, duplicate, reorder, traffic: Traffic::All, burst: None })
     }
 }

@@ -8,7 +8,8 @@ use super::record::Status;
 use super::strike::{Ending, failed, others, skipped};
 use crate::catalogue::NodeSelector;
 use crate::env::{LIVE, LinkRule, LinkRules, NodeAction, NodeId, struck_in};
-use crate::fault::cut::Cut;
+use crate::fault::cut::{Cut, Heal};
+use crate::fault::slow::Distribution;
 use crate::fault::traffic::Traffic;
 use std::collections::BTreeSet;
 
@@ -16,20 +17,32 @@ use std::collections::BTreeSet;
 type Link = (NodeId, NodeId);
 
 pub(super) async fn strike_cut(cut: &Cut, op: &OpIo, ending: &Ending) -> Result<(), Status> {
-    let nodes = op.select(&cut.node).map_err(skipped)?;
-    let others = far_ends(cut.from.as_ref(), cut.traffic, op)?;
-    let rule = LinkRule { cut: true, ..LinkRule::default() };
+    let pairs = between(&cut.node, cut.from.as_ref(), cut.one_way, cut.traffic, op)?;
+    let rule = LinkRule { cut: true, natural: cut.heal == Heal::Natural, ..LinkRule::default() };
+    hold_links(&pairs, cut.traffic, rule, op, ending).await
+}
+
+/// The links between two sets of nodes, both ways or those from the first alone.
+pub(super) fn between(
+    node: &NodeSelector,
+    from: Option<&NodeSelector>,
+    one_way: bool,
+    traffic: Traffic,
+    op: &OpIo,
+) -> Result<Vec<Link>, Status> {
+    let nodes = op.select(node).map_err(skipped)?;
+    let others = far_ends(from, traffic, op)?;
     let mut pairs = Vec::new();
     for node in &nodes {
         op.resolved(*node);
         for other in others.iter().filter(|other| !nodes.contains(other)) {
             pairs.push((*node, *other));
-            if !cut.one_way {
+            if !one_way {
                 pairs.push((*other, *node));
             }
         }
     }
-    hold_links(&pairs, cut.traffic, rule, op, ending).await
+    Ok(pairs)
 }
 
 pub(super) async fn strike_links(
@@ -82,13 +95,22 @@ pub(super) async fn hold_links(
     ending.wait(op).await;
     let after = take_off(pairs, op).await?;
     let told = cross(pairs, traffic, op).await?;
-    op.step(format!("links healed{}{told}", effect(before, after, op)));
+    let how = match (rule.cut, rule.natural) {
+        (true, true) => ", and nobody is woken up: TCP tries again by itself",
+        _ => "",
+    };
+    op.step(format!("links healed{how}{}{told}", effect(before, after, op)));
     Ok(())
 }
 
 /// Puts a rule on links in the event's name. Answers how many segments were struck on them before, where they are
 /// counted.
-async fn put(pairs: &[Link], traffic: Traffic, rule: LinkRule, op: &OpIo) -> Result<Option<u64>, Status> {
+pub(super) async fn put(
+    pairs: &[Link],
+    traffic: Traffic,
+    rule: LinkRule,
+    op: &OpIo,
+) -> Result<Option<u64>, Status> {
     for link in pairs {
         op.world.borrow_mut().links.entry(*link).or_default().insert(op.event.clone(), (traffic, rule));
     }
@@ -96,7 +118,7 @@ async fn put(pairs: &[Link], traffic: Traffic, rule: LinkRule, op: &OpIo) -> Res
 }
 
 /// Takes the event's rule off. Answers how many segments were struck on the links so far.
-async fn take_off(pairs: &[Link], op: &OpIo) -> Result<Option<u64>, Status> {
+pub(super) async fn take_off(pairs: &[Link], op: &OpIo) -> Result<Option<u64>, Status> {
     for link in pairs {
         if let Some(rules) = op.world.borrow_mut().links.get_mut(link) {
             rules.remove(&op.event);
@@ -117,7 +139,7 @@ async fn submit(pairs: &[Link], op: &OpIo) -> Result<Option<u64>, Status> {
 }
 
 /// What came of a rule: a cut across which nobody said anything was no cut, whoever asked for it.
-fn effect(before: Option<u64>, after: Option<u64>, op: &OpIo) -> String {
+pub(super) fn effect(before: Option<u64>, after: Option<u64>, op: &OpIo) -> String {
     match before.zip(after).map(|(before, after)| after.saturating_sub(before)) {
         None => String::new(),
         Some(0) => {
@@ -131,7 +153,7 @@ fn effect(before: Option<u64>, after: Option<u64>, op: &OpIo) -> String {
 /// Where packets are real, that they cross again is told by the nodes: links that stay cut after a heal would put down
 /// to the servers what is the run's own doing, so that it is broken. Pairs of which a link is under another rule are
 /// left to that one's end.
-async fn cross(pairs: &[Link], traffic: Traffic, op: &OpIo) -> Result<String, Status> {
+pub(super) async fn cross(pairs: &[Link], traffic: Traffic, op: &OpIo) -> Result<String, Status> {
     if op.world.borrow().timeline.environment != LIVE.name {
         return Ok(String::new());
     }
@@ -186,6 +208,9 @@ fn add(sum: LinkRule, rule: LinkRule) -> LinkRule {
         corrupt: sum.corrupt.max(rule.corrupt),
         garble: sum.garble.max(rule.garble),
         rate: if sum.rate == 0 || rule.rate == 0 { sum.rate.max(rule.rate) } else { sum.rate.min(rule.rate) },
+        burst: sum.burst.max(rule.burst),
+        shape: if sum.shape == Distribution::Uniform { rule.shape } else { sum.shape },
+        natural: sum.natural || rule.natural,
     }
 }
 

@@ -17,6 +17,7 @@ pub mod record;
 pub mod request;
 pub mod resolve;
 pub mod resp;
+mod rhythm;
 pub mod settle;
 #[cfg(all(feature = "cli", target_os = "linux"))]
 mod stop;

@@ -8,6 +8,7 @@ use super::links::{strike_cut, strike_links};
 use super::operation::{OpIo, Target};
 use super::record::Status;
 use super::resolve;
+use super::rhythm;
 use super::strike_links::{strike_hold, strike_refuse, strike_reset};
 use super::world::World;
 use crate::catalogue::{Action, NodeSelector};
@@ -56,12 +57,14 @@ pub async fn strike(action: Action, op: OpIo, ending: Ending, target: Rc<dyn Tar
                 lose: lossy.lose,
                 duplicate: lossy.duplicate,
                 reorder: lossy.reorder,
+                burst: lossy.burst.unwrap_or(0),
                 ..LinkRule::default()
             };
             strike_links(&lossy.node, lossy.traffic, rule, &op, &ending).await
         }
         Action::Slow(slow) => {
-            let rule = LinkRule { delay: slow.delay, jitter: slow.jitter, ..LinkRule::default() };
+            let (delay, jitter, shape) = (slow.delay, slow.jitter, slow.distribution);
+            let rule = LinkRule { delay, jitter, shape, ..LinkRule::default() };
             strike_links(&slow.node, slow.traffic, rule, &op, &ending).await
         }
         Action::Corrupt(fault) => {
@@ -86,6 +89,8 @@ pub async fn strike(action: Action, op: OpIo, ending: Ending, target: Rc<dyn Tar
         Action::Reset(reset) => strike_reset(reset, &op).await,
         Action::Refuse(refuse) => strike_refuse(refuse, &op, &ending).await,
         Action::Hold(hold) => strike_hold(hold, &op, &ending).await,
+        Action::Flap(fault) => rhythm::flap(fault, &op, &ending).await,
+        Action::Stutter(fault) => rhythm::stutter(fault, &op, &ending).await,
         other => Err(Status::Failed(format!("`{}` is no fault", other.name()))),
     };
     outcome.err().unwrap_or(Status::Applied)

@@ -8,10 +8,9 @@
 use super::events::{Act, Events};
 use super::forms::{suggest, targets};
 use super::parts::get;
-use super::{Spec, StartSpec, order};
+use super::{Spec, StartSpec, links, order};
 use crate::catalogue::{ACTIONS, Ability, Action, CheckSpec, NodeSelector};
 use crate::env::{PROFILES, Profile, SIM, own_of};
-use crate::fault::traffic::Traffic;
 use crate::target::embedded::bugs::BUGS;
 use crate::timeline::Observation;
 use crate::yaml::document::{Node, Problems, Span, Value};
@@ -26,6 +25,7 @@ pub fn check(spec: &Spec, file: &Node, events: &Events<'_>, problems: &mut Probl
         lasting(act, problems);
         fields(act, &room, events, problems);
         parameters(act, &room, problems);
+        links::parameters(act, problems);
     }
     common_target(spec, events, problems);
     vocabulary(spec, file, problems);
@@ -40,6 +40,7 @@ pub fn check(spec: &Spec, file: &Node, events: &Events<'_>, problems: &mut Probl
         order::after_the_end(spec, events, problems);
         order::overlaps(events, problems);
         order::within_cuts(events, problems);
+        links::contradictions(events, problems);
     }
 }
 
@@ -381,28 +382,6 @@ fn parameters(act: &Act<'_>, room: &Room, problems: &mut Problems) {
                 "expected a slot from 0 to 16383",
                 "slots count from 0",
             );
-        }
-        Action::Reset(reset) if reset.clients && reset.traffic == Traffic::Bus => {
-            report(
-                place("clients"),
-                "clients",
-                "clients have no connection of class `bus`",
-                "leave `clients` out, or write `traffic: all`",
-            );
-        }
-        Action::Lossy(lossy) => {
-            for (name, share) in
-                [("lose", lossy.lose), ("duplicate", lossy.duplicate), ("reorder", lossy.reorder)]
-            {
-                if share > 1000 {
-                    report(
-                        place(name),
-                        &share.to_string(),
-                        &format!("`{name}` is in a thousand: expected 0 to 1000"),
-                        "1000 is every message",
-                    );
-                }
-            }
         }
         Action::Check(look) => {
             for (field, names) in [("checks", &look.checks), ("critical", &look.critical)] {

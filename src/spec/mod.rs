@@ -7,6 +7,7 @@ mod background;
 pub mod dialect;
 mod events;
 pub mod forms;
+mod links;
 mod meaning;
 mod native;
 mod order;

@@ -106,7 +106,7 @@ pub(super) fn after_the_end(spec: &Spec, events: &Events<'_>, problems: &mut Pro
 }
 
 /// When an event that the clock starts begins and at the earliest ends, where neither is drawn.
-fn span_of(event: &EventSpec) -> Option<(Millis, Option<Millis>)> {
+pub(super) fn span_of(event: &EventSpec) -> Option<(Millis, Option<Millis>)> {
     let StartSpec::At(at) = &event.start else { return None };
     let exact = at.low == at.high && event.delay.low == event.delay.high;
     let begins = at.low.saturating_add(event.delay.low);
@@ -135,12 +135,7 @@ pub(super) fn within_cuts(events: &Events<'_>, problems: &mut Problems) {
         else {
             continue;
         };
-        // A primary that is cut off may be another node soon after.
-        let is_one = matches!(
-            node,
-            NodeSelector::Node(_) | NodeSelector::Id(_) | NodeSelector::Port(_) | NodeSelector::All
-        );
-        if matches!(event.action, Action::Cut(_)) || !is_one {
+        if matches!(event.action, Action::Cut(_)) || !is_one(node) {
             continue;
         }
         let around = events.events.iter().find(|cut| {
@@ -163,6 +158,14 @@ pub(super) fn within_cuts(events: &Events<'_>, problems: &mut Problems) {
                 .hint("let one of them end before the other begins, or let it last longer than the cut");
         }
     }
+}
+
+/// A selector that means the same nodes throughout: a primary that is cut off may be another node soon after.
+pub(super) fn is_one(selector: &NodeSelector) -> bool {
+    matches!(
+        selector,
+        NodeSelector::Node(_) | NodeSelector::Id(_) | NodeSelector::Port(_) | NodeSelector::All
+    )
 }
 
 /// A selector that may mean another node each time.
@@ -189,6 +192,8 @@ pub(super) fn overlaps(events: &Events<'_>, problems: &mut Problems) {
             Action::Corrupt(a) => &a.node,
             Action::Garble(a) => &a.node,
             Action::Throttle(a) => &a.node,
+            Action::Flap(a) => &a.node,
+            Action::Stutter(a) => &a.node,
             _ => continue,
         };
         if is_drawn(fixed) {

@@ -198,6 +198,20 @@ timeline:
                 "- {at: 1s, do: {cut: {node: node-1}}, for: 4s}\n  - ^{at: 3s, do: {slow: {node: node-1}}, for: 1s}",
                 "`slow` lies wholly within the `cut` of `e1` (line ",
             ),
+            (
+                "- {at: 1s, do: {slow: {node: node-1, jitter: 9ms}}, for: 4s}\n  - ^{at: 3s, do: {slow: {node: node-1, jitter: 9ms, distribution: normal}}, for: 4s}",
+                "while `e1` (line 4) spreads them otherwise",
+            ),
+            ("- {at: 1s, do: {slow: {node: node-1, distribution: ^pareto}}}", "nothing that could be spread"),
+            ("- {at: 1s, do: {lossy: {node: node-1, burst: ^0}}}", "a burst has 1 to 1000 messages"),
+            (
+                "- {at: 1s, do: {lossy: {node: node-1, lose: ^900, burst: 8}}}",
+                "lose at most 888 of a thousand",
+            ),
+            ("- {at: 1s, do: {garble: {node: node-1, share: ^1001}}}", "expected 0 to 1000"),
+            ("- {at: 1s, do: {throttle: {node: node-1, rate: ^0}}}", "nothing at all would pass"),
+            ("- {at: 1s, do: {flap: {node: node-1, down: ^0ms}}}", "expected at least 10ms"),
+            ("- {at: 1s, do: {stutter: {node: node-1, run: ^1ms}}}", "expected at least 10ms"),
             ("- {at: 1s, do: {cut: {node: node-1, traffic: ^buss}}}", "did you mean `bus`?"),
             (
                 "- {at: 1s, do: {reset: {node: node-1, clients: ^true, traffic: bus}}}",

@@ -12,7 +12,8 @@ const AT_ONCE: usize = 4;
 /// A scenario, and what is wrong with its run.
 type Scenario = (&'static str, fn(&Told) -> Vec<String>);
 
-const SCENARIOS: &[Scenario] = &[("bus", bus), ("clients", clients)];
+const SCENARIOS: &[Scenario] =
+    &[("bus", bus), ("clients", clients), ("rhythm", rhythm), ("weather", weather)];
 
 /// Runs those whose name holds the filter. Answers how many failed.
 pub fn all(filter: &str) -> u32 {
@@ -136,6 +137,52 @@ fn clients(told: &Told) -> Vec<String> {
         unless(told.counted("clients", "node-0", "cut") > 0, "nothing was cut"),
         unless(told.counted("tool", "node-0", "cut") == 0, "the tool was cut off"),
         unless(healed.contains("class `clients` cross between 6 pairs"), healed),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}
+
+fn rhythm(told: &Told) -> Vec<String> {
+    let (from, to) = told.span("flap");
+    let during = told.acknowledged(0, (from, to));
+    let (stutters, runs) = told.span("stutter");
+    let slowly = told.acknowledged(2, (stutters, runs));
+    let after = told.acknowledged(2, (runs + 500_000, runs + 2_000_000));
+    let turns = |event: &str, word: &str| {
+        let said = told.healed(event);
+        let number = said.split_once(word).and_then(|(_, rest)| rest.split(' ').next()?.parse::<u64>().ok());
+        (number.unwrap_or(0), said)
+    };
+    let ((flaps, flap), (stops, stop)) = (turns("flap", " down "), turns("stutter", " stopped "));
+    [
+        unless(during > 10, format!("{during} operations served by the one whose links flap")),
+        unless(slowly > 10, format!("{slowly} operations served by the one that stutters")),
+        unless(after > 10, format!("{after} operations served once it runs")),
+        unless(told.promoted(0).is_empty(), format!("promoted: {:?}", told.promoted(0))),
+        unless(told.promoted(1).is_empty(), format!("promoted: {:?}", told.promoted(1))),
+        // A busy machine makes each turn longer.
+        unless((2..=4).contains(&flaps) && flap.contains("packets cross between 5 pairs"), flap),
+        unless((4..=10).contains(&stops), stop),
+        unless(told.counted("node-0", "node-1", "cut") > 0, "nothing was cut"),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}
+
+fn weather(told: &Told) -> Vec<String> {
+    let total = |node: &str, column: &str| -> u64 {
+        (0..6).map(|other| told.counted(node, &format!("node-{other}"), column)).sum()
+    };
+    let (natural, lossy) = (told.healed("natural"), told.healed("bursts"));
+    [
+        unless(total("node-0", "lost") > 0, "nothing was lost"),
+        unless(total("node-2", "delayed") > 10, "next to nothing was delayed"),
+        unless(total("node-4", "cut") > 0, "nothing was cut"),
+        unless(total("node-4", "kicked") == 0, "a connection was woken up"),
+        unless(natural.contains("TCP tries again by itself"), natural),
+        unless(lossy.contains("segments were struck"), lossy),
     ]
     .into_iter()
     .flatten()

@@ -200,7 +200,21 @@ fn spelled(rules: &LinkRules) -> String {
 }
 
 fn told(rule: &LinkRule) -> String {
-    let LinkRule { cut, delay, jitter, lose, duplicate, reorder, refuse, corrupt, garble, rate } = *rule;
+    let LinkRule {
+        cut,
+        delay,
+        jitter,
+        lose,
+        duplicate,
+        reorder,
+        refuse,
+        corrupt,
+        garble,
+        rate,
+        burst,
+        shape,
+        natural,
+    } = *rule;
     let mut told = Vec::new();
     told.extend(
         [("cut", cut), ("refuse", refuse)].into_iter().filter(|(_, is)| *is).map(|(name, _)| name.into()),
@@ -222,6 +236,9 @@ fn told(rule: &LinkRule) -> String {
             .map(|(name, share)| format!("{name} {share}/1000")),
     );
     told.extend((rate > 0).then(|| format!("rate {rate} kB/s")));
+    told.extend((burst > 0).then(|| format!("in bursts of {burst}")));
+    told.extend((!shape.is_uniform()).then(|| format!("{shape} distribution")));
+    told.extend(natural.then(|| "nobody is woken up after it".to_string()));
     if told.is_empty() { "no fault".into() } else { told.join(", ") }
 }
 

@@ -11,6 +11,7 @@ use super::shard_of;
 use crate::catalogue::{ACTIONS, Action, ActionKind, NodeSelector};
 use crate::fault::cut::Cut;
 use crate::fault::disk_error::DiskError;
+use crate::fault::flap::Flap;
 use crate::fault::full_disk::FullDisk;
 use crate::fault::kill::Kill;
 use crate::fault::memory_limit::MemoryLimit;
@@ -18,6 +19,7 @@ use crate::fault::pause::Pause;
 use crate::fault::power_loss::PowerLoss;
 use crate::fault::restart::{Restart, RestartData};
 use crate::fault::strike_at::StrikeAt;
+use crate::fault::stutter::Stutter;
 use crate::target::operation::{
     Admin, AdminCommand, Drain, ForgetAndMeet, RemoveReplica, RollingRestart, ScaleIn,
 };
@@ -184,7 +186,9 @@ impl<'a> Ledger<'a> {
             // Valkey ends itself where its append-only file cannot be written, and where memory runs out.
             Action::Kill(_)
             | Action::Pause(_)
+            | Action::Stutter(_)
             | Action::Cut(_)
+            | Action::Flap(_)
             | Action::DiskError(_)
             | Action::FullDisk(_)
             | Action::StrikeAt(_)
@@ -248,8 +252,10 @@ pub(super) static MAY_HARM: LazyLock<[bool; ACTIONS.len()]> = LazyLock::new(|| {
     let harmful = [
         Kill::NAME,
         Pause::NAME,
+        Stutter::NAME,
         Restart::NAME,
         Cut::NAME,
+        Flap::NAME,
         DiskError::NAME,
         FullDisk::NAME,
         StrikeAt::NAME,

@@ -10,6 +10,7 @@
 //! said. So the last segment of each connection that a cut swallowed is delivered when it heals; its receiver's
 //! answer wakes the sender up.
 
+mod chance;
 mod flow;
 mod packet;
 
@@ -157,6 +158,8 @@ struct Ruled {
     changes: u64,
     /// Segments under the rule that lies on it now.
     segments: u64,
+    /// The last of them was lost in a burst.
+    bursting: bool,
     /// When the last of what is no TCP is due.
     last_due: u64,
 }
@@ -288,7 +291,15 @@ impl Switch {
             | (link.lanes[lane as usize].changes & 0x3fff_ffff);
         let word = self.key.word("segment", place, count);
         let strikes = |shift: u64, share: u16| ((word >> shift & 0xffff) * 1000) >> 16 < u64::from(share);
-        if strikes(0, rule.lose) {
+        let lost = if rule.burst == 0 {
+            strikes(0, rule.lose)
+        } else {
+            let ruled = &mut link.lanes[segment.lane as usize];
+            let burst = self.key.word("burst", place, count);
+            ruled.bursting = chance::goes_on(ruled.bursting, rule.lose, rule.burst, burst);
+            ruled.bursting
+        };
+        if lost {
             link.counts.lost += 1;
             return;
         }
@@ -314,7 +325,13 @@ impl Switch {
             sent = begins + segment.bytes.len() as u64 * 1000 / rate;
             link.free_at = sent;
         }
-        let delay = rule.delay.micros().0 + (((word >> 48) * rule.jitter.micros().0) >> 16);
+        // The first word's upper bits are those that an even jitter has always been drawn from.
+        let more = |purpose| {
+            if rule.shape.is_uniform() { 0 } else { self.key.word(purpose, place, count) }
+        };
+        let first = if rule.shape.is_uniform() { word } else { more("delay") };
+        let words = [first, more("delay 2"), more("delay 3")];
+        let delay = chance::delay(rule.shape, rule.delay.micros().0, rule.jitter.micros().0, words);
         let mut due = sent + delay;
         if due > now {
             link.counts.delayed += 1;
@@ -390,9 +407,11 @@ impl Switch {
         if ruled.rule.unwrap_or_default() == rule {
             return 0;
         }
+        let natural = ruled.rule.is_some_and(|before| before.natural);
         ruled.rule = (rule != LinkRule::default()).then_some(rule);
         ruled.changes += 1;
         ruled.segments = 0;
+        ruled.bursting = false;
         let at_once = rule.cut || (rule.delay.0 == 0 && rule.jitter.0 == 0 && rule.rate == 0);
         if at_once {
             ruled.last_due = 0;
@@ -433,6 +452,7 @@ impl Switch {
             }
             if !rule.cut
                 && let Some(bytes) = sender.swallowed.take()
+                && !natural
             {
                 kicked += 1;
                 out.push(Delivery { to, bytes });

@@ -99,6 +99,58 @@ fn a_heal_delivers_the_last_segment_that_the_cut_swallowed() {
 }
 
 #[test]
+fn a_heal_that_is_left_to_nature_delivers_nothing() {
+    let mut switch = connected();
+    rule(&mut switch, A, B, LinkRule { natural: true, ..cut() });
+    give(&mut switch, 1, A, &segment(A, 1100, Some(5100), 0, b"first"));
+    assert_eq!(rule(&mut switch, A, B, LinkRule::default()), []);
+    let again = segment(A, 1100, Some(5100), 0, b"first");
+    assert_eq!(give(&mut switch, 2, A, &again), [to(B, &again)], "TCP itself tries again");
+}
+
+#[test]
+fn a_rule_for_one_class_leaves_the_other_alone_and_its_heal_too() {
+    let mut switch = connected();
+    let rules = LinkRules { bus: cut(), ..LinkRules::default() };
+    switch.set_rules(A, B, rules, &mut Vec::new());
+    let there = segment(A, 1100, Some(5100), 0, b"there");
+    assert_eq!(give(&mut switch, 1, A, &there), [to(B, &there)], "its port is that of clients");
+    switch.set_rules(A, B, LinkRules { clients: cut(), ..rules }, &mut Vec::new());
+    assert_eq!(give(&mut switch, 2, A, &there), []);
+    let mut out = Vec::new();
+    let change = switch.set_rules(A, B, LinkRules { clients: cut(), ..LinkRules::default() }, &mut out);
+    assert_eq!((out, change), (Vec::new(), Change { struck: 1, kicked: 0 }), "the bus alone was healed");
+    let mut reset = |traffic| switch.reset(3, (A, B), traffic, &mut Vec::new());
+    assert_eq!((reset(Traffic::Bus), reset(Traffic::Clients)), (0, 1));
+}
+
+#[test]
+fn what_the_load_s_clients_send_is_on_a_link_of_their_own() {
+    let mut switch = switch();
+    let connect = |from: Port| {
+        let builder = PacketBuilder::ipv4(from.address().to_be_bytes(), A.address().to_be_bytes(), 64);
+        let mut bytes = Vec::new();
+        builder.tcp(FROM, TO, 7, 1024).syn().write(&mut bytes, &[]).expect("it fits");
+        bytes
+    };
+    switch.set_rules(Port::CLIENTS, A, LinkRules { clients: cut(), ..LinkRules::default() }, &mut Vec::new());
+    // Both come from the one device.
+    assert_eq!(give(&mut switch, 0, Port::TOOL, &connect(Port::CLIENTS)), []);
+    assert_eq!(give(&mut switch, 0, Port::TOOL, &connect(Port::TOOL)).len(), 1);
+}
+
+#[test]
+fn losses_come_in_bursts_where_that_is_asked_for() {
+    let runs = |burst: u16| {
+        let seen = fates(connected(), LinkRule { lose: 200, burst, ..LinkRule::default() }, A);
+        let lost = seen.iter().filter(|count| **count == 0).count();
+        assert!((120..280).contains(&lost), "{lost} of 1000 lost, 200 asked for");
+        seen.windows(2).filter(|two| two[0] > 0 && two[1] == 0).count()
+    };
+    assert!(runs(10) * 4 < runs(0), "{} bursts, {} one by one", runs(10), runs(0));
+}
+
+#[test]
 fn a_connect_into_a_cut_is_left_to_be_tried_again() {
     let mut switch = switch();
     rule(&mut switch, A, B, cut());
