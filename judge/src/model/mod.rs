@@ -5,6 +5,7 @@ mod bank;
 mod cas_register;
 mod counter;
 mod kv_append;
+mod lease;
 mod list_append;
 mod locks;
 mod long_fork;
@@ -12,12 +13,14 @@ mod mutex;
 mod queue;
 mod register;
 mod rw_register;
+mod sessions;
 mod set;
 mod set_full;
 mod stack;
 mod total_queue;
 mod unique_ids;
 mod unordered_queue;
+mod watch;
 
 use crate::{Budget, History, Options, Verdict};
 
@@ -56,6 +59,14 @@ pub const MODELS: &[Model] = &[
     unique_ids::MODEL,
     bank::MODEL,
     long_fork::MODEL,
+    sessions::MODELS[0],
+    sessions::MODELS[1],
+    sessions::MODELS[2],
+    sessions::MODELS[3],
+    sessions::MODELS[4],
+    sessions::MODELS[5],
+    watch::MODEL,
+    lease::MODEL,
     list_append::MODEL,
     rw_register::MODEL,
     register::MODEL,

@@ -11,6 +11,7 @@ pub mod monitor;
 pub mod names;
 pub mod report;
 pub mod search;
+pub mod sessions;
 pub mod trees;
 
 #[cfg(test)]
