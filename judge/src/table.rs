@@ -38,7 +38,8 @@ pub struct Row {
     pub file: String,
     pub case: Option<String>,
     pub model: &'static str,
-    pub options: Options,
+    /// `Err`: what of the note's options is not understood.
+    pub options: Result<Options, String>,
     pub expected: Word,
 }
 
@@ -56,8 +57,6 @@ pub enum TableError {
     NoColumn(&'static str),
     #[error("line {line}: {column} {value:?} is not known ({known})")]
     Unknown { line: usize, column: &'static str, value: String, known: String },
-    #[error("line {line}: {why}")]
-    Options { line: usize, why: String },
     #[error("the table has no rows")]
     Empty,
 }
@@ -97,20 +96,23 @@ pub fn rows(text: &str) -> Result<Vec<Row>, TableError> {
             .next()
             .unwrap_or(Ok(serde_json::Value::Null))
             .unwrap_or_default();
-        let mut options = Options::from_case_opts(&opts).map_err(|why| TableError::Options { line, why })?;
-        options.initial = initial_value(field(initial));
-        options.failed_cas = match field(failed_cas) {
+        let mut options = Options::from_case_opts(&opts);
+        let failed_cas = match field(failed_cas) {
             "asserts-mismatch" => FailedCas::AssertsMismatch,
             "" | "n/a" | "no-effect" => FailedCas::NoEffect,
             other => return unknown("failed_cas", other, "no-effect, asserts-mismatch, n/a".into()),
         };
-        options.null_read = match field(null_read) {
+        let null_read = match field(null_read) {
             "unknown-read" | "invoke-only" => NullRead::UnknownRead,
             "" | "n/a" | "asserts-null" => NullRead::AssertsNull,
             other => {
                 return unknown("null_read", other, "asserts-null, unknown-read, invoke-only, n/a".into());
             }
         };
+        if let Ok(options) = &mut options {
+            options.initial = initial_value(field(initial));
+            (options.failed_cas, options.null_read) = (failed_cas, null_read);
+        }
         let (file, case) = match field(Some(file)).split_once("::") {
             Some((file, case)) => (file.to_owned(), Some(case.to_owned())),
             None => (field(Some(file)).to_owned(), None),
@@ -131,16 +133,20 @@ fn initial_value(text: &str) -> Option<serde_json::Value> {
 /// What a judge says of a row, and why, in one line. `Err`: the table is wrong about its files.
 pub fn judge(row: &Row, bytes: &[u8], budget: &Budget) -> Result<(Word, String), CaseError> {
     let model = model::named(row.model).expect("rows name models that are known");
+    let options = match &row.options {
+        Ok(options) => options.clone(),
+        Err(why) => return Ok((Word::Reject, why.clone())),
+    };
     let read = match &row.case {
         None => read::history(bytes, Shaping::default())
-            .map(|(history, _)| (history, row.options.clone()))
+            .map(|(history, _)| (history, options))
             .map_err(|error| error.to_string()),
         Some(name) => match std::str::from_utf8(bytes) {
             Err(_) => Err("not UTF-8".into()),
             Ok(text) => match case::find(text, name) {
+                // The case's own options count; the columns speak of what it has none for.
                 Ok(case) => {
-                    let Options { failed_cas, null_read, .. } = row.options;
-                    let initial = row.options.initial.clone();
+                    let Options { initial, failed_cas, null_read, .. } = options;
                     Ok((case.history, Options { initial, failed_cas, null_read, ..case.options }))
                 }
                 // A history that is none is what a row may be about; a case that is not there is not.

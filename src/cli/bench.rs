@@ -7,7 +7,7 @@ use super::exit::{Code, Failure};
 use super::flags::{Format, Output, Where};
 use super::job::{self, Job};
 use super::seed;
-use super::{determinism, real_time, virtual_time};
+use super::{determinism, fidelity, real_time, virtual_time};
 use crate::entropy::Seed;
 use crate::env::{PROCESSES, Profile, SIM};
 use crate::report::names::{seconds, thousands};
@@ -39,6 +39,8 @@ enum Campaign {
     Exact(virtual_time::Args),
     /// Measure real time: how long real servers take to form a cluster on a network of their own
     Live(real_time::Args),
+    /// Count how often the same timeline ends the same way, in each environment
+    Fidelity(fidelity::Args),
 }
 
 /// Three shards with one replica each, one kill, one failover.
@@ -58,6 +60,7 @@ pub fn main(args: &Args) -> super::Done {
         Some(Campaign::Determinism(args)) => return determinism::main(args),
         Some(Campaign::Exact(args)) => return virtual_time::main(args),
         Some(Campaign::Live(args)) => return real_time::main(args),
+        Some(Campaign::Fidelity(args)) => return fidelity::main(args),
         None => {}
     }
     let span = Duration::from_secs(args.seconds);

@@ -63,6 +63,9 @@ pub struct Args {
     /// In rw-register, what a transaction writes follows what it read of the key
     #[arg(long)]
     wfr_keys: bool,
+    /// What set-full says of an element must hold of every read after it, not of the last ones
+    #[arg(long)]
+    linearizable: bool,
     /// The sum of all accounts of bank
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     total: Option<i64>,
@@ -183,6 +186,7 @@ fn options(args: &Args) -> Result<Options, Failure> {
         linearizable_keys: args.linearizable_keys,
         sequential_keys: args.sequential_keys,
         wfr_keys: args.wfr_keys,
+        linearizable: args.linearizable,
         total: args.total,
         negative_balances: args.negative_balances,
         group_size: args.group_size,

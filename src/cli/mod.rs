@@ -15,6 +15,7 @@ mod determinism;
 mod doctor;
 pub mod exit;
 mod explain;
+mod fidelity;
 mod flags;
 mod folder;
 mod generate;

@@ -23,6 +23,13 @@ impl Options {
                 "transaction-order" => {
                     options.transaction_order = Some(value.clone()).filter(|order| !order.is_null());
                 }
+                "linearizable?" => options.linearizable = switch(name, value)?,
+                "negative-balances?" => options.negative_balances = switch(name, value)?,
+                "total-amount" => options.total = Some(whole(name, value)?),
+                "group-size" => {
+                    options.group_size =
+                        Some(u32::try_from(whole(name, value)?).map_err(|_| format!("{name} is too large"))?);
+                }
                 // How long to look, where to write and how to draw: nothing that a verdict depends on.
                 "cycle-search-timeout" | "directory" | "plot-format" | "plot-timeout" | "max-plot-bytes" => {}
                 other => return Err(format!("unknown option {other:?}")),
@@ -59,6 +66,10 @@ fn switch(name: &str, value: &Json) -> Result<bool, String> {
     }
 }
 
+fn whole(name: &str, value: &Json) -> Result<i64, String> {
+    value.as_i64().ok_or_else(|| format!("{name} is a whole number"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -78,6 +89,7 @@ mod tests {
         assert_eq!((only.consistency_models, only.anomalies), (None, some(&["G0"])));
         let nothing = of(json!({"consistency-models": null}));
         assert_eq!(nothing.consistency_models, some(&[]));
+        assert_eq!(of(json!({"total-amount": 100, "group-size": 3})).total, Some(100));
         assert!(of(json!({"wfr-keys?": true, "linearizable-keys?": false})).wfr_keys);
     }
 
