@@ -425,3 +425,49 @@ impl Draft {
         }
     }
 }
+
+/// A serial run whose last transaction misses what the first wrote: in real time all lie on one cycle.
+pub fn stale_end(seed: u64, shape: &Shape) -> Draft {
+    let mut draft = draft(seed, shape, false);
+    let key = draft.next_key;
+    draft.next_key += 1;
+    let first = draft.add(Kind::Ok, vec![Step::Write(key, 1)]);
+    let last = draft.add(Kind::Ok, vec![Step::ReadAs(key, Vec::new())]);
+    draft.events.splice(0..0, [first, first]);
+    draft.events.extend([last, last]);
+    draft
+}
+
+/// A ring of `ring` transactions that is one G-single, among `ring` times `noise` others that lie on cycles with it
+/// which are none: the search has no short way (the idea is that of a test of Elle's, `unfindable-g-single`).
+pub fn needle(ring: u32, noise: u32) -> Draft {
+    let mut draft = Draft {
+        workload: Workload::Append,
+        txns: Vec::new(),
+        events: Vec::new(),
+        states: FxHashMap::default(),
+        next_key: 2 * ring + 2,
+    };
+    let (chain, missed) = (0, 1);
+    let (side, back) = (|i: u32| 2 + i, |i: u32| 2 + ring + i);
+    let whole: Vec<i64> = (0..i64::from(ring)).collect();
+    for i in 0..ring {
+        let other = match i {
+            0 => Step::Write(missed, 0),
+            i if i == ring - 1 => Step::ReadAs(missed, Vec::new()),
+            i => Step::Write(side(i), 0),
+        };
+        draft.add(Kind::Ok, vec![Step::Write(chain, i64::from(i)), other]);
+    }
+    draft.add(Kind::Ok, vec![Step::ReadAs(chain, whole)]);
+    for i in 1..ring - 1 {
+        for j in 1..noise - 2 {
+            draft.add(Kind::Ok, vec![Step::Write(side(i), i64::from(j))]);
+        }
+        let seen = (0..i64::from(noise - 2)).collect();
+        draft.add(Kind::Ok, vec![Step::ReadAs(side(i), seen), Step::ReadAs(back(i), Vec::new())]);
+        draft.add(Kind::Ok, vec![Step::Write(back(i), 0), Step::ReadAs(chain, Vec::new())]);
+    }
+    draft.events = (0..draft.txns.len() as u32).flat_map(|txn| [txn, txn]).collect();
+    draft
+}

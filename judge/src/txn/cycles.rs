@@ -313,6 +313,12 @@ impl<'a> Search<'a> {
                 }
             }
         }
+        // Components are numbered against the direction of edges: a way back can only lead downwards.
+        let inner_components =
+            if anti == Anti::Once { Some(Components::find(&inner, self.budget)?) } else { None };
+        if let Some(Components { of, .. }) = &inner_components {
+            starts.retain(|(from, to)| of[*to as usize] >= of[*from as usize]);
+        }
         for (tried, (from, to)) in starts.iter().enumerate() {
             // The step of rw itself comes on top.
             let limit = best.as_ref().map_or(usize::MAX, |best| best.len() - 1);
@@ -330,8 +336,11 @@ impl<'a> Search<'a> {
             if best.as_ref().is_some_and(|best| best.len() == 2 || self.work > POLISH) {
                 break;
             }
-            if best.is_none() && anti == Anti::Once && self.work > POLISH {
-                if let Some((from, to)) = self.reached(&inner, &starts[tried + 1..])? {
+            if best.is_none()
+                && self.work > POLISH
+                && let Some(components) = &inner_components
+            {
+                if let Some((from, to)) = self.reached(&inner, components, &starts[tried + 1..])? {
                     best = self.walk(&inner, to, from, usize::MAX)?.map(|mut found| {
                         found.insert(0, from);
                         found
@@ -344,8 +353,12 @@ impl<'a> Search<'a> {
     }
 
     /// The first of these pairs whose second leads back to its first, 64 of them at a time.
-    fn reached(&mut self, view: &View, pairs: &[(u32, u32)]) -> Result<Option<(u32, u32)>, Spent> {
-        let components = Components::find(view, self.budget)?;
+    fn reached(
+        &mut self,
+        view: &View,
+        components: &Components,
+        pairs: &[(u32, u32)],
+    ) -> Result<Option<(u32, u32)>, Spent> {
         let mut nodes: Vec<u32> = (0..self.local.ops.len() as u32).collect();
         nodes.sort_by_key(|node| std::cmp::Reverse(components.of[*node as usize]));
         let mut reach = vec![0u64; components.count as usize];
