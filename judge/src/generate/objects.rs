@@ -5,4 +5,6 @@
 //! effect, that is wrong in a way that has a name.
 
 pub mod collections;
+pub mod plants;
 pub mod script;
+pub mod services;
