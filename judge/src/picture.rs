@@ -15,7 +15,10 @@ const PICTURES_MAX: usize = 12;
 /// How many operations a picture shows beside its core.
 const AROUND_MAX: usize = 80;
 const LANE: usize = 34;
-const STEP: usize = 26;
+/// Between two ends of operations: as wide as the page allows, within these.
+const STEP_MIN: usize = 26;
+const STEP_MAX: usize = 130;
+const PAGE: usize = 1000;
 const LEFT: usize = 90;
 
 /// The page for a verdict on the history of this name under the model of that name.
@@ -46,6 +49,9 @@ pub fn page(history: &History, verdict: &Verdict, name: &str, model: &str) -> St
         let _ = write!(out, "<dt>Note</dt><dd>{}</dd>", escape(note));
     }
     out.push_str("</dl>\n");
+    if !history.ops.is_empty() {
+        out.push_str(LEGEND);
+    }
     for anomaly in verdict.anomalies.iter().take(PICTURES_MAX) {
         section(&mut out, history, anomaly);
     }
@@ -122,7 +128,8 @@ fn drawing(out: &mut String, history: &History, core: &BTreeSet<usize>, shown: &
         }
     }
     lanes.sort_by(|a, b| (a.1.len(), &a.1).cmp(&(b.1.len(), &b.1)));
-    let (width, height) = (LEFT + (column.len() + 2) * STEP, lanes.len() * LANE + 8);
+    let step = ((PAGE - LEFT) / (column.len() + 1)).clamp(STEP_MIN, STEP_MAX);
+    let (width, height) = (LEFT + (column.len() + 1) * step, lanes.len() * LANE + 8);
     let _ = writeln!(
         out,
         "<div class=\"scroll\"><svg width=\"{width}\" height=\"{height}\" viewBox=\"0 0 {width} {height}\" role=\"img\" \
@@ -145,15 +152,15 @@ fn drawing(out: &mut String, history: &History, core: &BTreeSet<usize>, shown: &
         let op = &history.ops[*place];
         let lane = lanes.iter().position(|(process, _)| *process == op.process.word()).unwrap_or(0);
         let y = lane * LANE + 6;
-        let from = LEFT + column[&op.call] * STEP;
-        let to = if op.ret == NEVER { width - 4 } else { LEFT + column[&op.ret] * STEP + STEP - 6 };
+        let from = LEFT + column[&op.call] * step;
+        let to = if op.ret == NEVER { width - 4 } else { LEFT + column[&op.ret] * step + step / 2 };
         let kind = match op.outcome {
             Outcome::Ok => "ok",
             Outcome::Fail => "fail",
             Outcome::Info => "info",
         };
         let class = if core.contains(place) { format!("{kind} core") } else { kind.into() };
-        let label = label(history, *place, (to - from) / 7);
+        let label = label(history, *place, (to - from).saturating_sub(8) * 10 / 73);
         let _ = writeln!(
             out,
             "<g class=\"{class}\"><title>{}</title><rect x=\"{from}\" y=\"{y}\" width=\"{}\" height=\"{}\" rx=\"3\"/>\
@@ -172,14 +179,28 @@ fn drawing(out: &mut String, history: &History, core: &BTreeSet<usize>, shown: &
 /// What fits on a bar of so many letters.
 fn label(history: &History, place: usize, room: usize) -> String {
     let op = &history.ops[place];
-    let value = op.value();
-    let f = history.f(op);
-    let text = if value.is_nil() { f.to_owned() } else { format!("{f} {}", history.arena.show(value)) };
+    let (value, f) = (op.value(), history.f(op));
+    let text = match history.arena.items_of(value) {
+        _ if value.is_nil() => f.to_owned(),
+        Some(micro) if f == "txn" => {
+            let micro = micro.iter().map(|micro| match history.arena.items_of(*micro) {
+                Some(words) => words.iter().map(|word| plain(history, *word)).collect::<Vec<_>>().join(" "),
+                None => plain(history, *micro),
+            });
+            micro.collect::<Vec<_>>().join(", ")
+        }
+        _ => format!("{f} {}", plain(history, value)),
+    };
     if text.chars().count() <= room {
         return text;
     }
     let kept: String = text.chars().take(room.saturating_sub(1)).collect();
     format!("{kept}…")
+}
+
+/// A value without the quotes of a text.
+fn plain(history: &History, value: crate::Value) -> String {
+    history.arena.str_of(value).map_or_else(|| history.arena.show(value), str::to_owned)
 }
 
 /// The operation in words, when it was, and what it says of the state.
@@ -232,6 +253,10 @@ fn escape(text: &str) -> String {
     out
 }
 
+const LEGEND: &str = "<p class=\"legend\"><i class=\"core\"></i> what contradicts itself <i class=\"ok\"></i> acknowledged \
+<i class=\"info\"></i> outcome unknown, to the end <i class=\"fail\"></i> refused; from left to right the order of events, \
+each client in its lane</p>\n";
+
 const STYLE: &str = "\
 :root{color-scheme:light dark;--ink:#1b1f24;--soft:#6a737d;--page:#fff;--lane:#d8dde3;--ok:#cfe3fb;--okline:#4a86c5;\
 --info:#fdf0cf;--infoline:#b98a1d;--fail:#eceff2;--failline:#9aa3ad;--core:#ffd5d0;--coreline:#c0392b}\
@@ -245,7 +270,11 @@ h1 .unknown{background:#8a6d1d}.scroll{overflow-x:auto;border:1px solid var(--la
 svg{display:block;font:12px ui-monospace,monospace}svg text{fill:var(--ink)}.who{text-anchor:end;fill:var(--soft)}\
 .lane{stroke:var(--lane)}rect{fill:var(--ok);stroke:var(--okline)}.info rect{fill:var(--info);stroke:var(--infoline);\
 stroke-dasharray:4 3}.fail rect{fill:var(--fail);stroke:var(--failline)}.core rect{fill:var(--core);\
-stroke:var(--coreline);stroke-width:2}";
+stroke:var(--coreline);stroke-width:2}\
+.legend{color:var(--soft);font-size:.85rem}.legend i{display:inline-block;width:1.4em;height:.8em;border:1px solid;\
+margin:0 .2em 0 .8em}i.core{background:var(--core);border-color:var(--coreline)}i.ok{background:var(--ok);\
+border-color:var(--okline)}i.info{background:var(--info);border-color:var(--infoline);border-style:dashed}\
+i.fail{background:var(--fail);border-color:var(--failline)}";
 
 #[cfg(test)]
 mod tests {
