@@ -4,7 +4,7 @@
 //! judged by another, so that its peak memory is that of `fuzz check`: the program calls itself. Times are of the
 //! processor, the best of three, of the judge and of the reading of the text; beside them stands what is asked.
 
-use judge::generate::txn::{Draft, Shape, Workload, draft, needle, stale_end};
+use judge::generate::txn::{Dice, Draft, Shape, Workload, draft, needle, stale_end};
 use judge::read::{self, Shaping};
 use judge::{Budget, Options, model};
 use std::io::Write as _;
@@ -50,6 +50,17 @@ const CASES: &[Case] = &[
         claim: "strict-serializable",
         asked: "1 s with reading",
         draft: || stale_end(4, &shape(30_000)),
+    },
+    Case {
+        name: "spoiled reads in 60,000 events",
+        model: "list-append",
+        claim: "strict-serializable",
+        asked: "1 s with reading",
+        draft: || {
+            let mut draft = draft(7, &shape(30_000), false);
+            draft.spoil(&mut Dice::new(7), 3_000);
+            draft
+        },
     },
     Case {
         name: "a needle in 60,000 events",

@@ -2,7 +2,7 @@
 //!
 //! `SEEDFAULT_HISTORIES_COUNT` raises how many random histories are compared, to a million at night.
 
-use judge::generate::txn::{Dice, PLANTED, Shape, Workload, draft, serial, snapshot};
+use judge::generate::txn::{Dice, PLANTED, Shape, Workload, draft, from_bytes, serial, snapshot};
 use judge::txn::brute::has_serial_order;
 use judge::txn::mops::Mops;
 use judge::{Answer, Budget, History, Options, Verdict, model};
@@ -22,7 +22,7 @@ fn count(default: u64) -> u64 {
 #[test]
 fn the_cycle_judge_and_the_brute_force_agree() {
     let mut found = [0u64; 2];
-    for seed in 0..count(15_000) {
+    for seed in 0..count(10_000) {
         let mut dice = Dice::new(seed);
         let workload = if seed % 3 == 0 { Workload::Register } else { Workload::Append };
         let shape = Shape {
@@ -56,6 +56,48 @@ fn the_cycle_judge_and_the_brute_force_agree() {
         }
     }
     assert!(found[0] > 100 && found[1] > 100, "one-sided: {found:?}");
+}
+
+/// The same for reads that show anything at all, as the fuzz target does.
+#[test]
+fn arbitrary_reads_are_bad_only_without_an_order() {
+    let mut bad = 0;
+    for seed in 0..count(10_000) {
+        let mut dice = Dice::new(seed);
+        let bytes: Vec<u8> = (0..64).map(|_| dice.roll() as u8).collect();
+        let history = from_bytes(&bytes);
+        let mops = Mops::read(&history, "append", &Budget::default()).expect("transactions");
+        for (strict, claim) in [(false, "serializable"), (true, "strict-serializable")] {
+            let verdict = judged(Workload::Append, &history, claim);
+            bad += u32::from(verdict.answer == Answer::Bad);
+            let ordered = has_serial_order(&history, &mops, true, strict);
+            assert!(!(verdict.answer == Answer::Bad && ordered), "seed {seed}, {claim}: {verdict:#?}");
+            let complete = verdict.answer == Answer::Ok && !unread(&history, &mops);
+            assert!(!complete || ordered, "ok without an order: seed {seed}, {claim}");
+        }
+    }
+    assert!(bad > 100, "only {bad} are bad");
+}
+
+/// No verdict is given on part of the work.
+#[test]
+fn a_spent_budget_is_unknown_with_the_reason() {
+    let history = serial(1, &Shape { txns: 300, ..Shape::default() });
+    let model = model::named("list-append").expect("a model");
+    let full = Budget::default();
+    let whole = (model.judge)(&history, &Options::default(), &full).expect("it fits");
+    assert_eq!(whole.answer, Answer::Ok);
+    for steps in (0..full.steps_spent()).step_by(97) {
+        let verdict =
+            (model.judge)(&history, &Options::default(), &Budget::new(steps, 1 << 30)).expect("it fits");
+        assert_eq!(verdict.answer, Answer::Unknown, "{steps} steps");
+        assert!(verdict.reason.contains("steps are spent"), "{}", verdict.reason);
+    }
+    let tight = Budget::new(u64::MAX, 1 << 10);
+    assert_eq!(
+        (model.judge)(&history, &Options::default(), &tight).expect("it fits").answer,
+        Answer::Unknown
+    );
 }
 
 /// Whether some append was never read: then its place is not known, and an order may be missed.

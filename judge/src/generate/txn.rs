@@ -471,3 +471,39 @@ pub fn needle(ring: u32, noise: u32) -> Draft {
     draft.events = (0..draft.txns.len() as u32).flat_map(|txn| [txn, txn]).collect();
     draft
 }
+
+/// A small history of list appends spelled by bytes, whatever they are: at most six transactions of at most three
+/// steps, whose reads show anything. Appended elements are unique to their key.
+pub fn from_bytes(bytes: &[u8]) -> History {
+    let mut bytes = bytes.iter().copied().chain(std::iter::repeat(0));
+    let mut next = |sides: u8| bytes.next().unwrap_or(0) % sides;
+    let mut draft = Draft {
+        workload: Workload::Append,
+        txns: Vec::new(),
+        events: Vec::new(),
+        states: FxHashMap::default(),
+        next_key: 3,
+    };
+    let mut appended = [0i64; 3];
+    for txn in 0..2 + u32::from(next(5)) {
+        let end = [Kind::Ok, Kind::Ok, Kind::Ok, Kind::Ok, Kind::Info, Kind::Fail][next(6) as usize];
+        let mut steps = Vec::new();
+        for _ in 0..=next(3) {
+            let key = next(3);
+            steps.push(if next(2) == 0 {
+                appended[key as usize] += 1;
+                Step::Write(u32::from(key), appended[key as usize])
+            } else {
+                let items = (0..next(4)).map(|_| i64::from(next(4)) + 1);
+                Step::ReadAs(u32::from(key), items.collect())
+            });
+        }
+        draft.txns.push(Txn { process: txn, steps, end });
+        // Asked at the end so far, answered anywhere behind that.
+        let asked = usize::from(next(8)).min(draft.events.len());
+        draft.events.insert(draft.events.len() - asked, txn);
+        let behind = asked - usize::from(next(8)).min(asked);
+        draft.events.insert(draft.events.len() - behind, txn);
+    }
+    draft.history()
+}
