@@ -62,6 +62,7 @@ const CASES: &[Case] = &[
     ("a_limited_link_is_as_narrow_as_asked_for", narrow),
     ("a_reset_is_seen_by_both_ends", reset),
     ("a_reset_of_clients_is_seen_by_the_tool", reset_clients),
+    ("a_connection_that_one_end_has_lost_is_told_when_the_other_sends_or_not_at_all", half_open),
     ("a_refused_connect_leaves_established_ones_alone", refuse),
     ("a_clock_is_set_as_asked_and_what_counts_from_the_boot_stays_true", clock),
     ("a_clock_runs_at_the_rate_asked_for_and_not_beyond_the_fault", drift),
@@ -528,6 +529,24 @@ fn reset_clients(bench: &mut Bench) {
     assert_eq!(bench.apply(Effect::Reset(A, None, Traffic::All)), Ok("1 connections".into()));
     let closed = bench.until(|input| matches!(input, Input::Closed(id, _) if *id == client));
     assert!(format!("{closed:?}").contains("reset"), "{closed:?}");
+}
+
+fn half_open(bench: &mut Bench) {
+    let client = bench.pair();
+    let to = bench.place(B);
+    for silent in [false, true] {
+        bench.echo(client, 3000).expect("nothing is in the way");
+        assert_eq!(bench.apply(Effect::Forget(B, A, Traffic::All, silent)), Ok("1 connections".into()));
+        if silent {
+            assert_eq!(bench.echo(client, 300), Err("silent".into()));
+            let other = bench.client(A);
+            assert_eq!(bench.ask(other, &format!("dial {to}")), "open", "new connections are open");
+            assert_eq!(bench.apply(Effect::Recall(B, A)), Ok("1 connections".into()));
+        }
+        assert_eq!(bench.echo(client, 10_000), Err("reset".into()));
+        assert_eq!(bench.ask(client, &format!("dial {to}")), "open");
+    }
+    assert!(bench.counted(A, B, "silenced") > 0);
 }
 
 fn refuse(bench: &mut Bench) {

@@ -278,6 +278,11 @@ pub fn struck_so_far(count: u64, woken: u64) -> Evidence {
     format!("{count}{STRUCK}, {woken} connections woken up")
 }
 
+/// The evidence for what was done to connections.
+pub fn connections(count: u64) -> Evidence {
+    format!("{count} connections")
+}
+
 /// The number in it; none where nothing is counted.
 pub fn struck_in(evidence: &str) -> Option<u64> {
     evidence.split_once(STRUCK)?.0.parse().ok()
@@ -315,6 +320,11 @@ pub enum Effect {
     /// Resets the established connections of a class between two nodes, or between a node and all clients. Answered
     /// by `Applied`.
     Reset(NodeId, Option<NodeId>, Traffic),
+    /// The first node loses its established connections of a class with the second, which still has them. `true`: it
+    /// hears nothing of that until `Recall`. Answered by `Applied`.
+    Forget(NodeId, NodeId, Traffic, bool),
+    /// The second node may hear that the first has lost their connections. Answered by `Applied`.
+    Recall(NodeId, NodeId),
 }
 
 /// Why a connection is closed.

@@ -557,7 +557,7 @@ impl Env for SimEnv {
                 };
                 self.tell(who, Input::Applied(done));
             }
-            Effect::Hold(..) | Effect::Reset(..) => {
+            Effect::Hold(..) | Effect::Reset(..) | Effect::Forget(..) | Effect::Recall(..) => {
                 let what = "see connections: it carries messages".into();
                 self.tell(who, Input::Applied(Err(EnvError::Unable { what })));
             }

@@ -10,6 +10,7 @@ pub mod disk_error;
 pub mod flap;
 pub mod full_disk;
 pub mod garble;
+pub mod half_open;
 pub mod hold;
 pub mod kill;
 pub mod lossy;

@@ -9,7 +9,7 @@ use super::operation::{OpIo, Target};
 use super::record::Status;
 use super::resolve;
 use super::rhythm;
-use super::strike_links::{strike_hold, strike_refuse, strike_reset};
+use super::strike_links::{strike_half_open, strike_hold, strike_refuse, strike_reset};
 use super::world::World;
 use crate::catalogue::{Action, NodeSelector};
 use crate::env::{LinkRule, NodeAction, NodeId};
@@ -90,6 +90,7 @@ pub async fn strike(action: Action, op: OpIo, ending: Ending, target: Rc<dyn Tar
         Action::Refuse(refuse) => strike_refuse(refuse, &op, &ending).await,
         Action::Hold(hold) => strike_hold(hold, &op, &ending).await,
         Action::Flap(fault) => rhythm::flap(fault, &op, &ending).await,
+        Action::HalfOpen(fault) => strike_half_open(fault, &op, &ending).await,
         Action::Stutter(fault) => rhythm::stutter(fault, &op, &ending).await,
         other => Err(Status::Failed(format!("`{}` is no fault", other.name()))),
     };

@@ -1,11 +1,13 @@
-//! Faults of single connections and messages: resets, refused connects, messages that wait for others.
+//! Faults of single connections and messages: resets, connections that one end has lost, refused connects, messages that
+//! wait for others.
 
 use super::links::{far_ends, hold_links};
 use super::operation::OpIo;
 use super::record::Status;
 use super::strike::{Ending, failed, others, skipped};
 use crate::catalogue::NodeSelector;
-use crate::env::{LinkRule, NodeId};
+use crate::env::{LinkRule, NodeId, connections};
+use crate::fault::half_open::HalfOpen;
 use crate::fault::hold::Hold;
 use crate::fault::refuse::Refuse;
 use crate::fault::reset::Reset;
@@ -14,16 +16,48 @@ pub(super) async fn strike_reset(reset: &Reset, op: &OpIo) -> Result<(), Status>
     let nodes = op.select(&reset.node).map_err(skipped)?;
     let others = others(reset.from.as_ref(), op)?;
     nodes.iter().for_each(|node| op.resolved(*node));
+    let (none, mut nothing) = (connections(0), true);
     for node in &nodes {
         // A pair of which both stand on both sides is reset once.
         for other in others.iter().filter(|other| !nodes.contains(other)) {
             let evidence = op.io.reset(*node, Some(*other), reset.traffic).await.map_err(failed)?;
+            nothing &= evidence == none;
             op.step(format!("{evidence} between {node} and {other} were reset"));
         }
         if reset.clients {
             let evidence = op.io.reset(*node, None, reset.traffic).await.map_err(failed)?;
+            nothing &= evidence == none;
             op.step(format!("{evidence} of clients to {node} were reset"));
         }
+    }
+    if nothing {
+        op.detail("struck nothing");
+    }
+    Ok(())
+}
+
+pub(super) async fn strike_half_open(fault: &HalfOpen, op: &OpIo, ending: &Ending) -> Result<(), Status> {
+    let nodes = op.select(&fault.node).map_err(skipped)?;
+    let others = far_ends(fault.from.as_ref(), fault.traffic, op)?;
+    nodes.iter().for_each(|node| op.resolved(*node));
+    let others = others.into_iter().filter(|other| !nodes.contains(other));
+    let pairs: Vec<(NodeId, NodeId)> =
+        others.flat_map(|other| nodes.iter().map(move |node| (*node, other))).collect();
+    let (none, mut nothing) = (connections(0), true);
+    for (node, other) in &pairs {
+        let evidence = op.io.forget(*node, *other, fault.traffic, fault.silent).await.map_err(failed)?;
+        nothing &= evidence == none;
+        op.step(format!("{node} has lost {evidence} that {other} still has"));
+    }
+    if nothing {
+        op.detail("struck nothing");
+    }
+    if fault.silent {
+        ending.wait(op).await;
+        for (node, other) in &pairs {
+            op.io.recall(*node, *other).await.map_err(failed)?;
+        }
+        op.step("who still has a connection hears of it when it next sends");
     }
     Ok(())
 }

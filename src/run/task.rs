@@ -211,6 +211,22 @@ impl Io {
         self.answer(&format!("act on {one}")).await
     }
 
+    pub async fn forget(
+        &self,
+        node: NodeId,
+        other: NodeId,
+        traffic: Traffic,
+        silent: bool,
+    ) -> Result<Evidence, EnvError> {
+        self.mail.borrow_mut().out.push(Effect::Forget(node, other, traffic, silent));
+        self.answer(&format!("act on {node}")).await
+    }
+
+    pub async fn recall(&self, node: NodeId, other: NodeId) -> Result<Evidence, EnvError> {
+        self.mail.borrow_mut().out.push(Effect::Recall(node, other));
+        self.answer(&format!("act on {node}")).await
+    }
+
     async fn answer(&self, what: &str) -> Result<Evidence, EnvError> {
         let answer = self.until(self.after(ACTION_TIMEOUT), |mail| mail.applied.pop_front()).await;
         answer.unwrap_or_else(|| {

@@ -18,6 +18,14 @@ const BURST_MAX: u16 = 1000;
 const BEAT_MIN: Millis = Millis(10);
 
 pub(super) fn parameters(act: &Act<'_>, problems: &mut Problems) {
+    if let Action::HalfOpen(fault) = &act.action
+        && let Some(span) = act.lasts.filter(|_| !fault.silent)
+    {
+        let message = format!("{}: connections are lost at once, so `for` has no meaning", act.path);
+        problems
+            .error(Some(span), &act.path, "for", message)
+            .hint("leave it out, or write `silent: true`: then the other ends hear nothing for so long");
+    }
     for (field, value, message, hint) in wrong(&act.action) {
         let place = act.fields.and_then(|fields| get(fields, field));
         let span = place.map_or(act.span, |(_, node)| node.span);

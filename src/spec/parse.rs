@@ -212,6 +212,7 @@ timeline:
             ("- {at: 1s, do: {throttle: {node: node-1, rate: ^0}}}", "nothing at all would pass"),
             ("- {at: 1s, do: {flap: {node: node-1, down: ^0ms}}}", "expected at least 10ms"),
             ("- {at: 1s, do: {stutter: {node: node-1, run: ^1ms}}}", "expected at least 10ms"),
+            ("- {at: 1s, do: {half_open: {node: node-1}}, ^for: 2s}", "lost at once"),
             ("- {at: 1s, do: {cut: {node: node-1, traffic: ^buss}}}", "did you mean `bus`?"),
             (
                 "- {at: 1s, do: {reset: {node: node-1, clients: ^true, traffic: bus}}}",

@@ -13,7 +13,7 @@ const AT_ONCE: usize = 4;
 type Scenario = (&'static str, fn(&Told) -> Vec<String>);
 
 const SCENARIOS: &[Scenario] =
-    &[("bus", bus), ("clients", clients), ("rhythm", rhythm), ("weather", weather)];
+    &[("bus", bus), ("clients", clients), ("rhythm", rhythm), ("weather", weather), ("half-open", half_open)];
 
 /// Runs those whose name holds the filter. Answers how many failed.
 pub fn all(filter: &str) -> u32 {
@@ -183,6 +183,27 @@ fn weather(told: &Told) -> Vec<String> {
         unless(total("node-4", "kicked") == 0, "a connection was woken up"),
         unless(natural.contains("TCP tries again by itself"), natural),
         unless(lossy.contains("segments were struck"), lossy),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}
+
+fn half_open(told: &Told) -> Vec<String> {
+    let (_, to) = told.span("silent");
+    let after = told.acknowledged(0, (to + 500_000, to + 2_000_000));
+    let steps = |event: &str| {
+        let applied = told.0.applied().find(|applied| applied["event"] == event);
+        applied.map(|applied| applied["steps"].to_string()).unwrap_or_default()
+    };
+    let (told_at_once, silent) = (steps("told"), steps("silent"));
+    [
+        unless(after > 10, format!("{after} operations served after it")),
+        unless(told.promoted(0).is_empty(), format!("promoted: {:?}", told.promoted(0))),
+        // A link of the bus each way.
+        unless(told_at_once.contains("lost 2 connections that node-2 still has"), told_at_once),
+        unless(silent.contains("connections that clients still has"), silent),
+        unless(told.counted("clients", "node-0", "silenced") > 0, "no client was left in silence"),
     ]
     .into_iter()
     .flatten()

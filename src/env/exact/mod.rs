@@ -472,6 +472,10 @@ impl Env for ExactEnv {
                 let done = self.network.let_go(self.now, &event);
                 self.tell(who, Input::Applied(Ok(done)));
             }
+            Effect::Forget(..) | Effect::Recall(..) => {
+                let what = "let one end of a connection forget it".into();
+                self.tell(who, Input::Applied(Err(EnvError::Unable { what })));
+            }
             Effect::Reset(.., traffic) if traffic != Traffic::All => {
                 let what = "tell connections apart by their ports".into();
                 self.tell(who, Input::Applied(Err(EnvError::Unable { what })));

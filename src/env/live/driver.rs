@@ -133,6 +133,25 @@ impl Driver {
         count
     }
 
+    /// Lets a device forget its connections of a class with another.
+    pub fn forget(&self, one: Port, other: Port, traffic: Traffic, silent: bool) -> u64 {
+        let now = self.shared.now();
+        let mut inner = self.shared.lock();
+        let mut out = Vec::new();
+        let count = inner.switch.forget((one, other), traffic, silent, &mut out);
+        if let Some(capture) = &mut inner.capture {
+            let (one, other) = (super::name(one), super::name(other));
+            capture.comment(format!("{one} forgets {count} connections with {other}"));
+        }
+        inner.deliver(now, &mut out);
+        count
+    }
+
+    /// Lets the other hear of it.
+    pub fn recall(&self, one: Port, other: Port) -> u64 {
+        self.shared.lock().switch.recall(one, other)
+    }
+
     /// What each link has carried.
     pub fn counts(&self) -> Vec<(Port, Port, Counts)> {
         self.shared.lock().switch.counts().collect()

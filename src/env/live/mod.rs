@@ -26,7 +26,9 @@ mod tally;
 use super::processes::cage::{Cage, Walls};
 use super::processes::ground::{Ground, Spot};
 use super::processes::{Options, ProcessesEnv};
-use super::{EnvError, Evidence, LIVE, LinkRule, LinkRules, NodeId, Observed, Profile, struck_so_far};
+use super::{
+    EnvError, Evidence, LIVE, LinkRule, LinkRules, NodeId, Observed, Profile, connections, struck_so_far,
+};
 use crate::entropy::Entropy;
 use crate::fault::disk::DiskRule;
 use crate::fault::traffic::Traffic;
@@ -171,7 +173,7 @@ impl Net {
 
 /// Columns that tell what was carried; those after them tell what a fault did.
 const CARRIED: usize = 2;
-const COLUMNS: usize = 12;
+const COLUMNS: usize = 13;
 
 fn columns(counts: &Counts) -> [(&'static str, u64); COLUMNS] {
     [
@@ -187,6 +189,7 @@ fn columns(counts: &Counts) -> [(&'static str, u64); COLUMNS] {
         ("corrupted", counts.corrupted),
         ("garbled", counts.garbled),
         ("overflowed", counts.overflowed),
+        ("silenced", counts.silenced),
     ]
 }
 
@@ -361,7 +364,23 @@ impl Ground for Net {
         self.works(format!("resetting connections of {one}"))?;
         let others = other.map_or(vec![Port::TOOL, Port::CLIENTS], |other| vec![other.into()]);
         let count: u64 = others.into_iter().map(|other| self.driver.reset(one.into(), other, traffic)).sum();
-        Ok(format!("{count} connections"))
+        Ok(connections(count))
+    }
+
+    fn forget(
+        &mut self,
+        node: NodeId,
+        other: NodeId,
+        traffic: Traffic,
+        silent: bool,
+    ) -> Result<Evidence, EnvError> {
+        self.works(format!("letting {node} forget connections"))?;
+        Ok(connections(self.driver.forget(node.into(), other.into(), traffic, silent)))
+    }
+
+    fn recall(&mut self, node: NodeId, other: NodeId) -> Result<Evidence, EnvError> {
+        self.works(format!("letting {other} hear of {node}"))?;
+        Ok(connections(self.driver.recall(node.into(), other.into())))
     }
 
     fn close(&mut self) -> Vec<String> {

@@ -47,6 +47,14 @@ pub trait Ground: std::fmt::Debug {
     fn link(&mut self, from: NodeId, to: NodeId, rules: LinkRules) -> Result<Evidence, EnvError>;
     /// Resets the connections between two nodes, or between a node and the tool's clients.
     fn reset(&mut self, one: NodeId, other: Option<NodeId>, traffic: Traffic) -> Result<Evidence, EnvError>;
+    /// A node loses its connections with another, which still has them and hears of it, or nothing.
+    fn forget(&mut self, _: NodeId, _: NodeId, _: Traffic, _silent: bool) -> Result<Evidence, EnvError> {
+        Err(unable())
+    }
+    /// The other may hear of it now.
+    fn recall(&mut self, _: NodeId, _: NodeId) -> Result<Evidence, EnvError> {
+        Err(unable())
+    }
     /// Puts an event's rule on a node's disk, or takes it off. Called again, with how long it has waited, until it
     /// answers something. `runs`: whether the node does.
     fn disk(

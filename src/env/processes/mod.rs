@@ -427,6 +427,14 @@ impl Env for ProcessesEnv {
                 let applied = self.ground.reset(one, other, traffic);
                 self.arrived.push((who, Input::Applied(applied)));
             }
+            Effect::Forget(node, other, traffic, silent) => {
+                let applied = self.ground.forget(node, other, traffic, silent);
+                self.arrived.push((who, Input::Applied(applied)));
+            }
+            Effect::Recall(node, other) => {
+                let applied = self.ground.recall(node, other);
+                self.arrived.push((who, Input::Applied(applied)));
+            }
             Effect::Hold(..) => {
                 let error = EnvError::Unable { what: "hold messages of the cluster bus".into() };
                 self.arrived.push((who, Input::Applied(Err(error))));

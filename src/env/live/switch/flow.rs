@@ -17,6 +17,12 @@ pub struct Name {
 }
 
 impl Name {
+    /// Which of its ends is at the first address, if the other is at the second.
+    pub fn side_of(&self, one: u32, other: u32) -> Option<usize> {
+        let addresses = self.ends.map(|(address, _)| address);
+        (0..2).find(|side| addresses[*side] == one && addresses[1 - side] == other)
+    }
+
     /// The ports of its ends.
     pub fn ports(&self) -> [u16; 2] {
         self.ends.map(|(_, port)| port)
@@ -54,6 +60,16 @@ pub struct Flow {
     pub established: bool,
     /// It was reset; until then its packets are answered so.
     pub reset_until: Option<u64>,
+    /// One end was told that it is over, and the other was not.
+    pub forgotten: Option<Forgotten>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Forgotten {
+    /// Who was told.
+    pub by: usize,
+    /// Nothing reaches the other, so that it does not hear of it.
+    pub silent: bool,
 }
 
 impl Flow {

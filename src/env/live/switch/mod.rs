@@ -19,7 +19,7 @@ pub use packet::{OFFLOAD, Offload};
 use crate::entropy::Entropy;
 use crate::env::{LinkRule, LinkRules, NodeId};
 use crate::fault::traffic::Traffic;
-use flow::{Flows, Name, RESET_FOR_US};
+use flow::{Flow, Flows, Forgotten, Name, RESET_FOR_US};
 use packet::{ACK, RST, SYN, Segment};
 use std::collections::BTreeMap;
 
@@ -110,15 +110,15 @@ pub struct Counts {
     pub corrupted: u64,
     pub garbled: u64,
     pub overflowed: u64,
+    pub silenced: u64,
 }
 
 impl Counts {
     /// What faults did to segments; that a heal delivers some is no harm.
     fn struck(&self) -> u64 {
-        let Self {
-            cut, lost, duplicated, overtaken, delayed, refused, corrupted, garbled, overflowed, ..
-        } = *self;
-        cut + lost + duplicated + overtaken + delayed + refused + corrupted + garbled + overflowed
+        let Self { cut, lost, duplicated, overtaken, delayed, refused, .. } = *self;
+        let Self { corrupted, garbled, overflowed, silenced, .. } = *self;
+        cut + lost + duplicated + overtaken + delayed + refused + corrupted + garbled + overflowed + silenced
     }
 }
 
@@ -248,6 +248,19 @@ impl Switch {
         let mut of = None;
         if let Some(segment) = segment {
             let (name, side) = Name::of(&segment);
+            let connects = segment.has(SYN) && !segment.has(ACK);
+            let forgotten = self.flows.get(name).and_then(|flow| flow.forgotten);
+            if let Some(Forgotten { by, silent }) = forgotten.filter(|_| !connects) {
+                if side == by && !segment.has(RST) {
+                    // It did not take the reset, whose number another byte has made old.
+                    out.extend(answer(from, &segment));
+                    return Fate::Taken;
+                }
+                if silent {
+                    link.counts.silenced += 1;
+                    return Fate::Taken;
+                }
+            }
             if let Some(flow) = self.flows.see(now, name, side, &segment) {
                 if flow.reset_until.is_some() {
                     out.extend(answer(from, &segment));
@@ -255,7 +268,6 @@ impl Switch {
                 }
                 of = Some((name, side));
             }
-            let connects = segment.has(SYN) && !segment.has(ACK);
             if connects && rule.is_some_and(|rule| rule.refuse && !rule.cut) {
                 link.counts.refused += 1;
                 let reset = packet::reset(segment.to, segment.from, 0, Some(segment.next()));
@@ -488,22 +500,50 @@ impl Switch {
             }
             flow.reset_until = Some(now + RESET_FOR_US);
             names.push(*name);
-            for side in 0..2 {
-                let (receiver, sender) = (name.ends[side], name.ends[1 - side]);
-                let Some(to) = Port::of(receiver.0) else { continue };
-                // What it has acknowledged is what it expects, unless more has arrived since: then that is. A reset
-                // whose number is another is answered by a challenge (RFC 5961), and the challenge by the right one.
-                let mut expected = vec![flow.sides[1 - side].next];
-                expected.extend(flow.sides[side].ack.filter(|ack| *ack != expected[0]));
-                for seq in expected {
-                    out.push(Delivery { to, bytes: packet::reset(sender, receiver, seq, None) });
-                }
-            }
+            (0..2).for_each(|side| tell_over(name, flow, side, out));
         }
         self.flows = flows;
         self.waiting
             .retain(|_, segment| segment.of.is_none_or(|(name, _)| names.binary_search(&name).is_err()));
         names.len() as u64
+    }
+
+    /// Tells one device that its established connections of a class with another are over, and not the other; if that is
+    /// to be silent, it does not even hear of it when it sends something. Answers how many there were.
+    pub fn forget(
+        &mut self,
+        (one, other): (Port, Port),
+        traffic: Traffic,
+        silent: bool,
+        out: &mut Vec<Delivery>,
+    ) -> u64 {
+        let mut count = 0;
+        self.flows.forget_ended();
+        let mut flows = std::mem::take(&mut self.flows);
+        for (name, flow) in flows.iter_mut() {
+            let Some(by) = name.side_of(one.address(), other.address()) else { continue };
+            let is_over = flow.has_ended() || flow.reset_until.is_some() || flow.forgotten.is_some();
+            if !flow.established || is_over || !self.lane(name.ports()).is(traffic) {
+                continue;
+            }
+            flow.forgotten = Some(Forgotten { by, silent });
+            count += 1;
+            tell_over(name, flow, by, out);
+        }
+        self.flows = flows;
+        count
+    }
+
+    /// The other device may hear from now on what the one has forgotten. Answers of how many connections.
+    pub fn recall(&mut self, one: Port, other: Port) -> u64 {
+        let mut count = 0;
+        for (name, flow) in self.flows.iter_mut() {
+            let by = name.side_of(one.address(), other.address());
+            if let Some(forgotten) = flow.forgotten.as_mut().filter(|forgotten| Some(forgotten.by) == by) {
+                count += u64::from(std::mem::take(&mut forgotten.silent));
+            }
+        }
+        count
     }
 
     /// What each link has carried, in order.
@@ -524,6 +564,18 @@ pub struct Change {
     pub struck: u64,
     /// Connections that were woken up.
     pub kicked: u64,
+}
+
+/// Resets one end of a connection. What it has acknowledged is what it expects, unless more has arrived since: then that
+/// is. A reset whose number is another is answered by a challenge (RFC 5961), and the challenge by the right one.
+fn tell_over(name: &Name, flow: &Flow, side: usize, out: &mut Vec<Delivery>) {
+    let (receiver, sender) = (name.ends[side], name.ends[1 - side]);
+    let Some(to) = Port::of(receiver.0) else { return };
+    let next = flow.sides[1 - side].next;
+    let acknowledged = flow.sides[side].ack.filter(|ack| *ack != next);
+    for seq in std::iter::once(next).chain(acknowledged) {
+        out.push(Delivery { to, bytes: packet::reset(sender, receiver, seq, None) });
+    }
 }
 
 /// To whoever goes on with a connection that was reset: a reset with just the number that it expects.

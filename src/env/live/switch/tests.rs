@@ -320,6 +320,36 @@ fn a_reset_has_the_number_that_each_end_expects() {
 }
 
 #[test]
+fn a_connection_that_one_end_has_lost_is_told_to_the_other_when_it_sends_or_not_at_all() {
+    for silent in [false, true] {
+        let mut switch = connected();
+        let mut out = Vec::new();
+        assert_eq!(switch.forget((B, A), Traffic::All, silent, &mut out), 1);
+        let told: Vec<Port> = out.iter().map(|delivery| delivery.to).collect();
+        assert_eq!(told, [B], "the other hears nothing of it");
+        assert_eq!(switch.forget((B, A), Traffic::All, silent, &mut out), 0, "once");
+        // It did not take the reset and goes on: it is told again, and the other hears nothing.
+        let out = give(&mut switch, 1, B, &segment(B, 5100, Some(1100), 0, b"x"));
+        assert_eq!(out.iter().map(|delivery| delivery.to).collect::<Vec<_>>(), [B]);
+        // The other sends, and the kernel of the one knows no such connection.
+        let sends = segment(A, 1100, Some(5100), 0, b"y");
+        let knows_not = packet::reset((B.address(), TO), (A.address(), FROM), 5100, None);
+        let (there, back) = (give(&mut switch, 2, A, &sends), give(&mut switch, 3, B, &knows_not));
+        if silent {
+            assert_eq!((there, back), (Vec::new(), Vec::new()));
+            assert_eq!((switch.recall(B, A), switch.recall(B, A)), (1, 0));
+            assert_eq!(give(&mut switch, 4, A, &sends), [to(B, &sends)]);
+            assert_eq!(give(&mut switch, 5, B, &knows_not), [to(A, &knows_not)]);
+            assert_eq!(switch.counts().map(|(_, _, counts)| counts.silenced).sum::<u64>(), 2);
+        } else {
+            assert_eq!((there, back), (vec![to(B, &sends)], vec![to(A, &knows_not)]));
+        }
+        let anew = segment(A, 90_000, None, SYN, b"");
+        assert_eq!(give(&mut switch, 6, A, &anew), [to(B, &anew)]);
+    }
+}
+
+#[test]
 fn what_is_for_nobody_goes_nowhere() {
     let mut switch = switch();
     let builder = PacketBuilder::ipv4(A.address().to_be_bytes(), [8, 8, 8, 8], 64).udp(53, 53);
