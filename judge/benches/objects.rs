@@ -5,6 +5,7 @@
 //! three, of the judge and of the reading of the text; beside them stands what is asked for.
 
 use judge::generate::objects::collections::{self, Load};
+use judge::generate::objects::services::{self, Size};
 use judge::objects::search::Order;
 use judge::read::{self, Shaping};
 use judge::{Answer, Budget, History, Options, model};
@@ -20,6 +21,8 @@ struct Case {
 fn load(order: Order, unknown_percent: u32) -> Load {
     Load { unknown_percent, ..Load::new(order, 30, 1_000_000) }
 }
+
+const MILLION: Size = Size { clients: 30, operations: 1_000_000, unknown_percent: 5 };
 
 const CASES: &[Case] = &[
     Case {
@@ -52,6 +55,59 @@ const CASES: &[Case] = &[
         asked: "about 1 s with reading",
         history: || collections::history(5, &Load { empty_fails: true, ..load(Order::Fifo, 0) }),
     },
+    Case {
+        name: "stack, a million operations, two thirds pushes",
+        model: "stack",
+        asked: "about 1 s with reading",
+        history: || collections::history(6, &Load { put_percent: 67, ..load(Order::Lifo, 0) }),
+    },
+    Case {
+        name: "queue, 10,000 operations, repeated values",
+        model: "queue",
+        asked: "",
+        history: || {
+            let repeated = Load { repeated_percent: 50, ..Load::new(Order::Fifo, 10, 10_000) };
+            collections::history(7, &repeated)
+        },
+    },
+    Case {
+        name: "stack, 10,000 operations, 5 % unknown",
+        model: "stack",
+        asked: "",
+        history: || {
+            collections::history(8, &Load { unknown_percent: 5, ..Load::new(Order::Lifo, 10, 10_000) })
+        },
+    },
+    Case {
+        name: "set-full, 5,000 operations (3 million elements read)",
+        model: "set-full",
+        asked: "",
+        history: || services::set(9, Size { clients: 10, operations: 5_000, unknown_percent: 5 }),
+    },
+    Case {
+        name: "total-queue, a million operations",
+        model: "total-queue",
+        asked: "",
+        history: || services::drained_queue(10, MILLION),
+    },
+    Case {
+        name: "counter, a million operations",
+        model: "counter",
+        asked: "",
+        history: || services::counter(11, MILLION),
+    },
+    Case {
+        name: "sessions, a million operations",
+        model: "sessions",
+        asked: "",
+        history: || services::register(12, MILLION, false),
+    },
+    Case {
+        name: "watch, 100,000 operations of 30 clients",
+        model: "watch",
+        asked: "",
+        history: || services::watch(13, Size { operations: 100_000, ..MILLION }),
+    },
 ];
 
 fn main() {
@@ -63,7 +119,7 @@ fn main() {
         return run(case);
     }
     let myself = std::env::current_exe().expect("the path of this program");
-    println!("{:<44} {:>9} {:>9} {:>8}  {:<24} verdict", "case", "judge", "reading", "peak MB", "asked");
+    println!("{:<52} {:>9} {:>9} {:>8}  {:<24} verdict", "case", "judge", "reading", "peak MB", "asked");
     for case in CASES {
         if arguments.first().is_none_or(|wanted| case.name.contains(wanted.as_str())) {
             let status = std::process::Command::new(&myself).args(["--case", case.name]).status();
@@ -89,7 +145,7 @@ fn run(case: &Case) {
         said = verdict.answer.word();
     }
     let peak = peak_mb();
-    println!("{:<44} {judging:>7.3} s {reading:>7.3} s {peak:>8}  {:<24} {said}", case.name, case.asked);
+    println!("{:<52} {judging:>7.3} s {reading:>7.3} s {peak:>8}  {:<24} {said}", case.name, case.asked);
 }
 
 /// What this thread has run on a processor (the kernel's `schedstat`, in nanoseconds): other work on the machine

@@ -107,8 +107,8 @@ fn overtaken(history: &History, items: &Items, by_put_ret: &[u32]) -> Option<Fou
 fn unexplained(begun: usize) -> String {
     match begun {
         0 => String::new(),
-        1 => "; one take of unknown outcome had begun, which is not enough".into(),
-        many => format!("; {many} takes of unknown outcome had begun, which is not enough"),
+        1 => "; one take of unknown outcome does not explain it".into(),
+        many => format!("; {many} takes of unknown outcome do not explain it"),
     }
 }
 
@@ -154,7 +154,6 @@ pub fn cover(history: &History, items: &Items, empty: Empty) -> Found {
     by_put_ret.sort_unstable_by_key(|item| items.items[*item as usize].put_ret);
     let left = left(items, &by_put_ret);
     let mut core: Vec<&Item> = Vec::new();
-    let mut opens: Vec<usize> = Vec::new();
     let mut at = empty.call;
     while at < empty.ret {
         let inside =
@@ -168,7 +167,6 @@ pub fn cover(history: &History, items: &Items, empty: Empty) -> Found {
         let due: Vec<&Item> = left[..=begun].to_vec();
         core.retain(|item| item.is_taken());
         core.extend(due);
-        opens = items.opens[..begun].iter().map(|open| open.op as usize).collect();
         at = items.opens.get(begun).map_or(empty.ret, |open| open.call);
     }
     core.sort_by_key(|item| item.put_call);
@@ -182,6 +180,10 @@ pub fn cover(history: &History, items: &Items, empty: Empty) -> Found {
             item += 1;
         }
     }
+    // What nobody took could be gone by any take of unknown outcome that began before the end.
+    let begun = if core.iter().all(|item| item.is_taken()) { 0 } else { items.opens.len() };
+    let begun = items.opens[..begun].iter().filter(|open| open.call < empty.ret);
+    let opens: Vec<usize> = begun.map(|open| open.op as usize).collect();
     let shown: Vec<String> = core.iter().map(|item| history.arena.show(item.value)).collect();
     let story = format!(
         "it found nothing, and at every moment of it something was in: {}{}",

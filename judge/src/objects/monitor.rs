@@ -161,6 +161,9 @@ fn repeated(report: &mut Report<'_>, key: Value, (calls, order): (Calls, Order),
         Ok(true) => return,
         Ok(false) => {}
     }
+    // The core may cost as much as one search more.
+    let begun = budget.steps_spent();
+    let affordable = || budget.steps_spent() - begun < search::STEPS_MAX;
     let value_of = |act: Act| match act {
         Act::Put(value) | Act::Take(value) => Some(value),
         Act::Empty | Act::Any => None,
@@ -168,7 +171,7 @@ fn repeated(report: &mut Report<'_>, key: Value, (calls, order): (Calls, Order),
     let mut values: Vec<u32> = calls.iter().filter_map(|call| value_of(call.act)).collect();
     values.sort_unstable();
     values.dedup();
-    for value in values.into_iter().take(SHRUNK_MAX) {
+    for value in values.into_iter().take(SHRUNK_MAX).take_while(|_| affordable()) {
         let kept = |call: &Call| value_of(call.act) != Some(value);
         let fewer: Vec<Call> = calls.iter().copied().filter(kept).collect();
         // A spent budget leaves the core as it is: large, and right.
@@ -179,7 +182,7 @@ fn repeated(report: &mut Report<'_>, key: Value, (calls, order): (Calls, Order),
         }
     }
     let mut at = 0;
-    while at < calls.len() && calls.len() <= SHRUNK_MAX {
+    while at < calls.len() && calls.len() <= SHRUNK_MAX && affordable() {
         let mut fewer = calls.clone();
         fewer.remove(at);
         if calls[at].act == Act::Empty && search::possible(&fewer, order, budget) == Ok(false) {

@@ -206,6 +206,10 @@ struct Frame {
     next: usize,
 }
 
+/// How many steps one search may take, whatever the budget: a search that is not done by then has lost its way
+/// among orders of operations at the same time, and more steps rarely bring it back.
+pub const STEPS_MAX: u64 = 5_000_000;
+
 /// Whether the calls, given in the order of their calls, can be put into an order that the collection allows.
 pub fn possible(calls: &[Call], order: Order, budget: &Budget) -> Result<bool, Spent> {
     let mut search = Search {
@@ -218,6 +222,7 @@ pub fn possible(calls: &[Call], order: Order, budget: &Budget) -> Result<bool, S
     };
     let mut seen: FxHashSet<Box<[u64]>> = FxHashSet::default();
     let mut held = 0u64;
+    let mut steps = 0;
     let mut frames = vec![Frame { made: None, candidates: search.candidates(), next: 0 }];
     loop {
         if search.left == 0 {
@@ -233,6 +238,10 @@ pub fn possible(calls: &[Call], order: Order, budget: &Budget) -> Result<bool, S
         };
         frame.next += 1;
         budget.spend(1)?;
+        steps += 1;
+        if steps > STEPS_MAX {
+            return Err(Spent::Steps(STEPS_MAX));
+        }
         let Some(done) = search.state.apply(calls[call as usize].act, choice as usize) else { continue };
         search.make(call);
         let key = search.key();
