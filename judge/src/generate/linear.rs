@@ -273,3 +273,58 @@ pub fn small_strings(random: &mut Random) -> (Vec<Op<strings::Act>>, Vec<String>
     });
     (ops.collect(), texts)
 }
+
+/// A history as JSON lines, the keys apart; `f` says of an act its name, its input and its answer, as JSON, and
+/// whether it was refused. Operations of unknown outcome have no completion, so each has a process of its own.
+pub fn lines<A: Copy>(
+    histories: &[Vec<Op<A>>],
+    f: impl Fn(A) -> (&'static str, String, String, bool),
+) -> String {
+    use std::fmt::Write as _;
+    let mut events: Vec<(u32, bool, usize, usize)> = Vec::new();
+    for (key, ops) in histories.iter().enumerate() {
+        for (place, op) in ops.iter().enumerate() {
+            events.push((op.call, false, key, place));
+            if op.ret != NEVER {
+                events.push((op.ret, true, key, place));
+            }
+        }
+    }
+    events.sort_unstable();
+    let mut text = String::new();
+    let (mut idle, mut next) = (Vec::new(), 0u32);
+    let mut process: Vec<Vec<u32>> = histories.iter().map(|ops| vec![0; ops.len()]).collect();
+    for (index, (_, returns, key, place)) in events.into_iter().enumerate() {
+        let (name, input, answer, refused) = f(histories[key][place].act);
+        let by = &mut process[key][place];
+        if !returns {
+            *by = idle.pop().unwrap_or_else(|| {
+                next += 1;
+                next - 1
+            });
+        }
+        let (kind, value) = match (returns, refused) {
+            (false, _) => ("invoke", &input),
+            (true, false) => ("ok", &answer),
+            (true, true) => ("fail", &input),
+        };
+        let line = format_args!(
+            r#"{{"index":{index},"process":{by},"type":"{kind}","f":"{name}","key":{key},"value":{value}}}"#
+        );
+        writeln!(text, "{line}").expect("a string takes all");
+        if returns {
+            idle.push(*by);
+        }
+    }
+    text
+}
+
+/// The acts of a register, for `lines`.
+pub fn register_line(act: Act) -> (&'static str, String, String, bool) {
+    match act {
+        Act::Write(value) => ("write", value.to_string(), value.to_string(), false),
+        Act::Read(value) => ("read", "null".into(), value.to_string(), false),
+        Act::Swap(from, to) => ("cas", format!("[{from},{to}]"), format!("[{from},{to}]"), false),
+        Act::Differs(from) => ("cas", format!("[{from},0]"), String::new(), true),
+    }
+}

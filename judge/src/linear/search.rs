@@ -14,6 +14,9 @@
 //! - Of open operations that do the same, the one that returns first is taken.
 //! - Operations of unknown outcome are free from their call and counted by what they do; those that no answer
 //!   can tell of are left out.
+//! - An overwrite that does not return yet, or an operation of unknown outcome, takes effect only where another
+//!   open one can tell of it: a read that then fits for the first time, or one that depends on the state. If
+//!   none directly follows it, it may as well come before the next overwrite, or never.
 //! - A narrow sweep, which keeps the best configurations only, is tried first: what it explains is explained.
 //!   Where it gets stuck, a wider one goes on from where the narrow one first left something out.
 
@@ -251,6 +254,8 @@ struct Class<A> {
     /// After this no answer can tell of them.
     until: u32,
     number: u32,
+    /// Whether it neither reads nor overwrites.
+    chained: bool,
 }
 
 /// An open operation of known outcome.
@@ -274,6 +279,9 @@ struct Sweep<S, A, const W: usize> {
     open: Bits<W>,
     /// Called since the last return.
     fresh: Bits<W>,
+    /// Those of the open ones that are reads, and those that neither are nor overwrite.
+    reads: Bits<W>,
+    chained: Bits<W>,
     /// In the order of their numbers.
     unknown: Vec<Class<A>>,
     frontier: Vec<Config<S, W>>,
@@ -389,6 +397,8 @@ fn sweeps<S: Spec, const W: usize>(
         slots: Vec::new(),
         open: Bits::EMPTY,
         fresh: Bits::EMPTY,
+        reads: Bits::EMPTY,
+        chained: Bits::EMPTY,
         unknown: Vec::new(),
         frontier: vec![first],
     };
@@ -454,6 +464,8 @@ impl<S: Spec> Run<'_, S> {
             }
             at.fresh = Bits::EMPTY;
             at.open.clear(slot);
+            at.reads.clear(slot);
+            at.chained.clear(slot);
             at.slots[slot] = None;
             for other in at.slots.iter_mut().flatten() {
                 other.earlier.clear(slot);
@@ -497,7 +509,8 @@ impl<S: Spec> Run<'_, S> {
                 Ok(class) => at.unknown[class].called += 1,
                 Err(class) => {
                     let until = self.spec.useful_until(act);
-                    at.unknown.insert(class, Class { act, called: 1, until, number });
+                    let chained = matches!(self.spec.kind(act), Kind::Partial | Kind::Total);
+                    at.unknown.insert(class, Class { act, called: 1, until, number, chained });
                 }
             }
             return;
@@ -519,6 +532,11 @@ impl<S: Spec> Run<'_, S> {
         at.slots[slot] = Some(Slot { act, kind, class: number, ret, place: place as u32, earlier });
         at.open.set(slot);
         at.fresh.set(slot);
+        match kind {
+            Kind::Read => at.reads.set(slot),
+            Kind::Partial | Kind::Total => at.chained.set(slot),
+            Kind::Overwrite => {}
+        }
     }
 
     /// Marks those of `which` that would not change the state.
@@ -560,14 +578,16 @@ impl<S: Spec> Run<'_, S> {
             if !op.earlier.both(&left).both(&alike).is_empty() {
                 continue;
             }
-            let Some(state) = self.spec.step(config.state, op.act).filter(|state| *state != config.state)
-            else {
+            let Some(state) = self.spec.step(config.state, op.act) else { continue };
+            // What leaves the state alone is free already; but where it overwrites, others may hide before it.
+            if state == config.state && op.kind != Kind::Overwrite {
                 continue;
-            };
+            }
             let mut after = Config { state, spent: config.spent.clone(), ..*config };
             after.used.set(slot);
             after.free.clear(slot);
-            self.settle(at, config, after, op.kind, goal, next, seen, work)?;
+            let early = op.kind == Kind::Overwrite && slot != goal.slot;
+            self.settle(at, config, after, op.kind, early, goal, next, seen, work)?;
         }
         for class in &at.unknown {
             if config.spent_of(class.number) >= class.called {
@@ -578,16 +598,36 @@ impl<S: Spec> Run<'_, S> {
             if left.iter().any(known) {
                 continue;
             }
-            let Some(state) = self.spec.step(config.state, class.act).filter(|state| *state != config.state)
-            else {
+            let kind = self.spec.kind(class.act);
+            let Some(state) = self.spec.step(config.state, class.act) else { continue };
+            if state == config.state && kind != Kind::Overwrite {
                 continue;
-            };
+            }
             let mut after = Config { state, spent: config.spent.clone(), ..*config };
             after.spend(class.number);
-            let kind = self.spec.kind(class.act);
-            self.settle(at, config, after, kind, goal, next, seen, work)?;
+            self.settle(at, config, after, kind, true, goal, next, seen, work)?;
         }
         Ok(())
+    }
+
+    /// Whether an open operation can tell of the step that was taken.
+    fn is_told<const W: usize>(
+        &mut self,
+        at: &Sweep<S::State, S::Act, W>,
+        config: &Config<S::State, W>,
+        after: &Config<S::State, W>,
+    ) -> Result<bool, Gap> {
+        if !after.free.without(&config.free).both(&at.reads).is_empty() {
+            return Ok(true);
+        }
+        let chained = at.chained.without(&after.used);
+        self.budget.spend(u64::from(chained.len()) + at.unknown.len() as u64)?;
+        let mut fits = |act: S::Act| self.spec.step(after.state, act).is_some();
+        if chained.iter().any(|slot| fits(at.slots[slot].as_ref().expect("open").act)) {
+            return Ok(true);
+        }
+        let mut left = at.unknown.iter().filter(|class| after.spent_of(class.number) < class.called);
+        Ok(left.any(|class| class.chained && fits(class.act)))
     }
 
     /// Sees what a step from `config` made free, and files it.
@@ -597,12 +637,12 @@ impl<S: Spec> Run<'_, S> {
         config: &Config<S::State, W>,
         mut after: Config<S::State, W>,
         kind: Kind,
+        early: bool,
         goal: Goal,
         next: &mut Set<S::State, W>,
         seen: &mut Set<S::State, W>,
         work: &mut Vec<Config<S::State, W>>,
     ) -> Result<(), Gap> {
-        debug_assert_ne!(config.state, after.state);
         if kind == Kind::Overwrite {
             for slot in at.open.without(&after.used).without(&after.free).iter() {
                 let kind = at.slots[slot].as_ref().expect("open").kind;
@@ -611,7 +651,13 @@ impl<S: Spec> Run<'_, S> {
                 }
             }
         }
+        if config.state == after.state && after.free.within(&config.free) {
+            return Ok(());
+        }
         self.free(at, &mut after, at.open)?;
+        if early && !self.is_told(at, config, &after)? {
+            return Ok(());
+        }
         file(after, goal, next, seen, work);
         Ok(())
     }

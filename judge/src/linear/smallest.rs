@@ -46,13 +46,15 @@ const WRITES_MAX: usize = 4_000;
 struct Kept<A> {
     ops: Vec<Op<A>>,
     places: Vec<usize>,
+    /// The overwrite that it begins at, by its place in the history: it stays.
+    start: Option<usize>,
 }
 
 impl<A: Copy> Kept<A> {
     fn without(&self, gone: impl Fn(usize) -> bool) -> Self {
         let keep = (0..self.ops.len()).filter(|at| !gone(*at));
         let (ops, places) = keep.map(|at| (self.ops[at], self.places[at])).unzip();
-        Self { ops, places }
+        Self { ops, places, start: self.start }
     }
 }
 
@@ -106,6 +108,11 @@ pub fn core<S: Spec>(spec: &mut S, ops: &[Op<S::Act>], stuck: &Stuck<S::State>) 
             break;
         }
     }
+    if kept.start.is_some() && !bring_back(tries.spec, ops, &mut kept, &mut last) {
+        kept.start = None;
+        drop_some(&mut tries, &mut kept, &mut last);
+        relax_some(&mut tries, &mut kept, &mut last);
+    }
     Core {
         stuck: kept.places[last.place],
         open: kept.ops.iter().map(|op| op.ret == NEVER).collect(),
@@ -116,10 +123,37 @@ pub fn core<S: Spec>(spec: &mut S, ops: &[Op<S::Act>], stuck: &Stuck<S::State>) 
     }
 }
 
+/// Adds to a core that begins at an overwrite what its reads tell of and that overwrite has replaced: without,
+/// they would seem to have read what nobody wrote. All that is left of the core follows the overwrite, so it
+/// stays contradictory. Whether there was anything to add.
+fn bring_back<S: Spec>(
+    spec: &S,
+    ops: &[Op<S::Act>],
+    kept: &mut Kept<S::Act>,
+    last: &mut Stuck<S::State>,
+) -> bool {
+    let Some(start) = kept.start else { return false };
+    let (stuck, before) = (kept.places[last.place], kept.places.len());
+    let mut back: Vec<usize> = (0..ops.len()).filter(|at| ops[*at].ret < ops[start].call).collect();
+    back.sort_by_key(|at| std::cmp::Reverse(ops[*at].ret));
+    for place in back {
+        let act = ops[place].act;
+        let known = kept.ops.iter().any(|op| op.act == act);
+        let acts: Vec<S::Act> = kept.ops.iter().map(|op| op.act).collect();
+        if spec.kind(act) == Kind::Overwrite && !known && !spec.droppable(act, &acts) {
+            let at = kept.places.partition_point(|other| *other < place);
+            kept.places.insert(at, place);
+            kept.ops.insert(at, ops[place]);
+        }
+    }
+    last.place = kept.places.iter().position(|place| *place == stuck).expect("it was there");
+    kept.places.len() > before
+}
+
 /// What was called by the time of the return that nothing explains; later answers are not known by then.
 fn prefix<S: Spec>(ops: &[Op<S::Act>], stuck: usize, spec: &S) -> Kept<S::Act> {
     let until = ops[stuck].ret;
-    let mut kept = Kept { ops: Vec::new(), places: Vec::new() };
+    let mut kept = Kept { ops: Vec::new(), places: Vec::new(), start: None };
     for (place, op) in ops.iter().enumerate().filter(|(_, op)| op.call <= until) {
         let ret = if op.ret <= until { op.ret } else { NEVER };
         let useful = spec.kind(op.act) != Kind::Read && spec.useful_until(op.act) >= op.call;
@@ -137,11 +171,14 @@ fn recent<S: Spec>(
     kept: &Kept<S::Act>,
     end: u32,
 ) -> Option<(Kept<S::Act>, Stuck<S::State>)> {
-    let overwrites = kept.ops.iter().filter(|op| op.ret < end && tries.spec.kind(op.act) == Kind::Overwrite);
-    let mut overwrites: Vec<Op<S::Act>> = overwrites.copied().collect();
-    overwrites.sort_by_key(|op| std::cmp::Reverse((op.call, op.ret)));
+    let overwrites = kept.places.iter().zip(&kept.ops);
+    let mut overwrites: Vec<(usize, Op<S::Act>)> = overwrites
+        .filter(|(_, op)| op.ret < end && tries.spec.kind(op.act) == Kind::Overwrite)
+        .map(|(place, op)| (*place, *op))
+        .collect();
+    overwrites.sort_by_key(|(place, op)| std::cmp::Reverse((op.call, op.ret, *place)));
     let mut back = 0;
-    while let Some(start) = overwrites.get(back) {
+    while let Some((place, start)) = overwrites.get(back) {
         let mut less = kept.without(|at| {
             let op = &kept.ops[at];
             op.ret < start.call || op.call <= start.ret && tries.spec.kind(op.act) == Kind::Read
@@ -152,6 +189,7 @@ fn recent<S: Spec>(
                 op.ret = NEVER;
             }
         }
+        less.start = Some(*place);
         if less.ops.len() * 2 > kept.ops.len() {
             return None;
         }
@@ -211,7 +249,8 @@ fn keep_what_is_told<S: Spec>(spec: &S, kept: &Kept<S::Act>, gone: &mut [bool], 
         let before = others.len();
         for op in piece.clone().filter(|op| spec.kind(kept.ops[*op].act) != Kind::Read) {
             // To compare a write with every read is too much for the longest histories.
-            if gone[op] && (kept.ops.len() > WRITES_MAX || !spec.droppable(kept.ops[op].act, &others)) {
+            let stays = kept.start == Some(kept.places[op]) || kept.ops.len() > WRITES_MAX;
+            if gone[op] && (stays || !spec.droppable(kept.ops[op].act, &others)) {
                 gone[op] = false;
                 others.push(kept.ops[op].act);
             }
@@ -232,8 +271,8 @@ fn relax_some<S: Spec>(tries: &mut Tries<'_, S>, kept: &mut Kept<S::Act>, last: 
             let piece = at..(at + size).min(kept.ops.len());
             let mut less = kept.without(|_| false);
             let mut changed = false;
-            for op in &mut less.ops[piece] {
-                if op.ret != NEVER && tries.spec.kind(op.act) != Kind::Read {
+            for (op, place) in less.ops[piece.clone()].iter_mut().zip(&kept.places[piece]) {
+                if kept.start != Some(*place) && op.ret != NEVER && tries.spec.kind(op.act) != Kind::Read {
                     (op.ret, changed) = (NEVER, true);
                 }
             }
