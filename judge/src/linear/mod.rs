@@ -15,10 +15,12 @@ pub mod judge;
 pub mod locks;
 pub mod register;
 pub mod search;
+pub mod sets;
 pub mod smallest;
 pub mod spec;
 mod story;
 pub mod strings;
+pub mod transactions;
 pub mod values;
 pub mod zones;
 

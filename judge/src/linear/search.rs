@@ -587,7 +587,7 @@ impl<S: Spec> Run<'_, S> {
             after.used.set(slot);
             after.free.clear(slot);
             let early = op.kind == Kind::Overwrite && slot != goal.slot;
-            self.settle(at, config, after, op.kind, early, goal, next, seen, work)?;
+            self.settle(at, config, after, Taken { kind: op.kind, early }, goal, next, seen, work)?;
         }
         for class in &at.unknown {
             if config.spent_of(class.number) >= class.called {
@@ -605,7 +605,7 @@ impl<S: Spec> Run<'_, S> {
             }
             let mut after = Config { state, spent: config.spent.clone(), ..*config };
             after.spend(class.number);
-            self.settle(at, config, after, kind, true, goal, next, seen, work)?;
+            self.settle(at, config, after, Taken { kind, early: true }, goal, next, seen, work)?;
         }
         Ok(())
     }
@@ -636,14 +636,13 @@ impl<S: Spec> Run<'_, S> {
         at: &Sweep<S::State, S::Act, W>,
         config: &Config<S::State, W>,
         mut after: Config<S::State, W>,
-        kind: Kind,
-        early: bool,
+        taken: Taken,
         goal: Goal,
         next: &mut Set<S::State, W>,
         seen: &mut Set<S::State, W>,
         work: &mut Vec<Config<S::State, W>>,
     ) -> Result<(), Gap> {
-        if kind == Kind::Overwrite {
+        if taken.kind == Kind::Overwrite {
             for slot in at.open.without(&after.used).without(&after.free).iter() {
                 let kind = at.slots[slot].as_ref().expect("open").kind;
                 if matches!(kind, Kind::Overwrite | Kind::Total) {
@@ -655,7 +654,7 @@ impl<S: Spec> Run<'_, S> {
             return Ok(());
         }
         self.free(at, &mut after, at.open)?;
-        if early && !self.is_told(at, config, &after)? {
+        if taken.early && !self.is_told(at, config, &after)? {
             return Ok(());
         }
         file(after, goal, next, seen, work);
@@ -670,6 +669,14 @@ struct Goal {
     slot: usize,
     /// Whether it is worth trying to let it take effect even where it may count as done.
     last_chance: bool,
+}
+
+/// A step that was taken.
+#[derive(Clone, Copy, Debug)]
+struct Taken {
+    kind: Kind,
+    /// It takes effect before it has to, so another operation must tell of it.
+    early: bool,
 }
 
 /// Files a configuration among those that are through with what returns, those to be carried on, or both.

@@ -79,8 +79,34 @@ impl<S: Spec> Tries<'_, S> {
     }
 }
 
+/// The same specification for histories that lose answers: an operation whose return is forgotten may find a
+/// value later than it did, so what is told of at all is useful for ever.
+struct Lasting<'a, S>(&'a mut S);
+
+impl<S: Spec> Spec for Lasting<'_, S> {
+    type State = S::State;
+    type Act = S::Act;
+
+    fn initial(&self) -> S::State {
+        self.0.initial()
+    }
+    fn step(&mut self, state: S::State, act: S::Act) -> Option<S::State> {
+        self.0.step(state, act)
+    }
+    fn kind(&self, act: S::Act) -> Kind {
+        self.0.kind(act)
+    }
+    fn useful_until(&self, act: S::Act) -> u32 {
+        if self.0.useful_until(act) == 0 { 0 } else { u32::MAX }
+    }
+    fn droppable(&self, act: S::Act, others: &[S::Act]) -> bool {
+        self.0.droppable(act, others)
+    }
+}
+
 /// Takes away from a history that got stuck whatever is not needed for that.
 pub fn core<S: Spec>(spec: &mut S, ops: &[Op<S::Act>], stuck: &Stuck<S::State>) -> Core<S::State> {
+    let spec = &mut Lasting(spec);
     let initial = spec.initial();
     let mut tries = Tries { spec, initial, budget: Budget::new(STEPS, u64::MAX), left: TRIES };
     let mut kept = prefix(ops, stuck.place, tries.spec);

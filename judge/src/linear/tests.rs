@@ -2,11 +2,13 @@
 
 use super::locks::{Lock, Rule};
 use super::register::{Act, Register};
+use super::sets::{Change, Count, Counter, Set};
 use super::strings::Strings;
+use super::transactions::{Micro, Registers};
 use super::zones::{Clash, Zones};
 use super::*;
 use crate::Budget;
-use crate::generate::linear::{self as generate, Random, Registers};
+use crate::generate::linear::{self as generate, Random};
 
 /// How many random histories each test takes; the nightly run sets a million.
 fn histories() -> u64 {
@@ -82,6 +84,58 @@ fn strings_and_locks_agree_with_every_order() {
     assert!(good.iter().all(|good| *good > histories() / 50), "{good:?}");
 }
 
+#[test]
+fn transactions_counters_and_sets_agree_with_every_order() {
+    let mut random = Random::new(6);
+    let mut good = [0; 3];
+    for _ in 0..histories() / 2 {
+        let mut places = || {
+            let call = random.below(12);
+            (call, if random.below(6) == 0 { NEVER } else { call + random.below(7) })
+        };
+        let places: Vec<(u32, u32)> = (0..6).map(|_| places()).collect();
+        let mut registers = Registers::new(vec![0, 0]);
+        let mut txn = || {
+            let micro = |random: &mut Random| Micro {
+                writes: random.below(2) == 0,
+                key: random.below(2),
+                value: random.below(2),
+            };
+            let txn = (0..=random.below(2)).map(|_| micro(&mut random)).collect();
+            registers.act(txn)
+        };
+        let ops: Vec<Op<u32>> =
+            places.iter().map(|(call, ret)| Op { call: *call, ret: *ret, act: txn() }).collect();
+        good[0] += u64::from(agrees(&mut registers, &ops));
+        let mut count = || match random.below(4) {
+            0 => Count::Add(1, None),
+            1 => Count::Add(1 + i64::from(random.below(2)), Some(i64::from(random.below(4)))),
+            _ => Count::Read(i64::from(random.below(3))),
+        };
+        let ops: Vec<Op<Count>> =
+            places.iter().map(|(call, ret)| Op { call: *call, ret: *ret, act: count() }).collect();
+        good[1] += u64::from(agrees(&mut Counter(0), &ops));
+        let mut set = Set::default();
+        let mut change = || match random.below(5) {
+            0 | 1 => Change::Add(random.below(2)),
+            2 => Change::Remove(random.below(2)),
+            3 => Change::Contains(random.below(2), random.below(2) == 0),
+            _ => Change::Read(set.number((0..2).filter(|_| random.below(2) == 0).collect())),
+        };
+        let ops: Vec<Op<Change>> =
+            places.iter().map(|(call, ret)| Op { call: *call, ret: *ret, act: change() }).collect();
+        good[2] += u64::from(agrees(&mut set, &ops));
+    }
+    assert!(good.iter().all(|good| *good > histories() / 100), "{good:?}");
+}
+
+/// Whether it is linearizable, by both.
+fn agrees<S: Spec>(spec: &mut S, ops: &[Op<S::Act>]) -> bool {
+    let every = every::linearizable(spec, ops);
+    assert_eq!(fine(search::decide(spec, ops, &Budget::default())), every, "{ops:?}");
+    every
+}
+
 /// What a core claims: that it is contradictory by itself, and that no smaller one is.
 fn is_core(ops: &[Op<Act>], core: &smallest::Core<u32>) {
     let part: Vec<Op<Act>> = core
@@ -151,11 +205,43 @@ fn the_operations_of_a_clash_contradict_each_other() {
     }
 }
 
-const SHAPES: [Registers; 4] = [
-    Registers { clients: 5, ops: 60, values: None, reads: 50, swaps: 0, unknown: 5, differs: false },
-    Registers { clients: 5, ops: 60, values: None, reads: 40, swaps: 30, unknown: 10, differs: true },
-    Registers { clients: 5, ops: 60, values: Some(4), reads: 40, swaps: 20, unknown: 10, differs: true },
-    Registers { clients: 10, ops: 80, values: Some(3), reads: 30, swaps: 0, unknown: 20, differs: false },
+const SHAPES: [generate::Registers; 4] = [
+    generate::Registers {
+        clients: 5,
+        ops: 60,
+        values: None,
+        reads: 50,
+        swaps: 0,
+        unknown: 5,
+        differs: false,
+    },
+    generate::Registers {
+        clients: 5,
+        ops: 60,
+        values: None,
+        reads: 40,
+        swaps: 30,
+        unknown: 10,
+        differs: true,
+    },
+    generate::Registers {
+        clients: 5,
+        ops: 60,
+        values: Some(4),
+        reads: 40,
+        swaps: 20,
+        unknown: 10,
+        differs: true,
+    },
+    generate::Registers {
+        clients: 10,
+        ops: 80,
+        values: Some(3),
+        reads: 30,
+        swaps: 0,
+        unknown: 20,
+        differs: false,
+    },
 ];
 
 #[test]

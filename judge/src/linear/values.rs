@@ -42,6 +42,18 @@ impl Codes {
         self.values.push(Some(value));
         next
     }
+    /// The number of a value that is given as JSON.
+    pub fn code_of(&mut self, value: &Json, arena: &Arena) -> u32 {
+        let known = self.values.iter().enumerate().position(|(code, known)| match known {
+            Some(known) => same(*known, value, arena),
+            None => code == 0 && *value == self.initial,
+        });
+        known.unwrap_or_else(|| {
+            // No operation mentions it, so no value of the history equals it.
+            self.values.push(None);
+            self.values.len() - 1
+        }) as u32
+    }
     pub fn len(&self) -> usize {
         self.values.len()
     }

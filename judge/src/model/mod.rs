@@ -6,9 +6,12 @@ mod cas_register;
 mod counter;
 mod kv_append;
 mod lease;
+mod linear_counter;
+mod linear_set;
 mod list_append;
 mod locks;
 mod long_fork;
+mod multi_register;
 mod mutex;
 mod queue;
 mod register;
@@ -77,6 +80,9 @@ pub const MODELS: &[Model] = &[
     locks::REENTRANT,
     locks::FENCED,
     locks::REENTRANT_FENCED,
+    multi_register::MODEL,
+    linear_counter::MODEL,
+    linear_set::MODEL,
 ];
 
 /// The model of this name.
