@@ -298,8 +298,8 @@ mod tests {
     fn the_core_is_highlighted_and_the_rest_is_around_it() {
         let (history, verdict) = example();
         let page = page(&history, &verdict, "h.jsonl", "register");
-        assert_eq!(page.matches("class=\"ok core\"").count(), 2);
-        assert_eq!(page.matches("class=\"info\"").count(), 1);
+        assert_eq!(page.matches("<g class=\"ok core\"").count(), 2);
+        assert_eq!(page.matches("<g class=\"info\"").count(), 1);
         assert!(page.contains("called at event 1, never returns"));
         assert!(page.contains("state: &quot;&lt;1&gt;&quot; after it"));
     }

@@ -1,6 +1,6 @@
 //! The judges of transactions against a second algorithm, against planted anomalies, and against clean runs.
 //!
-//! `SEEDFAULT_HISTORIES_COUNT` raises how many random histories are compared, to a million at night.
+//! `SEEDFAULT_RANDOM` raises how many random histories are compared, to a million at night.
 
 use judge::generate::txn::{Dice, PLANTED, Shape, Workload, draft, from_bytes, serial, snapshot};
 use judge::txn::brute::has_serial_order;
@@ -15,7 +15,7 @@ fn judged(workload: Workload, history: &History, claim: &str) -> Verdict {
 }
 
 fn count(default: u64) -> u64 {
-    std::env::var("SEEDFAULT_HISTORIES_COUNT").ok().and_then(|text| text.parse().ok()).unwrap_or(default)
+    std::env::var("SEEDFAULT_RANDOM").ok().and_then(|text| text.parse().ok()).unwrap_or(default)
 }
 
 /// Bad only where no order exists; with every read known, ok only where one does, for lists.

@@ -4,6 +4,7 @@
 //! It is a process of its own because namespaces must be entered before any thread exists, because campaigns
 //! run many side by side, and because killing it must clean up by itself.
 
+use crate::catalogue::Action;
 use crate::check::{self, Judgement, Verdict};
 #[cfg(exact)]
 use crate::env::EXACT;
@@ -14,6 +15,7 @@ use crate::env::processes::cage::{self, Cage, Walls};
 use crate::env::processes::{Options, ProcessesEnv};
 use crate::env::sim::SimEnv;
 use crate::env::{Env, Image, LIVE, SIM, Trouble};
+use crate::fault::disk::Calls;
 use crate::history::Operation;
 use crate::run::event::{FORMAT, Finished, RunEvent};
 use crate::run::execute::{Bounds, Oracle, RunError, Watch, execute};
@@ -342,7 +344,7 @@ fn environment(
                 server: Some(binary),
                 keep_data: options.keep_data,
                 pcap: options.pcap,
-                calls: super::damage::calls(timeline),
+                calls: calls(timeline),
             };
             if on_live && options.calls.any() {
                 let tried = live::disk::try_here(options.dir.parent().unwrap_or(&options.dir));
@@ -393,4 +395,16 @@ fn environment(
             Err(unable(format!("the target {target} does not run in the environment {environment}")))
         }
     }
+}
+
+/// The calls to disks that a timeline's faults are about.
+fn calls(timeline: &Timeline) -> Calls {
+    let rules = timeline.events.iter().filter_map(|event| match &event.action {
+        Action::DiskError(fault) => Some(fault.rule()),
+        Action::FullDisk(fault) => Some(fault.rule()),
+        Action::SlowDisk(fault) => Some(fault.rule()),
+        Action::StrikeAt(fault) => Some(fault.rule()),
+        _ => None,
+    });
+    rules.fold(Calls::default(), |calls, rule| calls.and(rule.calls()))
 }

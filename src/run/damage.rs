@@ -6,26 +6,13 @@
 use super::operation::OpIo;
 use super::record::Status;
 use super::strike::{Ending, failed, removed, running, up};
-use crate::catalogue::{Action, NodeSelector};
+use crate::catalogue::NodeSelector;
 use crate::env::{NodeAction, NodeId};
-use crate::fault::disk::{Calls, DiskRule};
+use crate::fault::disk::DiskRule;
 use crate::fault::kill::Signal;
 use crate::fault::memory_limit::MemoryLimit;
 use crate::fault::power_loss::PowerLoss;
 use crate::fault::restart::RestartData;
-use crate::timeline::Timeline;
-
-/// The calls to disks that a timeline's faults are about.
-pub(super) fn calls(timeline: &Timeline) -> Calls {
-    let rules = timeline.events.iter().filter_map(|event| match &event.action {
-        Action::DiskError(fault) => Some(fault.rule()),
-        Action::FullDisk(fault) => Some(fault.rule()),
-        Action::SlowDisk(fault) => Some(fault.rule()),
-        Action::StrikeAt(fault) => Some(fault.rule()),
-        _ => None,
-    });
-    rules.fold(Calls::default(), |calls, rule| calls.and(rule.calls()))
-}
 
 /// Puts a rule on disks until the fault ends.
 pub(super) async fn disk(

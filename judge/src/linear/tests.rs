@@ -12,8 +12,8 @@ use crate::generate::linear::{self as generate, Random};
 
 /// How many random histories each test takes; the nightly run sets a million.
 fn histories() -> u64 {
-    let asked = std::env::var("SEEDFAULT_JUDGE_HISTORIES").ok();
-    asked.map_or(30_000, |count| count.parse().expect("SEEDFAULT_JUDGE_HISTORIES is a number"))
+    let asked = std::env::var("SEEDFAULT_RANDOM").ok();
+    asked.map_or(30_000, |count| count.parse().expect("SEEDFAULT_RANDOM is a number"))
 }
 
 fn fine(found: Found) -> bool {

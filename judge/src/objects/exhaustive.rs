@@ -69,9 +69,9 @@ fn exhaustively(history: &History, order: Order) -> bool {
     Every { steps, made, order }.possible(&mut Vec::new())
 }
 
-/// How many histories of each kind: a few seconds' worth, or what `SEEDFAULT_HISTORIES` says.
+/// How many histories of each kind: a few seconds' worth, or what `SEEDFAULT_RANDOM` says.
 pub fn histories() -> u64 {
-    std::env::var("SEEDFAULT_HISTORIES").ok().and_then(|count| count.parse().ok()).unwrap_or(20_000)
+    std::env::var("SEEDFAULT_RANDOM").ok().and_then(|count| count.parse().ok()).unwrap_or(20_000)
 }
 
 /// Judges random small histories both ways; how many were good, bad and undecided.
