@@ -212,6 +212,7 @@ fn model(args: &Args) -> Result<&'static Model, Failure> {
 /// Judges one history.
 fn history(path: &Path, args: &Args, interrupted: &Arc<AtomicBool>) -> super::Done {
     let (model, options) = (model(args)?, options(args)?);
+    let budget = budget(args, interrupted);
     let (name, bytes) = bytes(path)?;
     let shaping = Shaping { independent: args.independent, completions_only: args.completions_only };
     let (mut history, form) = read::history(&bytes, shaping)
@@ -225,8 +226,13 @@ fn history(path: &Path, args: &Args, interrupted: &Arc<AtomicBool>) -> super::Do
         }
         life = tell_life(&history, key);
     }
-    let verdict = (model.judge)(&history, &options, &budget(args, interrupted))
-        .map_err(|unfit| Failure::bad_input(format!("{name}: as {}: {unfit}", model.name)))?;
+    // Reading may have taken all the time there was.
+    let verdict = match budget.look() {
+        Err(spent) => Ok(Verdict::spent("nothing", spent)),
+        Ok(()) => (model.judge)(&history, &options, &budget),
+    };
+    let verdict =
+        verdict.map_err(|unfit| Failure::bad_input(format!("{name}: as {}: {unfit}", model.name)))?;
     if let Some(file) = &args.picture {
         let page = picture::page(&history, &verdict, &name, model.name);
         super::folder::write_where_told(file, page.as_bytes())
