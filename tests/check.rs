@@ -204,10 +204,23 @@ fn the_life_of_a_key_is_told_and_judged_alone() {
 fn an_old_run_is_judged_again_from_its_folder() {
     let place = Place::new("check-run");
     place
-        .fuzz(&["--seed", "3", "--target", "embedded", "--bug", "ack_before_decided", "--out", "old"])
+        .fuzz(&["--seed", "6", "--target", "embedded", "--bug", "read_without_quorum", "--out", "old"])
         .exits(1);
     let again = place.fuzz(&["check", "old"]);
-    again.exits(1).prints("FAIL: old, judged again\n").prints(": fail: ");
+    again.exits(1).prints("FAIL: old\n").prints(": fail: ");
+    // The history alone: is each key linearizable?
+    let history = place.fuzz(&["check", "old/history.jsonl"]);
+    history.exits(1).prints("FAIL: old/history.jsonl\n").prints("- linearizability: fail: ");
+    let text = fs::read_to_string(place.path.join("old/history.jsonl")).expect("a history");
+    let first: serde_json::Value =
+        serde_json::from_str(text.lines().next().expect("a line")).expect("an operation");
+    let (kind, number) = (first["key"]["kind"].as_str().expect("a kind"), &first["key"]["number"]);
+    let key = format!("{kind}:{{{number}}}");
+    place.fuzz(&["check", "old/history.jsonl", "--explain", &key]).prints(&format!("The life of {key}: "));
+    place
+        .fuzz(&["check", "old/history.jsonl", "--model", "register"])
+        .exits(2)
+        .complains("leave --model out");
     fs::remove_file(place.path.join("old/record.json")).expect("a record");
     place.fuzz(&["check", "old"]).exits(2).complains("old/record.json: no such file or directory");
     assert!(Path::new(&place.path).join("old/history.jsonl").is_file());

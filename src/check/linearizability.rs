@@ -147,7 +147,8 @@ fn judge_key(key: Key, operations: &[&Operation]) -> Found {
     }
 }
 
-fn tell(one: &Operation) -> String {
+/// An operation in words.
+pub fn tell(one: &Operation) -> String {
     let what = one.argument.as_deref().map_or_else(String::new, |text| format!(" {text}"));
     let answer = match &one.outcome {
         Outcome::Ok(value) => super::data_consistency::brief(value),
@@ -171,6 +172,49 @@ fn during_failover(facts: &Facts<'_>, one: &Operation) -> bool {
                 *other == node || (facts.shard(*other).is_some() && facts.shard(*other) == facts.shard(node))
             })
     })
+}
+
+/// Judges a history by itself, whatever the run: what a person asks for by name.
+pub fn judge_history(history: &[Operation]) -> Judgement {
+    let mut by_key: BTreeMap<Key, Vec<&Operation>> = BTreeMap::new();
+    for one in history {
+        by_key.entry(one.key).or_default().push(one);
+    }
+    if !history.iter().any(Operation::ok) {
+        return Judgement::new(
+            Linearizability::NAME,
+            Verdict::Unknown,
+            "nothing observed: no operation succeeded",
+        );
+    }
+    judge_keys(&by_key)
+}
+
+fn judge_keys(by_key: &BTreeMap<Key, Vec<&Operation>>) -> Judgement {
+    let (mut wrong, mut unknown) = (Vec::new(), Vec::new());
+    for (key, operations) in by_key {
+        match judge_key(*key, operations) {
+            Found::Fine => {}
+            Found::Wrong(why) => wrong.push(why),
+            Found::Unknown(why) => unknown.push(why),
+        }
+    }
+    let operations: usize = by_key.values().map(Vec::len).sum();
+    let looked_at = format!("{operations} operations on {} keys", by_key.len());
+    let judgement = if !wrong.is_empty() {
+        let reason = format!("{} key(s) are not linearizable: {}", wrong.len(), wrong[0]);
+        Judgement::new(Linearizability::NAME, Verdict::Fail, reason).with_evidence(wrong)
+    } else if !unknown.is_empty() {
+        let reason = format!("{} key(s) could not be decided: {}", unknown.len(), unknown[0]);
+        Judgement::new(Linearizability::NAME, Verdict::Unknown, reason).with_evidence(unknown)
+    } else {
+        Judgement::new(
+            Linearizability::NAME,
+            Verdict::Pass,
+            "every key has an order that explains all answers",
+        )
+    };
+    judgement.looked_at(looked_at)
 }
 
 impl Check for Linearizability {
@@ -211,28 +255,11 @@ impl Check for Linearizability {
                 by_key.entry(one.key).or_default().push(one);
             }
         }
-        let (mut wrong, mut unknown) = (Vec::new(), Vec::new());
-        for (key, operations) in &by_key {
-            match judge_key(*key, operations) {
-                Found::Fine => {}
-                Found::Wrong(why) => wrong.push(why),
-                Found::Unknown(why) => unknown.push(why),
-            }
-        }
-        let looked_at = format!("{} operations on {} keys", record.history.len(), by_key.len());
-        let mut judgement = if !wrong.is_empty() {
-            let reason = format!("{} key(s) are not linearizable: {}", wrong.len(), wrong[0]);
-            Judgement::new(Self::NAME, Verdict::Fail, reason).with_evidence(wrong)
-        } else if !unknown.is_empty() {
-            let reason = format!("{} key(s) could not be decided: {}", unknown.len(), unknown[0]);
-            Judgement::new(Self::NAME, Verdict::Unknown, reason).with_evidence(unknown)
-        } else {
-            Judgement::new(Self::NAME, Verdict::Pass, "every key has an order that explains all answers")
-        };
+        let mut judgement = judge_keys(&by_key);
         if left_out > 0 {
             judgement.classes.insert("read-during-failover".into(), left_out);
         }
-        judgement.looked_at(looked_at)
+        judgement
     }
 }
 

@@ -5,7 +5,8 @@ use super::console::{print, talk};
 use super::exit::{Code, Failure};
 use super::flags::Format;
 use super::input::plain;
-use crate::check::{self, Judgement, Verdict as Judged};
+use crate::check::{self, Judgement, Verdict as Judged, linearizability};
+use crate::history::Operation;
 use crate::report::visible::on_one_line;
 use crate::run::record::Record;
 use crate::yaml::document::nearest;
@@ -211,9 +212,12 @@ fn model(args: &Args) -> Result<&'static Model, Failure> {
 
 /// Judges one history.
 fn history(path: &Path, args: &Args, interrupted: &Arc<AtomicBool>) -> super::Done {
-    let (model, options) = (model(args)?, options(args)?);
     let budget = budget(args, interrupted);
     let (name, bytes) = bytes(path)?;
+    if bytes.starts_with(OURS) {
+        return ours(&name, &bytes, args);
+    }
+    let (model, options) = (model(args)?, options(args)?);
     let shaping = Shaping { independent: args.independent, completions_only: args.completions_only };
     let (mut history, form) = read::history(&bytes, shaping)
         .map_err(|error| Failure::bad_input(format!("{name}: {error}")).hint(hint_for(&error)))?;
@@ -250,6 +254,46 @@ fn history(path: &Path, args: &Args, interrupted: &Arc<AtomicBool>) -> super::Do
         Answer::Unknown if interrupted.load(Ordering::Relaxed) => Code::Interrupted,
         Answer::Unknown => Code::Unknown,
     })
+}
+
+/// How a line of a run's `history.jsonl` begins.
+const OURS: &[u8] = b"{\"client\":";
+
+/// Judges the `history.jsonl` of a run by itself: is each key linearizable? What its system promises is for the checks of the
+/// run to know, which its folder is judged by.
+fn ours(name: &str, bytes: &[u8], args: &Args) -> super::Done {
+    if args.model.is_some() {
+        let message = format!("{name}: a history of this tool is judged key by key for linearizability");
+        return Err(
+            Failure::bad_input(message).hint("leave --model out; the run folder is judged by its own checks")
+        );
+    }
+    let mut history: Vec<Operation> = Vec::new();
+    for (place, line) in bytes.split(|byte| *byte == b'\n').enumerate().filter(|(_, line)| !line.is_empty()) {
+        let one = serde_json::from_slice(line)
+            .map_err(|error| Failure::bad_input(format!("{name}: line {}: {error}", place + 1)))?;
+        history.push(one);
+    }
+    if let Some(key) = &args.explain {
+        history.retain(|one| one.key.to_string() == *key);
+        if history.is_empty() {
+            return Err(Failure::bad_input(format!("{name}: no operation is on key {key:?}")));
+        }
+        print(&format!("The life of {key}: {} operations\n", history.len()));
+        for one in &history {
+            let (from, to) = (one.invoke.order, one.complete.order);
+            print(&format!("  {from:>8} to {to:<8} {}\n", linearizability::tell(one)));
+        }
+    }
+    let judgement = linearizability::judge_history(&history);
+    let verdict = judgement.verdict;
+    if args.format == Format::Json {
+        let object = serde_json::json!({"version": VERSION, "history": name, "verdict": verdict, "judgements": [judgement]});
+        print(&format!("{object}\n"));
+    } else {
+        print(&judged(name, verdict, &[judgement]));
+    }
+    Ok(code_of(verdict))
 }
 
 fn hint_for(error: &read::ReadError) -> &'static str {
@@ -379,15 +423,19 @@ fn again(folder: &Path, args: &Args) -> super::Done {
     } else {
         print(&judged(&name, verdict, &judgements));
     }
-    Ok(match verdict {
+    Ok(code_of(verdict))
+}
+
+const fn code_of(verdict: Judged) -> Code {
+    match verdict {
         Judged::Fail => Code::Finding,
         Judged::Unknown => Code::Unknown,
         Judged::Pass | Judged::NotOwed | Judged::Voided => Code::Passed,
-    })
+    }
 }
 
 fn judged(name: &str, verdict: Judged, judgements: &[Judgement]) -> String {
-    let mut text = format!("{}: {name}, judged again\n", verdict.as_str().to_uppercase());
+    let mut text = format!("{}: {name}\n", verdict.as_str().to_uppercase());
     for one in judgements {
         let _ = writeln!(text, "- {}: {}: {}", one.check, one.verdict, one.reason);
         for line in &one.evidence {
