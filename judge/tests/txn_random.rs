@@ -118,11 +118,19 @@ fn planted_anomalies_are_found_by_name() {
             let shape = Shape { workload, txns: 40, ..Shape::default() };
             let mut draft = draft(seed, &shape, false);
             assert!(draft.plant(name, &mut Dice::new(seed)), "{name} is planted");
-            let verdict = judged(workload, &draft.history(), "strict-serializable");
+            // What a session forbids is part of what real time forbids, and is told by its weakest name.
+            let claim = if name.ends_with("-process") {
+                "strong-session-serializable"
+            } else {
+                "strict-serializable"
+            };
+            let verdict = judged(workload, &draft.history(), claim);
             assert_eq!(verdict.answer, Answer::Bad, "{name}, seed {seed}: {verdict:#?}");
             assert!(verdict.names().contains(name), "{name}, seed {seed}: {verdict:#?}");
             let shown = verdict.anomalies.iter().find(|anomaly| anomaly.name == name).expect("named");
-            assert!(shown.ops.len() <= 4 && !shown.story.is_empty(), "{name}, seed {seed}: {shown:#?}");
+            // A way through real time may lead over transactions that a shorter one would leave out.
+            let most = if name.ends_with("-realtime") { 8 } else { 4 };
+            assert!(shown.ops.len() <= most && !shown.story.is_empty(), "{name}, seed {seed}: {shown:#?}");
         }
     }
 }

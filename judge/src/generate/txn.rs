@@ -299,7 +299,7 @@ impl Draft {
 }
 
 /// Every anomaly that [`plant`] knows, by workload: those of lists, then those of registers.
-pub const PLANTED: [(Workload, &str); 17] = [
+pub const PLANTED: [(Workload, &str); 29] = [
     (Workload::Append, "G0"),
     (Workload::Append, "G1a"),
     (Workload::Append, "G1b"),
@@ -314,9 +314,21 @@ pub const PLANTED: [(Workload, &str); 17] = [
     (Workload::Append, "garbage-read"),
     (Workload::Append, "internal"),
     (Workload::Append, "future-read"),
+    (Workload::Append, "G0-realtime"),
+    (Workload::Append, "G1c-realtime"),
     (Workload::Append, "G-single-item-realtime"),
+    (Workload::Append, "G2-item-realtime"),
+    (Workload::Append, "G0-process"),
+    (Workload::Append, "G1c-process"),
+    (Workload::Append, "G-single-item-process"),
     (Workload::Register, "G1a"),
+    (Workload::Register, "G1b"),
+    (Workload::Register, "G1c"),
+    (Workload::Register, "G-single-item"),
+    (Workload::Register, "G2-item"),
+    (Workload::Register, "internal"),
     (Workload::Register, "lost-update"),
+    (Workload::Register, "G-single-item-realtime"),
 ];
 
 impl Draft {
@@ -361,8 +373,31 @@ impl Draft {
             "garbage-read" => vec![ok(vec![a(x, 1)]), ok(vec![r(x, &[1, 9])])],
             "internal" => vec![ok(vec![r(x, &[]), a(x, 1), r(x, &[])])],
             "future-read" => vec![ok(vec![r(x, &[1]), a(x, 1)])],
-            "G-single-item-realtime" => {
-                return self.plant_in_order(vec![vec![a(x, 1)], vec![r(x, &[])]], dice);
+            "G0-realtime" | "G0-process" => {
+                let txns = vec![vec![a(x, 1)], vec![a(x, 2)], vec![r(x, &[2, 1])]];
+                return self.plant_in_order(txns, name.ends_with("process"), dice);
+            }
+            "G1c-realtime" | "G1c-process" => {
+                return self.plant_in_order(
+                    vec![vec![r(x, &[1])], vec![a(x, 1)]],
+                    name.ends_with("process"),
+                    dice,
+                );
+            }
+            "G-single-item-realtime" | "G-single-item-process" => {
+                return self.plant_in_order(
+                    vec![vec![a(x, 1)], vec![r(x, &[])]],
+                    name.ends_with("process"),
+                    dice,
+                );
+            }
+            "G2-item-realtime" => {
+                self.plant_in_order(vec![vec![a(y, 1)], vec![r(x, &[])]], false, dice);
+                // Open from before both until after both.
+                let around = self.add(Kind::Ok, vec![a(x, 1), r(y, &[])]);
+                self.events.insert(0, around);
+                self.events.push(around);
+                return true;
             }
             _ => return false,
         };
@@ -377,11 +412,15 @@ impl Draft {
         true
     }
 
-    /// One after the other, each answered before the next is asked.
-    fn plant_in_order(&mut self, txns: Vec<Vec<Step>>, dice: &mut Dice) -> bool {
+    /// One after the other, each answered before the next is asked: by one process, or by as many as there are.
+    fn plant_in_order(&mut self, txns: Vec<Vec<Step>>, one_process: bool, dice: &mut Dice) -> bool {
         let mut at = 0;
+        let first = self.txns.len();
         for steps in txns {
             let txn = self.add(Kind::Ok, steps);
+            if one_process {
+                self.txns[txn as usize].process = self.txns[first].process;
+            }
             for _ in 0..2 {
                 at += dice.below(self.events.len() as u32 - at + 1);
                 self.events.insert(at as usize, txn);
