@@ -12,7 +12,7 @@ use seedfault::env::{self, LIVE, PROCESSES, live};
 use seedfault::fault::kill::Signal;
 use seedfault::fault::restart::RestartData;
 use seedfault::target::operation::{AdminCommand, FailoverMode, StopAfter};
-use servers::{Ran, installed, left_over, run, side_by_side};
+use servers::{Ran, amiss, installed, run, side_by_side};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
@@ -138,22 +138,6 @@ fn held(ran: &Ran) -> BTreeSet<String> {
         held.insert("an acknowledged write lost within its window".into());
     }
     held
-}
-
-/// What is wrong with a run by itself.
-fn amiss(ran: &Ran) -> Vec<String> {
-    let mut amiss = Vec::new();
-    if ran.code != 0 || ran.verdict() != "pass" {
-        amiss.push(format!("exit code {}, verdict {}: {:?}", ran.code, ran.verdict(), ran.findings()));
-    }
-    for applied in ran.applied().filter(|applied| applied["status"] != "applied") {
-        amiss.push(format!("{} was not carried out: {}", applied["event"], applied["status"]));
-    }
-    let left = left_over(&ran.out);
-    if !left.is_empty() {
-        amiss.push(format!("left behind: {left:?}"));
-    }
-    amiss
 }
 
 #[test]

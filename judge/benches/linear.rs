@@ -4,11 +4,14 @@
 //! peak memory is its own: the program calls itself with the case's name. Times are of the processor, the best
 //! of five runs of the judge and of the reading of the text; beside them stands what is asked for.
 
+mod measure;
+
 use judge::generate::linear::{self as generate, Registers};
 use judge::linear::strings;
 use judge::options::FailedCas;
 use judge::read::{self, Shaping};
 use judge::{Answer, Budget, Options, model};
+use measure::{cpu_seconds, peak_mb, reset_peak};
 
 struct Case {
     name: &'static str,
@@ -148,24 +151,10 @@ fn main() {
     }
 }
 
-/// Seconds that this thread has had of the processor.
-fn cpu() -> f64 {
-    let text = std::fs::read_to_string("/proc/thread-self/schedstat").expect("Linux");
-    let nanoseconds: f64 = text.split(' ').next().expect("a first number").parse().expect("a number");
-    nanoseconds / 1e9
-}
-
-/// The highest that memory was, in megabytes; reading its text anew forgets what the generator held.
-fn peak() -> u64 {
-    let text = std::fs::read_to_string("/proc/self/status").expect("Linux");
-    let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("a peak");
-    line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number") / 1024
-}
-
 fn run(case: &Case) {
     let (texts, wrong) = (case.texts)();
     // From here on the peak is the judge's and that of the texts.
-    std::fs::write("/proc/self/clear_refs", "5").expect("the peak of memory is set back");
+    reset_peak();
     let judge = model::named(case.model).expect("a model of the list").judge;
     let options = Options {
         initial: Some(if case.model == "kv-append" { "".into() } else { 0.into() }),
@@ -178,11 +167,11 @@ fn run(case: &Case) {
         let (mut read_once, mut judged_once) = (0.0, 0.0);
         let mut found = 0;
         for text in &texts {
-            let start = cpu();
+            let start = cpu_seconds();
             let history = read::json::lines(text.as_bytes(), Shaping::default()).expect("a history");
-            let read = cpu();
+            let read = cpu_seconds();
             let verdict = judge(&history, &options, &Budget::default()).expect("it fits");
-            judged_once += cpu() - read;
+            judged_once += cpu_seconds() - read;
             read_once += read - start;
             assert_ne!(verdict.answer, Answer::Unknown, "{}", verdict.reason);
             found += usize::from(verdict.answer == Answer::Bad);
@@ -192,5 +181,5 @@ fn run(case: &Case) {
         assert_eq!(found, wrong, "what was planted is found, and nothing else");
         (reading, judging) = (reading.min(read_once), judging.min(judged_once));
     }
-    println!("{:<48} {judging:>9.3} {reading:>9.3} {:>8}  {:<14} {told}", case.name, peak(), case.asked);
+    println!("{:<48} {judging:>9.3} {reading:>9.3} {:>8}  {:<14} {told}", case.name, peak_mb(), case.asked);
 }

@@ -4,12 +4,14 @@
 //! memory is its own: the program calls itself with the case's name. Times are of the processor, the best of
 //! three, of the judge and of the reading of the text; beside them stands what is asked for.
 
+mod measure;
+
 use judge::generate::objects::collections::{self, Load};
 use judge::generate::objects::services::{self, Size};
 use judge::objects::search::Order;
 use judge::read::{self, Shaping};
 use judge::{Answer, Budget, History, Options, model};
-use std::fmt::Write as _;
+use measure::{cpu_seconds, peak_mb, reset_peak, write_lines};
 
 struct Case {
     name: &'static str,
@@ -129,14 +131,15 @@ fn main() {
 }
 
 fn run(case: &Case) {
-    let text = text(&(case.history)());
+    let mut text = Vec::new();
+    write_lines(&(case.history)(), &mut text);
     let judge = model::named(case.model).expect("a model of the list").judge;
     let (mut reading, mut judging) = (f64::MAX, f64::MAX);
     let mut said = "";
     reset_peak();
     for _ in 0..3 {
         let begin = cpu_seconds();
-        let (history, _) = read::history(text.as_bytes(), Shaping::default()).expect("a history");
+        let (history, _) = read::history(&text, Shaping::default()).expect("a history");
         let read = cpu_seconds();
         let verdict = judge(&history, &Options::default(), &Budget::default()).expect("it fits the model");
         reading = reading.min(read - begin);
@@ -146,56 +149,4 @@ fn run(case: &Case) {
     }
     let peak = peak_mb();
     println!("{:<52} {judging:>7.3} s {reading:>7.3} s {peak:>8}  {:<24} {said}", case.name, case.asked);
-}
-
-/// What this thread has run on a processor (the kernel's `schedstat`, in nanoseconds): other work on the machine
-/// does not count.
-fn cpu_seconds() -> f64 {
-    let run = std::fs::read_to_string("/proc/thread-self/schedstat").expect("a kernel that counts");
-    let nanoseconds = run.split(' ').next().and_then(|first| first.parse::<u64>().ok());
-    nanoseconds.expect("a number") as f64 / 1e9
-}
-
-/// As JSON lines.
-fn text(history: &History) -> String {
-    let mut events: Vec<(u32, &str, usize)> = Vec::new();
-    for (place, op) in history.ops.iter().enumerate() {
-        events.push((op.call, "invoke", place));
-        if op.end != judge::history::NEVER {
-            let kind = match op.outcome {
-                judge::Outcome::Ok => "ok",
-                judge::Outcome::Fail => "fail",
-                judge::Outcome::Info => "info",
-            };
-            events.push((op.end, kind, place));
-        }
-    }
-    events.sort_unstable();
-    let mut text = String::new();
-    for (index, (_, kind, place)) in events.into_iter().enumerate() {
-        let op = &history.ops[place];
-        let value = if kind == "ok" { op.output } else { op.input };
-        let (process, f) = (history.arena.show(op.process), history.f(op));
-        let (key, value) = (history.arena.show(op.key), history.arena.show(value));
-        let written = writeln!(
-            text,
-            "{{\"index\":{index},\"time\":{},\"process\":{process},\"type\":\"{kind}\",\"f\":\"{f}\",\
-             \"key\":{key},\"value\":{value}}}",
-            index * 1_000_000
-        );
-        written.expect("a string takes all");
-    }
-    text
-}
-
-/// What the generator used does not count.
-fn reset_peak() {
-    // Refused only where /proc is not writable; then the peak includes the generator's.
-    drop(std::fs::write("/proc/self/clear_refs", "5"));
-}
-
-fn peak_mb() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<u64>().ok()).unwrap_or(0) / 1024
 }

@@ -4,9 +4,13 @@
 //! judged by another, so that its peak memory is that of `fuzz check`: the program calls itself. Times are of the
 //! processor, the best of three, of the judge and of the reading of the text; beside them stands what is asked.
 
-use judge::generate::txn::{Dice, Draft, Shape, Workload, draft, needle, stale_end};
+mod measure;
+
+use judge::generate::Random;
+use judge::generate::txn::{Draft, Shape, Workload, draft, needle, stale_end};
 use judge::read::{self, Shaping};
 use judge::{Budget, Options, model};
+use measure::{cpu_seconds, peak_mb, write_lines};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
@@ -58,7 +62,7 @@ const CASES: &[Case] = &[
         asked: "1 s with reading",
         draft: || {
             let mut draft = draft(7, &shape(30_000), false);
-            draft.spoil(&mut Dice::new(7), 3_000);
+            draft.spoil(&mut Random::new(7), 3_000);
             draft
         },
     },
@@ -110,33 +114,9 @@ fn main() {
 
 /// As JSON lines.
 fn write(case: &Case, file: &Path) {
-    let history = (case.draft)().history();
-    let mut events: Vec<(u32, &str, usize)> = Vec::new();
-    for (place, op) in history.ops.iter().enumerate() {
-        events.push((op.call, "invoke", place));
-        if op.end != judge::history::NEVER {
-            let kind = match op.outcome {
-                judge::Outcome::Ok => "ok",
-                judge::Outcome::Fail => "fail",
-                judge::Outcome::Info => "info",
-            };
-            events.push((op.end, kind, place));
-        }
-    }
-    events.sort_unstable();
     let mut out = std::io::BufWriter::new(std::fs::File::create(file).expect("a file"));
-    for (index, (_, kind, place)) in events.into_iter().enumerate() {
-        let op = &history.ops[place];
-        let value = history.arena.show(if kind == "ok" { op.output } else { op.input });
-        let process = history.arena.show(op.process);
-        writeln!(
-            out,
-            "{{\"index\":{index},\"time\":{},\"process\":{process},\"type\":\"{kind}\",\"f\":\"txn\",\
-             \"value\":{value}}}",
-            index * 1_000_000
-        )
-        .expect("it is written");
-    }
+    write_lines(&(case.draft)().history(), &mut out);
+    out.flush().expect("it is written");
 }
 
 fn judge(case: &Case, file: &Path) {
@@ -164,18 +144,4 @@ fn judge(case: &Case, file: &Path) {
     }
     let peak = peak_mb();
     println!("{:<42} {judging:>7.3} s {reading:>7.3} s {peak:>8}  {:<20} {said}", case.name, case.asked);
-}
-
-/// What this thread has run on a processor (the kernel's `schedstat`, in nanoseconds): other work on the machine
-/// does not count.
-fn cpu_seconds() -> f64 {
-    let run = std::fs::read_to_string("/proc/thread-self/schedstat").expect("a kernel that counts");
-    let nanoseconds = run.split(' ').next().and_then(|first| first.parse::<u64>().ok());
-    nanoseconds.expect("a number") as f64 / 1e9
-}
-
-fn peak_mb() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").expect("a kernel that tells");
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("the peak");
-    line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number") / 1024
 }

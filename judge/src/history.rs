@@ -8,12 +8,26 @@ use crate::value::{Arena, Value};
 use rustc_hash::FxHashMap;
 
 /// What an event says of its operation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Kind {
     Invoke,
     Ok,
     Fail,
     Info,
+}
+
+impl Kind {
+    /// The kind of this name, as every form of history writes it.
+    pub const fn named(name: &[u8]) -> Option<Self> {
+        match name {
+            b"invoke" => Some(Self::Invoke),
+            b"ok" => Some(Self::Ok),
+            b"fail" => Some(Self::Fail),
+            b"info" => Some(Self::Info),
+            _ => None,
+        }
+    }
 }
 
 /// One line of a history.
@@ -102,6 +116,32 @@ pub struct History {
 impl History {
     pub fn f(&self, op: &Op) -> &str {
         self.arena.str(op.f)
+    }
+    /// The places of the operations to keep on each key, keys in the order in which they first appear. A history
+    /// without keys has one.
+    pub fn by_key(&self, keep: impl Fn(usize) -> bool) -> Vec<(Value, Vec<u32>)> {
+        let mut keys: Vec<(Value, Vec<u32>)> = Vec::new();
+        let mut known: FxHashMap<u64, usize> = FxHashMap::default();
+        let mut lists: FxHashMap<String, usize> = FxHashMap::default();
+        for (place, op) in self.ops.iter().enumerate() {
+            if !keep(place) {
+                continue;
+            }
+            let at = *known.entry(op.key.word()).or_insert_with(|| {
+                let fresh = keys.len();
+                // Lists are equal by their items.
+                let at = match op.key.as_list() {
+                    None => fresh,
+                    Some(_) => *lists.entry(self.arena.show(op.key)).or_insert(fresh),
+                };
+                if at == fresh {
+                    keys.push((op.key, Vec::new()));
+                }
+                at
+            });
+            keys[at].1.push(place as u32);
+        }
+        keys
     }
     /// One operation in words: `3 invokes cas [1, 2] of "x" (index 17), fails`.
     pub fn tell(&self, place: usize) -> String {

@@ -2,7 +2,8 @@
 //!
 //! `SEEDFAULT_RANDOM` raises how many random histories are compared, to a million at night.
 
-use judge::generate::txn::{Dice, PLANTED, Shape, Workload, draft, from_bytes, serial, snapshot};
+use judge::generate::Random;
+use judge::generate::txn::{PLANTED, Shape, Workload, draft, from_bytes, serial, snapshot};
 use judge::txn::brute::has_serial_order;
 use judge::txn::mops::Mops;
 use judge::{Answer, Budget, History, Options, Verdict, model};
@@ -23,7 +24,7 @@ fn count(default: u64) -> u64 {
 fn the_cycle_judge_and_the_brute_force_agree() {
     let mut found = [0u64; 2];
     for seed in 0..count(10_000) {
-        let mut dice = Dice::new(seed);
+        let mut dice = Random::new(seed);
         let workload = if seed % 3 == 0 { Workload::Register } else { Workload::Append };
         let shape = Shape {
             workload,
@@ -63,8 +64,8 @@ fn the_cycle_judge_and_the_brute_force_agree() {
 fn arbitrary_reads_are_bad_only_without_an_order() {
     let mut bad = 0;
     for seed in 0..count(10_000) {
-        let mut dice = Dice::new(seed);
-        let bytes: Vec<u8> = (0..64).map(|_| dice.roll() as u8).collect();
+        let mut dice = Random::new(seed);
+        let bytes: Vec<u8> = (0..64).map(|_| dice.draw() as u8).collect();
         let history = from_bytes(&bytes);
         let mops = Mops::read(&history, "append", &Budget::default()).expect("transactions");
         for (strict, claim) in [(false, "serializable"), (true, "strict-serializable")] {
@@ -117,7 +118,7 @@ fn planted_anomalies_are_found_by_name() {
         for seed in 0..60 {
             let shape = Shape { workload, txns: 40, ..Shape::default() };
             let mut draft = draft(seed, &shape, false);
-            assert!(draft.plant(name, &mut Dice::new(seed)), "{name} is planted");
+            assert!(draft.plant(name, &mut Random::new(seed)), "{name} is planted");
             // What a session forbids is part of what real time forbids, and is told by its weakest name.
             let claim = if name.ends_with("-process") {
                 "strong-session-serializable"

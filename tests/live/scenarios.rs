@@ -1,7 +1,7 @@
 //! Faults of links between real servers, as a user has them: scenarios (`tests/live/*.yaml`) on every server that is
 //! installed. What came of each is read from the run's own record: who served whom, who took over, what was counted.
 
-use super::servers::{Ran, installed, left_over, run, side_by_side};
+use super::servers::{Ran, amiss, installed, run, side_by_side};
 use serde_json::Value;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -31,17 +31,7 @@ pub fn all(filter: &str) -> u32 {
     });
     let mut failures = 0;
     for (((name, judge), server), ran) in jobs.iter().zip(runs) {
-        let mut amiss = Vec::new();
-        if ran.code != 0 || ran.verdict() != "pass" {
-            amiss.push(format!("exit code {}, verdict {}: {:?}", ran.code, ran.verdict(), ran.findings()));
-        }
-        for applied in ran.applied().filter(|applied| applied["status"] != "applied") {
-            amiss.push(format!("{} was not carried out: {}", applied["event"], applied["status"]));
-        }
-        let left = left_over(&ran.out);
-        if !left.is_empty() {
-            amiss.push(format!("left behind: {left:?}"));
-        }
+        let mut amiss = amiss(&ran);
         let told = Told(ran);
         amiss.extend(judge(&told));
         let server = server.display();

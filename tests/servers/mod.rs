@@ -132,3 +132,19 @@ pub fn left_over(run: &Path) -> Vec<String> {
     });
     ours.map(|process| process.file_name().to_string_lossy().into_owned()).collect()
 }
+
+/// What is wrong with a run by itself.
+pub fn amiss(ran: &Ran) -> Vec<String> {
+    let mut amiss = Vec::new();
+    if ran.code != 0 || ran.verdict() != "pass" {
+        amiss.push(format!("exit code {}, verdict {}: {:?}", ran.code, ran.verdict(), ran.findings()));
+    }
+    for applied in ran.applied().filter(|applied| applied["status"] != "applied") {
+        amiss.push(format!("{} was not carried out: {}", applied["event"], applied["status"]));
+    }
+    let left = left_over(&ran.out);
+    if !left.is_empty() {
+        amiss.push(format!("left behind: {left:?}"));
+    }
+    amiss
+}

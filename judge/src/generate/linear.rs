@@ -4,26 +4,9 @@
 //! returns; a client that gives up leaves an operation that takes effect later still, or never. So the
 //! history is linearizable by construction, and nothing but the seed decides it.
 
+use super::Random;
 use crate::linear::register::Act;
 use crate::linear::{NEVER, Op, locks, strings};
-
-/// A stream of pseudo-random numbers: splitmix64 (Steele, Lea and Flood, OOPSLA 2014).
-#[derive(Clone, Debug)]
-pub struct Random(u64);
-
-impl Random {
-    pub const fn new(seed: u64) -> Self {
-        Self(seed)
-    }
-    /// A number below the bound.
-    pub fn below(&mut self, bound: u32) -> u32 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut word = self.0;
-        word = (word ^ (word >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        word = (word ^ (word >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        ((word ^ (word >> 31)) % u64::from(bound)) as u32
-    }
-}
 
 /// What to generate of one register.
 #[derive(Clone, Copy, Debug)]

@@ -2,4 +2,7 @@
 
 pub mod linear;
 pub mod objects;
+mod random;
 pub mod txn;
+
+pub use random::Random;

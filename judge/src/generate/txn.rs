@@ -5,6 +5,7 @@
 //! at a time, [`snapshot`] under snapshot isolation with the first committer winning. [`plant`] then breaks one
 //! thing that has a name. Tests, benchmarks and the fuzz target share it. The same seed gives the same history.
 
+use super::Random;
 use crate::history::{Builder, Event, History, Kind};
 use crate::value::{Arena, Value};
 use rustc_hash::FxHashMap;
@@ -45,27 +46,6 @@ impl Default for Shape {
             fails: 5,
             infos: 5,
         }
-    }
-}
-
-/// Splitmix64: small, and good enough to spread tests.
-#[derive(Clone, Copy, Debug)]
-pub struct Dice(u64);
-
-impl Dice {
-    pub const fn new(seed: u64) -> Self {
-        Self(seed)
-    }
-    pub const fn roll(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut word = self.0;
-        word = (word ^ (word >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        word = (word ^ (word >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        word ^ (word >> 31)
-    }
-    /// Below `sides`, which is not 0.
-    pub const fn below(&mut self, sides: u32) -> u32 {
-        (self.roll() % sides as u64) as u32
     }
 }
 
@@ -128,7 +108,7 @@ pub fn snapshot(seed: u64, shape: &Shape) -> History {
 
 /// Either, before it is written down.
 pub fn draft(seed: u64, shape: &Shape, snapshots: bool) -> Draft {
-    let mut dice = Dice::new(seed);
+    let mut dice = Random::new(seed);
     let mut draft = Draft {
         workload: shape.workload,
         txns: Vec::with_capacity(shape.txns as usize),
@@ -179,7 +159,7 @@ pub fn draft(seed: u64, shape: &Shape, snapshots: bool) -> Draft {
     draft
 }
 
-fn ask(dice: &mut Dice, shape: &Shape, keys: &mut [(u32, u32)], next_key: &mut u32) -> Vec<Step> {
+fn ask(dice: &mut Random, shape: &Shape, keys: &mut [(u32, u32)], next_key: &mut u32) -> Vec<Step> {
     (0..=dice.below(shape.mops))
         .map(|_| {
             let at = dice.below(shape.keys) as usize;
@@ -334,7 +314,7 @@ pub const PLANTED: [(Workload, &str); 29] = [
 impl Draft {
     /// Adds transactions on keys of their own that show the anomaly of this name, each at a random place between
     /// the others, in the order given where that order matters. `false`: there is no such anomaly to plant.
-    pub fn plant(&mut self, name: &str, dice: &mut Dice) -> bool {
+    pub fn plant(&mut self, name: &str, dice: &mut Random) -> bool {
         let (x, y) = (self.next_key, self.next_key + 1);
         self.next_key += 2;
         let a = |key, value| Step::Write(key, value);
@@ -413,7 +393,7 @@ impl Draft {
     }
 
     /// One after the other, each answered before the next is asked: by one process, or by as many as there are.
-    fn plant_in_order(&mut self, txns: Vec<Vec<Step>>, one_process: bool, dice: &mut Dice) -> bool {
+    fn plant_in_order(&mut self, txns: Vec<Vec<Step>>, one_process: bool, dice: &mut Random) -> bool {
         let mut at = 0;
         let first = self.txns.len();
         for steps in txns {
@@ -438,7 +418,7 @@ impl Draft {
     }
 
     /// Spoils reads at random: for comparing judges, not for anything with a name.
-    pub fn spoil(&mut self, dice: &mut Dice, times: u32) {
+    pub fn spoil(&mut self, dice: &mut Random, times: u32) {
         for _ in 0..times {
             if self.txns.is_empty() {
                 return;

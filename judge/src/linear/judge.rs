@@ -8,33 +8,6 @@ use crate::Budget;
 use crate::history::History;
 use crate::value::Value;
 use crate::verdict::{Anomaly, Answer, Verdict};
-use rustc_hash::FxHashMap;
-
-/// The places of the operations on each key, keys in the order in which they first appear.
-pub fn by_key(history: &History, keep: impl Fn(usize) -> bool) -> Vec<(Value, Vec<u32>)> {
-    let mut keys: Vec<(Value, Vec<u32>)> = Vec::new();
-    let mut known: FxHashMap<u64, usize> = FxHashMap::default();
-    let mut lists: FxHashMap<String, usize> = FxHashMap::default();
-    for (place, op) in history.ops.iter().enumerate() {
-        if !keep(place) {
-            continue;
-        }
-        let at = *known.entry(op.key.word()).or_insert_with(|| {
-            let fresh = keys.len();
-            // Lists are equal by their items.
-            let at = match op.key.as_list() {
-                None => fresh,
-                Some(_) => *lists.entry(history.arena.show(op.key)).or_insert(fresh),
-            };
-            if at == fresh {
-                keys.push((op.key, Vec::new()));
-            }
-            at
-        });
-        keys[at].1.push(place as u32);
-    }
-    keys
-}
 
 /// What was found out about one key.
 #[derive(Debug)]
@@ -86,6 +59,26 @@ pub fn verdict(history: &History, looked_at: usize, keys: Vec<OfKey>) -> Verdict
     };
     verdict.notes.extend(unknown.iter().map(|(key, gap)| format!("{}not decided: {gap}", name(*key))));
     verdict.looked_at(looked_at)
+}
+
+/// Judges a history key by key: what each operation did (`None`: nothing that counts), and how one key is decided.
+pub fn each_key<A: Copy>(
+    history: &History,
+    acts: &[Option<A>],
+    mut decide: impl FnMut(Value, &[u32], &[Op<A>]) -> OfKey,
+) -> Verdict {
+    let keys = history.by_key(|place| acts[place].is_some());
+    let count = keys.iter().map(|(_, places)| places.len()).sum();
+    let decided = keys.into_iter().map(|(key, places)| {
+        let op = |place: &u32| {
+            let op = &history.ops[*place as usize];
+            Op { call: op.call, ret: op.ret, act: acts[*place as usize].expect("kept") }
+        };
+        let ops: Vec<Op<A>> = places.iter().map(op).collect();
+        decide(key, &places, &ops)
+    });
+    let found = decided.collect();
+    verdict(history, count, found)
 }
 
 /// Decides one key by search and tells what contradicts. `tell` says in words what a state is, or nothing.

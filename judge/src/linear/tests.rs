@@ -8,7 +8,7 @@ use super::transactions::{Micro, Registers};
 use super::zones::{Clash, Zones};
 use super::*;
 use crate::Budget;
-use crate::generate::linear::{self as generate, Random};
+use crate::generate::{Random, linear as generate};
 
 /// How many random histories each test takes; the nightly run sets a million.
 fn histories() -> u64 {

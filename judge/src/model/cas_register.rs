@@ -8,8 +8,7 @@
 
 use super::{Model, Unfit};
 use crate::history::Op as Operation;
-use crate::linear::Op;
-use crate::linear::judge::{by_key, verdict};
+use crate::linear::judge::each_key;
 use crate::linear::register::{Act, judge_key};
 use crate::linear::values::Codes;
 use crate::options::{FailedCas, NullRead};
@@ -37,18 +36,7 @@ pub(super) fn judge_with(
     for place in 0..history.ops.len() {
         acts.push(act(history, place, options, &mut codes, cas)?);
     }
-    let keys = by_key(history, |place| acts[place].is_some());
-    let count = keys.iter().map(|(_, places)| places.len()).sum();
-    let mut found = Vec::new();
-    for (key, places) in keys {
-        let ops = places.iter().map(|place| {
-            let op = &history.ops[*place as usize];
-            Op { call: op.call, ret: op.ret, act: acts[*place as usize].expect("kept") }
-        });
-        let ops: Vec<Op<Act>> = ops.collect();
-        found.push(judge_key(history, key, &places, &ops, &codes, budget));
-    }
-    Ok(verdict(history, count, found))
+    Ok(each_key(history, &acts, |key, places, ops| judge_key(history, key, places, ops, &codes, budget)))
 }
 
 /// What an operation tells; `None`: nothing.

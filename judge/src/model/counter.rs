@@ -7,7 +7,7 @@
 //! each other within their bounds; that is for a linearizable counter to find.
 
 use super::{Model, Unfit};
-use crate::objects::{names, names::Names, report::Report};
+use crate::objects::{names::Names, report::Report};
 use crate::{Budget, History, Options, Value, Verdict};
 
 pub const MODEL: Model = Model {
@@ -31,7 +31,7 @@ fn judge(history: &History, options: &Options, _: &Budget) -> Result<Verdict, Un
     let initial = options.initial.as_ref().and_then(serde_json::Value::as_i64).unwrap_or(0);
     let mut report = Report::new(history, "counter: bounds of every read (Jepsen's checker/counter)");
     let mut reads = 0;
-    let objects = names::by_key(history);
+    let objects = history.by_key(|_| true);
     for (key, ops) in &objects {
         reads += one(&mut report, history, &names, (*key, ops), i128::from(initial))?;
     }

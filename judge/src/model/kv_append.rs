@@ -5,8 +5,7 @@
 //! begins with the empty string unless `initial` says otherwise; a get that is answered null found that.
 
 use super::{Model, Unfit};
-use crate::linear::Op;
-use crate::linear::judge::{by_key, judge_key, verdict};
+use crate::linear::judge::{each_key, judge_key};
 use crate::linear::strings::{Act, State, Strings};
 use crate::options::NullRead;
 use crate::value::{Shape, Value};
@@ -45,18 +44,9 @@ fn judge(history: &History, options: &Options, budget: &Budget) -> Result<Verdic
             _ => return Err(Unfit(format!("this model knows get, put and append: {}", history.tell(place)))),
         });
     }
-    let keys = by_key(history, |place| acts[place].is_some());
-    let count = keys.iter().map(|(_, places)| places.len()).sum();
-    let mut found = Vec::new();
-    for (key, places) in keys {
-        let op = |place: &u32| {
-            let op = &history.ops[*place as usize];
-            Op { call: op.call, ret: op.ret, act: acts[*place as usize].expect("kept") }
-        };
-        let ops: Vec<Op<Act>> = places.iter().map(op).collect();
-        let mut strings = Strings::new(initial, &texts, &ops);
-        let tell = |_: State| String::new();
-        found.push(judge_key(history, key, &places, &ops, &mut strings, &tell, budget));
-    }
-    Ok(verdict(history, count, found))
+    let tell = |_: State| String::new();
+    Ok(each_key(history, &acts, |key, places, ops| {
+        let mut strings = Strings::new(initial, &texts, ops);
+        judge_key(history, key, places, ops, &mut strings, &tell, budget)
+    }))
 }

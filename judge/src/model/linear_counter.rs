@@ -4,8 +4,7 @@
 //! that is another number than was asked for is what the counter then held. `read`: the completion's number.
 
 use super::{Model, Unfit};
-use crate::linear::Op;
-use crate::linear::judge::{by_key, judge_key, verdict};
+use crate::linear::judge::{each_key, judge_key};
 use crate::linear::sets::{Count, Counter};
 use crate::{Budget, History, Options, Outcome, Verdict};
 
@@ -35,17 +34,8 @@ fn judge(history: &History, options: &Options, budget: &Budget) -> Result<Verdic
             _ => return Err(unfit("a counter knows add, inc, dec and read")),
         });
     }
-    let keys = by_key(history, |place| acts[place].is_some());
-    let count = keys.iter().map(|(_, places)| places.len()).sum();
-    let mut found = Vec::new();
-    for (key, places) in keys {
-        let op = |place: &u32| {
-            let op = &history.ops[*place as usize];
-            Op { call: op.call, ret: op.ret, act: acts[*place as usize].expect("kept") }
-        };
-        let ops: Vec<Op<Count>> = places.iter().map(op).collect();
-        let tell = |state: i64| state.to_string();
-        found.push(judge_key(history, key, &places, &ops, &mut Counter(initial), &tell, budget));
-    }
-    Ok(verdict(history, count, found))
+    let tell = |state: i64| state.to_string();
+    Ok(each_key(history, &acts, |key, places, ops| {
+        judge_key(history, key, places, ops, &mut Counter(initial), &tell, budget)
+    }))
 }

@@ -3,8 +3,7 @@
 //! Operations: `add` and `remove` of the value, `contains` with `[element, answer]`, `read` of all elements.
 
 use super::{Model, Unfit};
-use crate::linear::Op;
-use crate::linear::judge::{by_key, judge_key, verdict};
+use crate::linear::judge::{each_key, judge_key};
 use crate::linear::sets::{Change, Set};
 use crate::linear::values::Codes;
 use crate::value::{Shape, Value};
@@ -42,17 +41,8 @@ fn judge(history: &History, _: &Options, budget: &Budget) -> Result<Verdict, Unf
             _ => return Err(unfit("a set knows add, remove, contains and read")),
         });
     }
-    let keys = by_key(history, |place| acts[place].is_some());
-    let count = keys.iter().map(|(_, places)| places.len()).sum();
-    let mut found = Vec::new();
-    for (key, places) in keys {
-        let op = |place: &u32| {
-            let op = &history.ops[*place as usize];
-            Op { call: op.call, ret: op.ret, act: acts[*place as usize].expect("kept") }
-        };
-        let ops: Vec<Op<Change>> = places.iter().map(op).collect();
-        let tell = |_: u32| String::new();
-        found.push(judge_key(history, key, &places, &ops, &mut set, &tell, budget));
-    }
-    Ok(verdict(history, count, found))
+    let tell = |_: u32| String::new();
+    Ok(each_key(history, &acts, |key, places, ops| {
+        judge_key(history, key, places, ops, &mut set, &tell, budget)
+    }))
 }

@@ -8,8 +8,7 @@
 
 use super::{Model, Unfit};
 use crate::history::Op as Operation;
-use crate::linear::Op;
-use crate::linear::judge::{by_key, judge_key, verdict};
+use crate::linear::judge::{each_key, judge_key};
 use crate::linear::locks::{Act, Lock, Rule, State, forget_owners};
 use crate::linear::values::Codes;
 use crate::value::{Arena, Value};
@@ -62,33 +61,26 @@ pub(super) fn judge_with(
     for (place, op) in history.ops.iter().enumerate() {
         let client =
             clients.code(field(op.value(), "client", &history.arena).unwrap_or(op.process), &history.arena);
-        acts.push(match history.f(op) {
+        let act = match history.f(op) {
             "acquire" => Act::Acquire(client, token(op, &history.arena)),
             "release" => Act::Release(client),
             _ => return Err(Unfit(format!("a lock knows acquire and release: {}", history.tell(place)))),
-        });
-    }
-    let keys = by_key(history, |place| history.ops[place].may_have_happened());
-    let count = keys.iter().map(|(_, places)| places.len()).sum();
-    let mut found = Vec::new();
-    for (key, places) in keys {
-        let op = |place: &u32| {
-            let op = &history.ops[*place as usize];
-            Op { call: op.call, ret: op.ret, act: acts[*place as usize] }
         };
-        let mut ops: Vec<Op<Act>> = places.iter().map(op).collect();
+        acts.push(op.may_have_happened().then_some(act));
+    }
+    let tell = |state: State| match state.owner {
+        None => "the lock is free".to_owned(),
+        Some(_) if !rule.owned => "the lock is held".to_owned(),
+        Some(owner) => format!("the lock is held by {}", clients.show(owner, &history.arena)),
+    };
+    Ok(each_key(history, &acts, |key, places, ops| {
+        let mut ops = ops.to_vec();
         if !rule.owned {
             forget_owners(&mut ops);
         }
         let mut lock = Lock::new(rule, held.then_some(0));
-        let tell = |state: State| match state.owner {
-            None => "the lock is free".to_owned(),
-            Some(_) if !rule.owned => "the lock is held".to_owned(),
-            Some(owner) => format!("the lock is held by {}", clients.show(owner, &history.arena)),
-        };
-        found.push(judge_key(history, key, &places, &ops, &mut lock, &tell, budget));
-    }
-    Ok(verdict(history, count, found))
+        judge_key(history, key, places, &ops, &mut lock, &tell, budget)
+    }))
 }
 
 /// The token of a completed acquisition.

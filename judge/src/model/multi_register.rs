@@ -8,7 +8,7 @@
 use super::{Model, Unfit};
 use crate::history::Op as Operation;
 use crate::linear::Op;
-use crate::linear::judge::{by_key, judge_key, verdict};
+use crate::linear::judge::{judge_key, verdict};
 use crate::linear::transactions::{Micro, Registers};
 use crate::linear::values::Codes;
 use crate::options::NullRead;
@@ -40,7 +40,7 @@ fn judge(history: &History, options: &Options, budget: &Budget) -> Result<Verdic
             codes.code_of(value, &history.arena)
         })
         .collect();
-    let keys = by_key(history, |place| txns[place].is_some());
+    let keys = history.by_key(|place| txns[place].is_some());
     let count = keys.iter().map(|(_, places)| places.len()).sum();
     let mut found = Vec::new();
     for (key, places) in keys {

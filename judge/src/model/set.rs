@@ -6,7 +6,7 @@
 //! Without an acknowledged read there is nothing to judge by: `unknown`.
 
 use super::{Model, Unfit};
-use crate::objects::{ident::Idents, names, names::Names, report, report::Report};
+use crate::objects::{ident::Idents, names::Names, report, report::Report};
 use crate::{Budget, History, Options, Value, Verdict};
 
 pub const MODEL: Model = Model {
@@ -29,7 +29,7 @@ fn judge(history: &History, _: &Options, _: &Budget) -> Result<Verdict, Unfit> {
     })?;
     let mut report = Report::new(history, "set: the last read against the adds (Jepsen's checker/set)");
     let (mut attempts, mut reads) = (0, 0);
-    let objects = names::by_key(history);
+    let objects = history.by_key(|_| true);
     if objects.is_empty() {
         report.unknown(Value::NIL, "the set was never read");
     }

@@ -10,7 +10,7 @@
 //! documentation says so, while its comparison, `(< v 1)`, can find none). No stable element: `unknown`.
 
 use super::{Model, Unfit};
-use crate::objects::{ident::Idents, names, names::Names, report, report::Report};
+use crate::objects::{ident::Idents, names::Names, report, report::Report};
 use crate::{Budget, History, Options, Value, Verdict};
 
 pub const MODEL: Model =
@@ -52,7 +52,7 @@ fn judge(history: &History, options: &Options, _: &Budget) -> Result<Verdict, Un
     })?;
     let mut report = Report::new(history, "set-full: the life of every element (Jepsen's checker/set-full)");
     let mut looked = (0, 0);
-    let objects = names::by_key(history);
+    let objects = history.by_key(|_| true);
     if objects.is_empty() {
         report.unknown(Value::NIL, "no element is stable");
     }

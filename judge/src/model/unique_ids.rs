@@ -4,7 +4,7 @@
 //! `generate` operations are distinct; else `duplicated`.
 
 use super::{Model, Unfit};
-use crate::objects::{ident::Idents, names, names::Names, report::Report};
+use crate::objects::{ident::Idents, names::Names, report::Report};
 use crate::{Budget, History, Options, Verdict};
 
 pub const MODEL: Model = Model { name: "unique-ids", claim: "no generated id is given twice", judge };
@@ -14,7 +14,7 @@ fn judge(history: &History, _: &Options, _: &Budget) -> Result<Verdict, Unfit> {
     let mut report =
         Report::new(history, "unique-ids: acknowledged values are distinct (Jepsen's checker/unique-ids)");
     let (mut attempted, mut acknowledged) = (0, 0);
-    for (key, places) in names::by_key(history) {
+    for (key, places) in history.by_key(|_| true) {
         let mut idents = Idents::default();
         let mut given: Vec<Vec<usize>> = Vec::new();
         for place in places.into_iter().map(|place| place as usize) {

@@ -31,7 +31,7 @@ pub fn judge(
     };
     let mut report = Report::new(history, algorithm);
     let (mut puts, mut takes) = (0, 0);
-    let objects = names::by_key(history);
+    let objects = history.by_key(|_| true);
     for (key, places) in &objects {
         match collection::gather(history, &names, places, &initial)? {
             Gathered::Found(found) => tell(&mut report, *key, found),

@@ -2,8 +2,6 @@
 
 use crate::history::{History, Op};
 use crate::model::Unfit;
-use crate::objects::ident::Idents;
-use crate::value::Value;
 use rustc_hash::FxHashMap;
 
 /// The role of each name that a model knows.
@@ -35,28 +33,6 @@ impl<R: Copy> Names<R> {
     pub fn role(&self, op: &Op) -> Option<R> {
         self.roles.get(&op.f).copied()
     }
-}
-
-/// The places of the operations on each object, in the order of the objects' first operations. A history without
-/// keys has one object.
-pub fn by_key(history: &History) -> Vec<(Value, Vec<u32>)> {
-    let mut idents = Idents::default();
-    let mut objects: Vec<(Value, Vec<u32>)> = Vec::new();
-    let mut last = (Value::NIL, usize::MAX);
-    for (place, op) in history.ops.iter().enumerate() {
-        if last.1 == usize::MAX || last.0 != op.key {
-            let id = idents.of(&history.arena, op.key) as usize;
-            // Items of a key that is a list take numbers too, and have no operations.
-            if id >= objects.len() {
-                objects.resize_with(id + 1, || (op.key, Vec::new()));
-            }
-            objects[id].0 = op.key;
-            last = (op.key, id);
-        }
-        objects[last.1].1.push(place as u32);
-    }
-    objects.retain(|(_, ops)| !ops.is_empty());
-    objects
 }
 
 /// What an operation does to a collection that gives back what was put into it.

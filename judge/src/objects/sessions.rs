@@ -15,7 +15,7 @@
 use crate::budget::{Budget, Spent};
 use crate::model::Unfit;
 use crate::objects::ident::Idents;
-use crate::objects::names::{self, Names};
+use crate::objects::names::Names;
 use crate::objects::report::Report;
 use crate::{History, Outcome, Value, Verdict};
 use rustc_hash::FxHashMap;
@@ -93,7 +93,7 @@ pub fn judge(history: &History, promise: &Promise, budget: &Budget) -> Result<Ve
     })?;
     let mut report =
         Report::new(history, "sessions: the order of versions that clients imply (Terry et al., PDIS 1994)");
-    let objects = names::by_key(history);
+    let objects = history.by_key(|_| true);
     let mut looked = 0;
     for (key, places) in &objects {
         looked += places.len();

@@ -63,15 +63,9 @@ fn event(arena: &mut Arena, map: Value, place: u64, line: u32) -> Result<Option<
     if arena.str_of(process) == Some("nemesis") {
         return Ok(None);
     }
-    let kind = match kind {
-        Some("invoke") => Kind::Invoke,
-        Some("ok") => Kind::Ok,
-        Some("fail") => Kind::Fail,
-        Some("info") => Kind::Info,
-        Some(other) => {
-            return Err(syntax(&format!("its :type is :{other}, not :invoke, :ok, :fail or :info")));
-        }
-        None => return Err(syntax("it has no :type")),
+    let kind = kind.ok_or_else(|| syntax("it has no :type"))?;
+    let Some(kind) = Kind::named(kind.as_bytes()) else {
+        return Err(syntax(&format!("its :type is :{kind}, not :invoke, :ok, :fail or :info")));
     };
     let Some(Shape::Text(f)) = f.map(Value::shape) else {
         return Err(syntax("it has no :f, the name of an operation"));

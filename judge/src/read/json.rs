@@ -143,15 +143,6 @@ enum Field {
     Other,
 }
 
-#[derive(serde::Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum Type {
-    Invoke,
-    Ok,
-    Fail,
-    Info,
-}
-
 impl<'de> Visitor<'de> for Line<'_> {
     type Value = Option<Event>;
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -170,7 +161,7 @@ impl<'de> Visitor<'de> for Line<'_> {
                     time = value.and_then(|time| u64::try_from(time).ok());
                 }
                 Field::Process => process = Some(map.next_value_seed(Any(into))?),
-                Field::Type => kind = Some(map.next_value::<Type>()?),
+                Field::Type => kind = Some(map.next_value::<Kind>()?),
                 Field::F => f = Some(map.next_value_seed(Any(into))?),
                 Field::Key => key = map.next_value_seed(Any(into))?,
                 Field::Value => value = map.next_value_seed(Any(into))?,
@@ -182,12 +173,7 @@ impl<'de> Visitor<'de> for Line<'_> {
         if into.is_nemesis(process) {
             return Ok(None);
         }
-        let kind = match kind.ok_or_else(|| de::Error::missing_field("type"))? {
-            Type::Invoke => Kind::Invoke,
-            Type::Ok => Kind::Ok,
-            Type::Fail => Kind::Fail,
-            Type::Info => Kind::Info,
-        };
+        let kind = kind.ok_or_else(|| de::Error::missing_field("type"))?;
         let f = f.ok_or_else(|| de::Error::missing_field("f"))?;
         let Shape::Text(f) = f.shape() else {
             return Err(de::Error::custom("\"f\" is the name of an operation, a text"));

@@ -27,13 +27,8 @@ pub fn history(text: &[u8], shaping: Shaping) -> Result<History, ReadError> {
         }
         arena = reader.arena;
         let [process, kind, f, rest @ ..] = words.as_slice() else { continue };
-        let kind = match arena.str_of(*kind) {
-            Some("invoke") => Kind::Invoke,
-            Some("ok") => Kind::Ok,
-            Some("fail") => Kind::Fail,
-            Some("info") => Kind::Info,
-            _ => continue,
-        };
+        let kind = arena.str_of(*kind).and_then(|kind| Kind::named(kind.as_bytes()));
+        let Some(kind) = kind else { continue };
         if arena.str_of(*process) == Some("nemesis") {
             continue;
         }

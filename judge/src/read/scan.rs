@@ -61,13 +61,7 @@ impl<'a> Scan<'a> {
                 Field::Process => process = Some(self.value(sink, 0)?),
                 Field::Type => {
                     self.expect(b'"')?;
-                    kind = Some(match self.text()? {
-                        b"invoke" => Kind::Invoke,
-                        b"ok" => Kind::Ok,
-                        b"fail" => Kind::Fail,
-                        b"info" => Kind::Info,
-                        _ => return None,
-                    });
+                    kind = Some(Kind::named(self.text()?)?);
                 }
                 Field::F => match self.value(sink, 0)?.shape() {
                     Shape::Text(id) => f = Some(id),

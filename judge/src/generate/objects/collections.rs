@@ -1,6 +1,7 @@
 //! Queues, stacks and bags under load.
 
-use super::script::{Random, Script};
+use super::script::Script;
+use crate::generate::Random;
 use crate::history::{History, Kind};
 use crate::objects::search::Order;
 use crate::value::Value;
@@ -71,7 +72,7 @@ pub fn history(seed: u64, load: &Load) -> History {
         if begun == load.operations && busy == 0 {
             return script.finish();
         }
-        let at = random.below(load.clients);
+        let at = random.place(load.clients);
         let name = names[at];
         match clients[at] {
             Client::Idle if begun == load.operations => {}
@@ -82,7 +83,7 @@ pub fn history(seed: u64, load: &Load) -> History {
                         values += 1;
                     }
                     let repeated = load.repeated_percent > 0 && random.percent(load.repeated_percent);
-                    let value = if repeated { random.below(values) } else { values - 1 };
+                    let value = if repeated { random.place(values) } else { values - 1 };
                     let asked = script.int(value);
                     script.invoke(name, put, asked);
                     Client::Putting(value)
@@ -106,7 +107,7 @@ pub fn history(seed: u64, load: &Load) -> History {
                     Order::Lifo => inside.pop_back(),
                     Order::Bag if inside.is_empty() => None,
                     Order::Bag => {
-                        let at = random.below(inside.len());
+                        let at = random.place(inside.len());
                         inside.swap_remove_back(at)
                     }
                 };
@@ -124,7 +125,7 @@ pub fn history(seed: u64, load: &Load) -> History {
             }
             Client::Done { put: false, value } => {
                 let value = if random.percent(load.wrong_percent) {
-                    (values > 0 && random.percent(80)).then(|| random.below(values))
+                    (values > 0 && random.percent(80)).then(|| random.place(values))
                 } else {
                     value
                 };

@@ -4,8 +4,8 @@
 //! finds no place for itself in a short history says so.
 
 use super::collections::{self, Load};
-use super::script::Random;
 use super::services::{self, Size};
+use crate::generate::Random;
 use crate::history::{History, NEVER, Op, Outcome};
 use crate::objects::search::Order;
 use crate::options::Options;
@@ -95,7 +95,7 @@ pub fn plant(history: &mut History, model: &str, anomaly: &str, seed: u64) -> bo
         }
         ("queue" | "stack" | "bag" | "unordered-queue", "duplicated") => {
             plant.answer_takes(|earlier, random| {
-                (!earlier.is_empty()).then(|| earlier[random.below(earlier.len())])
+                (!earlier.is_empty()).then(|| earlier[random.place(earlier.len())])
             })
         }
         ("set", _) => plant.last_list("read", anomaly),
@@ -134,7 +134,7 @@ impl Plant<'_> {
     fn one(&mut self, fits: impl Fn(&History, &Op) -> bool) -> Option<usize> {
         let ops = &self.history.ops;
         let fit: Vec<usize> = (0..ops.len()).filter(|place| fits(self.history, &ops[*place])).collect();
-        (!fit.is_empty()).then(|| fit[self.random.below(fit.len())])
+        (!fit.is_empty()).then(|| fit[self.random.place(fit.len())])
     }
     /// Room for two events after each.
     fn spread(&mut self) {
@@ -188,9 +188,9 @@ impl Plant<'_> {
     }
     fn false_empty(&mut self) -> Option<()> {
         let lives: Vec<_> = self.lives().into_iter().filter(|(put, take, _)| put.ret < take.call).collect();
-        let (put, take, place) = *lives.get(self.random.below(lives.len().max(1)))?;
+        let (put, take, place) = *lives.get(self.random.place(lives.len().max(1)))?;
         let f = self.history.f(&self.history.ops[place]).to_owned();
-        let after = put.ret + self.random.below((take.call - put.ret) as usize) as u32;
+        let after = put.ret + self.random.place((take.call - put.ret) as usize) as u32;
         self.spread();
         self.insert(3 * after, 1_000_000, &f, Value::NIL, Value::NIL);
         Some(())
@@ -206,7 +206,7 @@ impl Plant<'_> {
                 }
             }
         }
-        let (a, b) = *pairs.get(self.random.below(pairs.len().max(1)))?;
+        let (a, b) = *pairs.get(self.random.place(pairs.len().max(1)))?;
         let ops = &mut self.history.ops;
         (ops[a].output, ops[b].output) = (ops[b].output, ops[a].output);
         Some(())
@@ -242,7 +242,7 @@ impl Plant<'_> {
             let acknowledged =
                 |item: &Value| self.history.ops.iter().any(|op| op.is_ok() && op.input == *item);
             let known: Vec<usize> = (0..items.len()).filter(|at| acknowledged(&items[*at])).collect();
-            items.remove(*known.get(self.random.below(known.len().max(1)))?);
+            items.remove(*known.get(self.random.place(known.len().max(1)))?);
         }
         self.history.ops[last].output = self.list(&items);
         Some(())
@@ -264,7 +264,7 @@ impl Plant<'_> {
                 }
             }
         }
-        let (place, at) = *pairs.get(self.random.below(pairs.len().max(1)))?;
+        let (place, at) = *pairs.get(self.random.place(pairs.len().max(1)))?;
         let mut items = self.items(self.history.ops[place].output);
         if anomaly == "stale" {
             items.remove(at);
@@ -290,7 +290,7 @@ impl Plant<'_> {
     fn balances(&mut self, anomaly: &str) -> Option<()> {
         let place = self.one(|history, op| op.is_ok() && history.f(op) == "read")?;
         let mut items = self.items(self.history.ops[place].output);
-        let (one, other) = (2 * self.random.below(5), self.random.below(4));
+        let (one, other) = (2 * self.random.place(5), self.random.place(4));
         let other = (one + 2 * (1 + other)) % 10;
         let (first, second) = (items[one + 1].as_int()?, items[other + 1].as_int()?);
         match anomaly {
@@ -367,7 +367,7 @@ impl Plant<'_> {
                     "ordered" => sent.reverse(),
                     "unique" => sent.push(sent[sent.len() - 1]),
                     _ => {
-                        let at = self.random.below(sent.len());
+                        let at = self.random.place(sent.len());
                         let event = self.items(sent[at]);
                         let changed = [event[0], event[1], self.int(FRESH)];
                         sent[at] = self.list(&changed);
@@ -391,7 +391,7 @@ impl Plant<'_> {
                 let pairs = writes.iter().flat_map(|a| writes.iter().map(move |b| (*a, *b)));
                 let ops = &self.history.ops;
                 let pairs: Vec<(usize, usize)> = pairs.filter(|(a, b)| ops[*a].ret < ops[*b].call).collect();
-                let (a, b) = *pairs.get(self.random.below(pairs.len().max(1)))?;
+                let (a, b) = *pairs.get(self.random.place(pairs.len().max(1)))?;
                 let (of_a, of_b) =
                     (self.items(self.history.ops[a].output), self.items(self.history.ops[b].output));
                 self.history.ops[a].output = self.list(&[of_a[0], of_b[1]]);
@@ -440,7 +440,7 @@ impl Plant<'_> {
                     }
                 };
                 let pairs: Vec<(usize, usize)> = pairs.into_iter().filter(|pair| fits(self, *pair)).collect();
-                let (before, after) = *pairs.get(self.random.below(pairs.len().max(1)))?;
+                let (before, after) = *pairs.get(self.random.place(pairs.len().max(1)))?;
                 let (mut first, mut second) = (events(self, before), events(self, after));
                 match anomaly {
                     "atomic" => second.insert(0, first.pop()?),

@@ -1,31 +1,8 @@
 //! A history as it is written: events by clients, in order; and the numbers that decide them.
 
+use crate::generate::Random;
 use crate::history::{Builder, Event, History, Kind};
 use crate::value::{Arena, Value};
-
-/// `SplitMix64` (Steele, Lea and Flood, OOPSLA 2014): small, and the same everywhere.
-#[derive(Clone, Debug)]
-pub struct Random(u64);
-
-impl Random {
-    pub const fn new(seed: u64) -> Self {
-        Self(seed)
-    }
-    pub const fn draw(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut word = self.0;
-        word = (word ^ (word >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        word = (word ^ (word >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        word ^ (word >> 31)
-    }
-    /// A number below a bound that is not zero.
-    pub fn below(&mut self, bound: usize) -> usize {
-        (self.draw() % bound as u64) as usize
-    }
-    pub fn percent(&mut self, percent: u32) -> bool {
-        self.below(100) < percent as usize
-    }
-}
 
 /// Writes events; a millisecond passes between two, and more where `clock_ms` is put forward.
 #[derive(Debug, Default)]
@@ -126,7 +103,7 @@ pub fn drive(
         if begun == operations && idle {
             return script;
         }
-        let at = random.below(clients);
+        let at = random.place(clients);
         let lost = random.percent(unknown_percent / 2);
         doing[at] = match doing[at] {
             Client::Idle if begun == operations => Client::Idle,

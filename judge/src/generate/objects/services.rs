@@ -1,6 +1,7 @@
 //! The services behind the histories: each the real thing, in memory.
 
-use super::script::{Random, Script, Service, drive};
+use super::script::{Script, Service, drive};
+use crate::generate::Random;
 use crate::history::{History, Kind};
 use crate::value::Value;
 use std::collections::VecDeque;
@@ -60,7 +61,7 @@ pub fn counter(seed: u64, size: Size) -> History {
     impl Service for Counter {
         fn ask(&mut self, _: usize, random: &mut Random, script: &mut Script) -> Asked {
             if random.percent(50) {
-                return ("add", Value::NIL, script.int(1 + random.below(5)));
+                return ("add", Value::NIL, script.int(1 + random.place(5)));
             }
             ("read", Value::NIL, Value::NIL)
         }
@@ -135,7 +136,7 @@ pub fn ids(seed: u64, size: Size) -> History {
             ("generate", Value::NIL, Value::NIL)
         }
         fn apply(&mut self, _: usize, _: Asked, random: &mut Random, script: &mut Script) -> Option<Value> {
-            self.0 += 1 + random.below(9);
+            self.0 += 1 + random.place(9);
             Some(script.int(self.0))
         }
     }
@@ -151,7 +152,7 @@ pub fn bank(seed: u64, size: Size) -> History {
                 return ("read", Value::NIL, Value::NIL);
             }
             let transfer =
-                [random.below(5), random.below(5), 1 + random.below(5)].map(|number| script.int(number));
+                [random.place(5), random.place(5), 1 + random.place(5)].map(|number| script.int(number));
             ("transfer", Value::NIL, script.list(&transfer))
         }
         fn apply(
@@ -196,7 +197,7 @@ pub fn forks(seed: u64, size: Size) -> History {
                 let step = script.list(&step);
                 return ("txn", Value::NIL, script.list(&[step]));
             }
-            let group = self.0.len().saturating_sub(1 + random.below(4)) / 2 * 2;
+            let group = self.0.len().saturating_sub(1 + random.place(4)) / 2 * 2;
             let steps = [group, group + 1].map(|key| {
                 let step = [script.arena.text("r"), script.int(key), Value::NIL];
                 script.list(&step)
@@ -284,8 +285,8 @@ pub fn watch(seed: u64, size: Size) -> History {
         fn ask(&mut self, client: usize, random: &mut Random, script: &mut Script) -> Asked {
             if client < 2 {
                 self.next += 2;
-                let key = script.arena.text(["x", "y", "z"][random.below(3)]);
-                return match random.below(10) {
+                let key = script.arena.text(["x", "y", "z"][random.place(3)]);
+                return match random.place(10) {
                     0 => ("delete", key, Value::NIL),
                     1 | 2 => {
                         let steps = [("x", self.next), ("y", self.next + 1)].map(|(key, value)| {
@@ -318,7 +319,7 @@ pub fn watch(seed: u64, size: Size) -> History {
                 let to = if random.percent(50) {
                     self.revision
                 } else {
-                    self.revision.min(from + random.below(3))
+                    self.revision.min(from + random.place(3))
                 };
                 self.seen[client].1 = from.max(to + 1);
                 let sent: Vec<Value> = self
@@ -362,7 +363,7 @@ pub fn leases(seed: u64, size: Size) -> History {
     let mut lease = 0;
     while script.len() < 2 * size.operations as u64 {
         lease += 1;
-        let ttl = 2 + random.below(8);
+        let ttl = 2 + random.place(8);
         let (id, value) = (script.int(lease), script.int(ttl));
         let granted = script.list(&[id, value]);
         script.at_once(0, "grant", value, granted);
@@ -374,8 +375,8 @@ pub fn leases(seed: u64, size: Size) -> History {
         let put = script.list(&[value, id]);
         at_key(&mut script, "put", put, put);
         let mut refreshed = script.clock_ms - 4;
-        for _ in 0..random.below(4) {
-            script.clock_ms += 100 * random.below(9 * ttl) as u64;
+        for _ in 0..random.place(4) {
+            script.clock_ms += 100 * random.place(9 * ttl) as u64;
             at_key(&mut script, "read", Value::NIL, value);
             refreshed = script.clock_ms;
             script.at_once(0, "keep-alive", id, value);
