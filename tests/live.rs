@@ -7,6 +7,8 @@
 
 #[path = "live/disk.rs"]
 mod disk;
+#[path = "live/faults/mod.rs"]
+mod faults;
 #[path = "live/node.rs"]
 mod node;
 #[path = "live/programs.rs"]
@@ -14,6 +16,8 @@ mod programs;
 #[path = "live/scenarios.rs"]
 mod scenarios;
 mod servers;
+#[path = "live/striking.rs"]
+mod striking;
 
 use nix::time::{ClockId, clock_gettime};
 use seedfault::entropy::{Entropy, Seed};
@@ -27,6 +31,7 @@ use seedfault::fault::disk::{Calls, DiskRule};
 use seedfault::fault::kill::Signal;
 use seedfault::fault::restart::RestartData;
 use seedfault::fault::traffic::Traffic;
+use seedfault::run::world::Shared;
 use seedfault::time::Millis;
 use std::fs;
 use std::net::TcpListener;
@@ -35,6 +40,7 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
+use striking::Striking;
 
 /// Bounds every wait of a case.
 const PATIENCE: Millis = Millis(20_000);
@@ -89,6 +95,7 @@ fn main() -> ExitCode {
     match arguments.iter().skip(1).map(String::as_str).collect::<Vec<_>>().as_slice() {
         ["node", address] => node::serve(address).map_or(ExitCode::FAILURE, |()| ExitCode::SUCCESS),
         ["case", name] => case(name),
+        ["faults", program, rows @ ..] => in_cage(|bench| faults::measure(bench, program, rows)),
         ["hold"] => hold(),
         rest => all(rest.iter().find(|word| !word.starts_with('-')).copied().unwrap_or("")),
     }
@@ -131,6 +138,7 @@ fn all(filter: &str) -> ExitCode {
             failures += left.len() as u32 + u32::from(most < 8);
         }
     }
+    failures += faults::all(filter, &program, &place, users);
     let _ = fs::remove_dir_all(&place);
     failures += scenarios::all(filter);
     if failures == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
@@ -150,6 +158,10 @@ fn again(program: &Path, arguments: &[&str], run: &Path, user: Option<u32>) -> C
 
 fn case(name: &str) -> ExitCode {
     let Some((_, act)) = CASES.iter().find(|(known, _)| *known == name) else { return ExitCode::FAILURE };
+    in_cage(act)
+}
+
+fn in_cage(act: impl FnOnce(&mut Bench)) -> ExitCode {
     // A listener of the machine, which no node may reach.
     let outside = TcpListener::bind("127.0.0.1:0").expect("a port");
     // In the machine's own network it is refused, whoever asks.
@@ -208,6 +220,12 @@ fn killed(program: &Path, place: &Path, trial: u64, user: Option<u32>) -> Result
 
 struct Bench {
     env: ProcessesEnv,
+    /// What the executor's half of a fault knows of the first node.
+    world: Shared,
+    /// The fault of a timeline that is under way.
+    striking: Option<Striking>,
+    /// The process of the node that was started last.
+    pid: u32,
     run: PathBuf,
     /// The port of a listener outside.
     outside: u16,
@@ -221,7 +239,8 @@ impl Bench {
         let options = Options { dir: run.join("nodes"), calls: Calls::ALL, pcap: true, ..Options::default() };
         let env = live::new(Some(cage), options, Entropy::root(Seed(1))).expect("the probe said so");
         assert_eq!(env.profile().name, LIVE.name);
-        Self { env, run, outside, seen: Vec::new(), next: 0 }
+        let (world, striking) = (striking::world(), None);
+        Self { env, world, striking, pid: 0, run, outside, seen: Vec::new(), next: 0 }
     }
 
     /// Starts a node and waits until it listens.
@@ -322,8 +341,15 @@ impl Bench {
     fn pass(&mut self, time: Millis) {
         let mut out = Vec::new();
         let until = self.env.now().plus(time);
-        self.env.step(until, &mut out);
-        self.seen.extend(out.into_iter().map(|(_, _, input)| input));
+        self.env.step(until.min(self.due()), &mut out);
+        for (_, who, input) in out {
+            if !self.is_the_faults(who, &input) {
+                self.seen.push(input);
+            }
+        }
+        if self.due() <= self.env.now() {
+            self.feed(Input::Timer);
+        }
     }
 
     /// What the run folder tells of a link, by column, after the end.

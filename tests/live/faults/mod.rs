@@ -1,0 +1,128 @@
+//! `docs/faults.md`: what each fault of `live` does to programs that nobody wrote for it, measured by their own clients'
+//! traffic. Each fault is carried out as a scenario's is; a measurement that is far from what was asked for fails.
+//!
+//! `SEEDFAULT_UPDATE=1 cargo test --test live faults_` measures as root and writes the page. Without it the same is
+//! measured, several programs side by side, and the page must tell of the same faults. A new fault gets a line in
+//! [`rows::ROWS`] and one in [`page::ELSEWHERE`].
+
+mod lab;
+mod links;
+mod machine;
+mod packets;
+mod page;
+mod process;
+mod program;
+mod rows;
+
+use super::servers::side_by_side;
+use super::{Bench, again};
+use lab::Lab;
+use program::Program;
+use rows::ROWS;
+use seedfault::env::Env as _;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::process::Stdio;
+
+/// Most of a measurement is waiting; of what is written down, one at a time.
+const AT_ONCE: usize = 3;
+/// Where a child tells what the nodes' devices are.
+const DEVICES: &str = "devices";
+
+/// What was measured: by row, program, and whether as an ordinary user.
+pub type Measured = BTreeMap<(usize, &'static str, bool), Cells>;
+
+pub struct Cells {
+    pub effect: String,
+    pub heal: String,
+}
+
+/// The child: measures these rows on one program, a line of JSON each.
+pub fn measure(bench: &mut Bench, program: &str, rows: &[&str]) {
+    let program = Program::of(program).expect("named by the parent");
+    let mut lab = Lab::new(bench, program);
+    for row in rows.iter().filter_map(|row| row.parse::<usize>().ok()) {
+        let mut said = match (ROWS[row].measure)(&mut lab, &ROWS[row]) {
+            Ok(seen) => json!({"effect": seen.effect, "heal": seen.heal}),
+            Err(wrong) => json!({"wrong": wrong}),
+        };
+        lab.over();
+        said["row"] = row.into();
+        println!("{said}");
+    }
+    lab.bench.env.close();
+    let notes = lab.bench.env.notes().iter();
+    let devices = notes.filter_map(|note| note.strip_prefix("nodes had a network of their own, with "));
+    println!("{}", json!({DEVICES: devices.collect::<String>()}));
+}
+
+/// The parent. Answers how many failed.
+pub fn all(filter: &str, tool: &Path, place: &Path, users: &[Option<u32>]) -> u32 {
+    let is_named = |fault: &str| format!("faults_{fault}").contains(filter);
+    let rows: Vec<usize> = (0..ROWS.len()).filter(|row| is_named(ROWS[*row].fault)).collect();
+    if rows.is_empty() {
+        return 0;
+    }
+    let update = std::env::var_os("SEEDFAULT_UPDATE").is_some();
+    let installed: Vec<Program> = Program::ALL.into_iter().filter(|one| one.binary().is_some()).collect();
+    let missing: Vec<&str> =
+        Program::ALL.iter().filter(|one| !installed.contains(one)).map(|one| one.name()).collect();
+    if !missing.is_empty() {
+        println!("live: faults: not measured on {}, which is not on PATH", missing.join(", "));
+    }
+    let jobs: Vec<(Program, Option<u32>)> =
+        users.iter().flat_map(|user| installed.iter().map(move |program| (*program, *user))).collect();
+    let runs = side_by_side(&jobs, if update { 1 } else { AT_ONCE }, |(program, user)| {
+        one(*program, *user, &rows, tool, place)
+    });
+    let (mut measured, mut devices, mut failures) = (Measured::new(), BTreeMap::new(), 0);
+    for ((program, user), lines) in jobs.iter().zip(runs) {
+        let (name, ordinary) = (program.name(), user.is_some());
+        let who = if ordinary { "as an ordinary user" } else { "as who started it" };
+        let mut told: BTreeMap<u64, Value> = BTreeMap::new();
+        for line in lines {
+            let device = line[DEVICES].as_str().map(String::from);
+            match line["row"].as_u64() {
+                Some(row) => drop(told.insert(row, line)),
+                None => devices.extend(device.map(|device| (ordinary, device))),
+            }
+        }
+        for row in &rows {
+            let what = format!("{} {}", ROWS[*row].fault, ROWS[*row].fields);
+            let cell = |line: &Value, key: &str| line[key].as_str().unwrap_or_default().to_string();
+            match told.remove(&(*row as u64)) {
+                Some(line) if line["wrong"].is_null() => {
+                    let cells = Cells { effect: cell(&line, "effect"), heal: cell(&line, "heal") };
+                    println!("live: faults_{what}, {name}, {who}: {}; healed: {}", cells.effect, cells.heal);
+                    measured.insert((*row, name, ordinary), cells);
+                }
+                line => {
+                    let wrong = line.map_or("it did not get there".into(), |line| cell(&line, "wrong"));
+                    println!("live: faults_{what}, {name}, {who}: FAILED: {wrong}");
+                    failures += 1;
+                }
+            }
+        }
+    }
+    let whole = rows.len() == ROWS.len() && missing.is_empty() && users.len() == 2;
+    let amiss = if update && whole && failures == 0 {
+        page::write(&measured, &devices)
+    } else {
+        page::is_amiss(&measured, &devices)
+    };
+    println!("live: faults_page: {}", amiss.as_deref().unwrap_or("ok"));
+    failures + u32::from(amiss.is_some())
+}
+
+/// What one child says.
+fn one(program: Program, user: Option<u32>, rows: &[usize], tool: &Path, place: &Path) -> Vec<Value> {
+    let rows: Vec<String> = rows.iter().map(ToString::to_string).collect();
+    let arguments: Vec<&str> =
+        ["faults", program.name()].into_iter().chain(rows.iter().map(String::as_str)).collect();
+    let run = place.join(format!("faults-{}-{user:?}", program.name()));
+    let mut command = again(tool, &arguments, &run, user);
+    let output = command.stderr(Stdio::inherit()).output().expect("it starts");
+    let text = String::from_utf8_lossy(&output.stdout);
+    text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
+}
