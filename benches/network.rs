@@ -4,8 +4,9 @@
 //! interface; veth pairs on the kernel's bridge; the switch with TUN devices; the switch with packet sockets. The load
 //! is the benchmark program that comes with the server, in a place of its own on that network. Each figure is the
 //! median of the rounds, and beside it the ratio to the bridge, of medians of the same rounds. The last figures are of
-//! the switch alone: a link with a fault on it that changes nothing, how late a delay of 5 ms is, and how long it
-//! takes until a cut is in force (its answer comes afterwards).
+//! the switch alone: a link with a fault on it that changes nothing, one on which each segment has a fate of its own, the
+//! same link without a fault, how late a delay of 5 ms is, and how long it takes until a cut is in force (its answer
+//! comes afterwards).
 //!
 //! The figures are worth something on an idle machine with two processors; `--bench` measures, without it each is
 //! tried once, briefly. As an ordinary user, or where `/dev/net/tun` may not be opened, TUN is left out by name.
@@ -214,16 +215,18 @@ impl Load {
         let ping = |env: &ProcessesEnv, count| {
             self.run(env, Some(NEIGHBOUR), count, &["-c", "1", "-t", "ping_mbulk"]).p50_us
         };
-        // Wide enough to change nothing, and each segment is looked at.
+        // A link so wide that nothing waits; and one on which each segment has a fate of its own, and one of a thousand
+        // comes twice, which TCP hardly notices.
         let through = LinkRule { rate: u32::MAX, ..LinkRule::default() };
-        for node in &primaries {
-            set(env, NEIGHBOUR, *node, through);
-            set(env, *node, NEIGHBOUR, through);
-        }
-        self.large(env, Some(NEIGHBOUR), ", link with a fault");
-        for node in &primaries {
-            set(env, NEIGHBOUR, *node, LinkRule::default());
-            set(env, *node, NEIGHBOUR, LinkRule::default());
+        let one_by_one = LinkRule { duplicate: 1, ..LinkRule::default() };
+        for (rule, what) in
+            [(through, "with a fault"), (one_by_one, "by segment"), (LinkRule::default(), "healed")]
+        {
+            for node in &primaries {
+                set(env, NEIGHBOUR, *node, rule);
+                set(env, *node, NEIGHBOUR, rule);
+            }
+            self.large(env, Some(NEIGHBOUR), &format!(", link {what}"));
         }
         let before = ping(env, 20_000);
         set(env, NEIGHBOUR, NodeId(0), LinkRule { delay: DELAY, ..LinkRule::default() });

@@ -58,6 +58,7 @@ type Case = (&'static str, fn(&mut Bench));
 const CASES: &[Case] = &[
     ("nodes_reach_one_another_on_the_same_port", reach),
     ("a_cut_lets_nothing_through_and_a_heal_is_prompt", cut),
+    ("that_a_cut_is_in_force_is_told_by_its_nodes", in_force),
     ("a_cut_one_way_leaves_the_other_open", one_way),
     ("a_cut_of_one_class_of_packets_leaves_the_others_alone", classes),
     ("clients_of_the_load_are_cut_off_and_the_tool_is_not", cut_clients),
@@ -444,6 +445,24 @@ fn one_way(bench: &mut Bench) {
     assert_eq!(bench.echo(client, 300), Err("silent".into()), "the answer does not come");
     assert!(bench.counted(B, A, "cut") > 0);
     assert_eq!(bench.counted(A, B, "cut"), 0);
+}
+
+fn in_force(bench: &mut Bench) {
+    bench.start(A);
+    bench.start(B);
+    let clear = LinkRule::default();
+    for (there, back) in [(true, true), (true, false), (false, true), (false, false)] {
+        let cut = |is| LinkRule { cut: is, ..clear };
+        bench.link(A, B, cut(there));
+        bench.link(B, A, cut(back));
+        bench.apply(Effect::Node(A, NodeAction::Knock(B, Traffic::All))).expect("it begins");
+        bench.pass(Millis(100));
+        let unheard = bench.apply(Effect::Node(A, NodeAction::Unheard(B, Traffic::All)));
+        let told = [bench.link(A, B, clear), bench.link(B, A, clear)].concat();
+        assert_eq!(unheard.is_ok(), there || back, "{unheard:?}");
+        assert!(!told.contains("crossed"), "{told}");
+    }
+    assert_eq!(bench.counted(A, B, "cut"), 0, "that it was tried strikes nobody");
 }
 
 /// Nodes listen where servers do for their clients, and nobody at the port of the bus.

@@ -93,6 +93,8 @@ tagged! {
     Flap = fault::flap::Flap,
     Stutter = fault::stutter::Stutter,
     HalfOpen = fault::half_open::HalfOpen,
+    StrikeLink = fault::strike_link::StrikeLink,
+    SlowClose = fault::slow_close::SlowClose,
 }
 
 macro_rules! infos {
@@ -135,6 +137,7 @@ infos! {
     Check = operation::CheckNow, Sabotage = operation::Sabotage, Aim = operation::Aim,
     Corrupt = fault::corrupt::Corrupt, Garble = fault::garble::Garble, Throttle = fault::throttle::Throttle,
     Flap = fault::flap::Flap, Stutter = fault::stutter::Stutter, HalfOpen = fault::half_open::HalfOpen,
+    StrikeLink = fault::strike_link::StrikeLink, SlowClose = fault::slow_close::SlowClose,
 }
 
 tagged! {
@@ -163,7 +166,7 @@ mod tests {
         let known = "failover add_replica remove_replica reshard drain scale_out scale_in forget_and_meet config_change \
                      rolling_restart burst admin kill pause restart cut lossy slow clock_skew disk_error full_disk slow_disk \
                      strike_at power_loss memory_limit reset refuse hold check sabotage aim corrupt garble throttle \
-                     flap stutter half_open";
+                     flap stutter half_open strike_link slow_close";
         let known: Vec<&str> = known.split_whitespace().collect();
         assert_eq!(Action::NAMES.get(..known.len()), Some(known.as_slice()), "new ones go to the end");
     }

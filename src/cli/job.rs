@@ -174,6 +174,7 @@ fn last_word(job: &Job<'_>, folder: &Folder, reproduce: String, story: &Story, e
         history_hash: String::new(),
         trace_hash: None,
         image: None,
+        network: None,
         virtual_ms: (story.last_at_us.max(0) / 1000) as u64,
         wall_ms: ended.wall.as_millis() as u64,
         run: folder.name.clone(),

@@ -5,6 +5,8 @@
 //! environment they run in. `sim` is the simulation of the embedded target, `processes` starts real servers, `live`
 //! gives them a network that fails on command, `exact` runs them in virtual time.
 
+#[cfg(all(feature = "cli", target_os = "linux"))]
+pub mod bus;
 #[cfg(exact)]
 pub mod exact;
 #[cfg(all(feature = "cli", target_os = "linux"))]
@@ -20,6 +22,7 @@ use crate::fault::disk::{Blow, DiskRule};
 use crate::fault::kill::Signal;
 use crate::fault::restart::RestartData;
 use crate::fault::slow::Distribution;
+use crate::fault::strike_link::{LinkBlow, LinkPoint};
 use crate::fault::traffic::Traffic;
 use crate::time::{Micros, Millis};
 use serde::{Deserialize, Serialize};
@@ -142,6 +145,7 @@ pub const LIVE: Profile = Profile {
         Ability::Connection,
         Ability::Packet,
         Ability::Disk,
+        Ability::Message,
     ],
     targets: &["valkey"],
     nodes_max: 16,
@@ -214,6 +218,10 @@ pub enum NodeAction {
     Memory(Option<u32>),
     /// Tell, from its side, whether packets of a class cross to another node and back.
     Reach(NodeId, Traffic),
+    /// Begin, from its side, to ask another node for an answer in packets of a class.
+    Knock(NodeId, Traffic),
+    /// Tell that no answer has come to that, and ask no longer.
+    Unheard(NodeId, Traffic),
 }
 
 /// What is done to one direction of a link between two nodes.
@@ -239,6 +247,8 @@ pub struct LinkRule {
     pub shape: Distribution,
     /// After a cut nobody is woken up.
     pub natural: bool,
+    /// The end of a connection takes so much longer.
+    pub linger: Millis,
 }
 
 /// What is done to one direction of a link, by the class of what crosses it.
@@ -273,9 +283,42 @@ impl From<LinkRule> for LinkRules {
     }
 }
 
+/// What one directed link carried, and what faults did on it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LinkTold {
+    pub from: String,
+    pub to: String,
+    /// Packets and bytes that came by, as the devices gave them, and what of that was given to the other end.
+    pub packets: u64,
+    pub bytes: u64,
+    pub crossed: u64,
+    pub bytes_crossed: u64,
+    /// Segments, by what was done to them: `cut`, `lost`, `delayed` and so on.
+    pub struck: BTreeMap<String, u64>,
+}
+
+/// What the network of a run carried.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NetworkTold {
+    /// The links on which a fault struck anything.
+    pub struck: Vec<LinkTold>,
+    /// The others: how many, and what they carried together.
+    pub others: u64,
+    pub others_packets: u64,
+    pub others_bytes: u64,
+    /// Packets that were lost for want of room, which no fault asked for.
+    pub interference: u64,
+}
+
 /// The evidence for a change of a link, where segments are counted: how many its rules have struck so far.
-pub fn struck_so_far(count: u64, woken: u64) -> Evidence {
-    format!("{count}{STRUCK}, {woken} connections woken up")
+pub fn struck_so_far(count: u64, woken: u64, leaked: u64) -> Evidence {
+    let told = format!("{count}{STRUCK}, {woken} connections woken up");
+    if leaked == 0 { told } else { format!("{told}, {leaked}{LEAKED}") }
+}
+
+/// How many packets crossed while it was cut, if any did.
+pub fn leaked_in(evidence: &str) -> Option<u64> {
+    evidence.strip_suffix(LEAKED)?.rsplit(' ').next()?.parse().ok()
 }
 
 /// The evidence for what was done to connections.
@@ -288,6 +331,10 @@ pub fn struck_in(evidence: &str) -> Option<u64> {
     evidence.split_once(STRUCK)?.0.parse().ok()
 }
 
+/// How the evidence of a strike that came to nothing begins.
+pub const STRUCK_NOTHING: &str = "struck nothing";
+
+const LEAKED: &str = " packets crossed while it was cut";
 const STRUCK: &str = " segments struck so far";
 
 /// Messages of the cluster bus that wait for another.
@@ -298,6 +345,21 @@ pub struct Hold {
     pub message: MessageType,
     /// Until such a message has been delivered on one of these links; until it is let go without.
     pub until: Option<(Vec<(NodeId, NodeId)>, MessageType)>,
+}
+
+/// What is done to the n-th packet, byte, connect or message on some links.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LinkStrike {
+    /// From the first node of each to the second.
+    pub links: Vec<(NodeId, NodeId)>,
+    pub at: LinkPoint,
+    /// The type of the messages that are counted.
+    pub message: Option<MessageType>,
+    /// Counted from 1.
+    pub nth: u64,
+    pub traffic: Traffic,
+    pub how: LinkBlow,
+    pub delay: Millis,
 }
 
 /// What an actor asks for.
@@ -317,6 +379,9 @@ pub enum Effect {
     Link(NodeId, NodeId, LinkRules),
     /// Holds messages under this event's name, or lets go what it held. Answered by `Applied`.
     Hold(String, Option<Hold>),
+    /// Lies in wait on links under this event's name, or ends that wait and answers what came of it. Answered by
+    /// `Applied`.
+    Strike(String, Option<LinkStrike>),
     /// Resets the established connections of a class between two nodes, or between a node and all clients. Answered
     /// by `Applied`.
     Reset(NodeId, Option<NodeId>, Traffic),
@@ -426,6 +491,10 @@ pub trait Env {
     fn watch_messages(&mut self, _kinds: &[MessageType]) {}
     /// A hash over all that the environment did, turn by turn, where it decides that itself.
     fn trace_hash(&self) -> Option<String> {
+        None
+    }
+    /// What its network carried, once it is closed, where it counts that.
+    fn network(&self) -> Option<&NetworkTold> {
         None
     }
     /// What the user should know, once it is closed.

@@ -274,7 +274,9 @@ impl SimEnv {
             NodeAction::Disk(..)
             | NodeAction::PowerLoss(..)
             | NodeAction::Memory(_)
-            | NodeAction::Reach(..) => {
+            | NodeAction::Reach(..)
+            | NodeAction::Knock(..)
+            | NodeAction::Unheard(..) => {
                 Err(EnvError::Unable { what: "strike a node's disk, power or memory".into() })
             }
             NodeAction::Clock { behind, .. } if !behind.is_zero() => {
@@ -557,7 +559,11 @@ impl Env for SimEnv {
                 };
                 self.tell(who, Input::Applied(done));
             }
-            Effect::Hold(..) | Effect::Reset(..) | Effect::Forget(..) | Effect::Recall(..) => {
+            Effect::Hold(..)
+            | Effect::Strike(..)
+            | Effect::Reset(..)
+            | Effect::Forget(..)
+            | Effect::Recall(..) => {
                 let what = "see connections: it carries messages".into();
                 self.tell(who, Input::Applied(Err(EnvError::Unable { what })));
             }

@@ -120,6 +120,7 @@ fn finished(verdict: Verdict, exit_code: i32, findings: &[&str]) -> RunEvent {
         history_hash: "ccdd".into(),
         trace_hash: None,
         image: None,
+        network: None,
         virtual_ms: 33_120,
         wall_ms: 38_640,
         run: "runs/20260314T091507Z-1009".into(),

@@ -131,20 +131,20 @@ pub fn run(timeline: &Timeline, options: &RunOptions) -> i32 {
         let text = format!("turns are given by policy {}; {order}", timeline.policy());
         recorder.event(&RunEvent::Note { at_us: 0, text });
     }
-    let (result, end_us, trace_hash, trouble) = match environment(timeline, options, caged.as_ref(), requests)
-    {
-        Ok((mut env, target)) => {
-            let bounds = Bounds { boot: options.boot_timeout, run: options.run_timeout };
-            let result = execute(timeline, env.as_mut(), target, bounds, Rc::new(Checks), &mut recorder);
-            let end = env.now();
-            env.close();
-            for text in env.notes() {
-                recorder.event(&RunEvent::Note { at_us: end.0 as i64, text: text.clone() });
+    let (result, end_us, trace_hash, trouble, network) =
+        match environment(timeline, options, caged.as_ref(), requests) {
+            Ok((mut env, target)) => {
+                let bounds = Bounds { boot: options.boot_timeout, run: options.run_timeout };
+                let result = execute(timeline, env.as_mut(), target, bounds, Rc::new(Checks), &mut recorder);
+                let end = env.now();
+                env.close();
+                for text in env.notes() {
+                    recorder.event(&RunEvent::Note { at_us: end.0 as i64, text: text.clone() });
+                }
+                (result, end.0, env.trace_hash(), env.trouble().cloned(), env.network().cloned())
             }
-            (result, end.0, env.trace_hash(), env.trouble().cloned())
-        }
-        Err(error) => (Err(error), 0, None, None),
-    };
+            Err(error) => (Err(error), 0, None, None, None),
+        };
     let mut finished = Finished {
         verdict: Verdict::Unknown,
         seed: timeline.seed.0,
@@ -153,6 +153,7 @@ pub fn run(timeline: &Timeline, options: &RunOptions) -> i32 {
         history_hash: String::new(),
         trace_hash,
         image: image(timeline, options),
+        network,
         virtual_ms: end_us / 1000,
         wall_ms: 0,
         run: options.run.clone(),

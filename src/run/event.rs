@@ -2,7 +2,7 @@
 
 use super::record::{Applied, Life, LogLine};
 use crate::check::{Judgement, Verdict};
-use crate::env::{Image, NodeId};
+use crate::env::{Image, NetworkTold, NodeId};
 use crate::time::{Micros, Millis};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -183,6 +183,9 @@ pub struct Finished {
     /// What such a run rests on beside its timeline.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub image: Option<Image>,
+    /// What the network carried and what faults did to it, where that is counted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub network: Option<NetworkTold>,
     pub virtual_ms: u64,
     pub wall_ms: u64,
     pub run: String,

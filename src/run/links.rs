@@ -7,7 +7,7 @@ use super::operation::OpIo;
 use super::record::Status;
 use super::strike::{Ending, failed, others, skipped};
 use crate::catalogue::NodeSelector;
-use crate::env::{LIVE, LinkRule, LinkRules, NodeAction, NodeId, struck_in};
+use crate::env::{LIVE, LinkRule, LinkRules, NodeAction, NodeId, leaked_in, struck_in};
 use crate::fault::cut::{Cut, Heal};
 use crate::fault::slow::Distribution;
 use crate::fault::traffic::Traffic;
@@ -114,26 +114,64 @@ pub(super) async fn put(
     for link in pairs {
         op.world.borrow_mut().links.entry(*link).or_default().insert(op.event.clone(), (traffic, rule));
     }
-    submit(pairs, op).await
+    let struck = submit(pairs, op).await?;
+    if rule.cut {
+        for (from, to) in tried(pairs, op) {
+            op.io.node(from, NodeAction::Knock(to, traffic)).await.map_err(failed)?;
+        }
+    }
+    Ok(struck)
+}
+
+/// Where packets are real, a cut is in force because nothing crosses it: each pair of nodes is tried from its own side for
+/// as long as it holds. Any answer, and any packet that the switch has let pass, breaks the run.
+fn tried(pairs: &[Link], op: &OpIo) -> BTreeSet<Link> {
+    let live = op.world.borrow().timeline.environment == LIVE.name;
+    let both = pairs.iter().map(|(from, to)| (*from.min(to), *from.max(to)));
+    if live { both.collect() } else { BTreeSet::new() }
 }
 
 /// Takes the event's rule off. Answers how many segments were struck on the links so far.
 pub(super) async fn take_off(pairs: &[Link], op: &OpIo) -> Result<Option<u64>, Status> {
+    let own = pairs.first().and_then(|link| {
+        let world = op.world.borrow();
+        world.links.get(link)?.get(&op.event).copied()
+    });
+    let mut in_force = Ok(());
+    if let Some((traffic, _)) = own.filter(|(_, rule)| rule.cut) {
+        for (from, to) in tried(pairs, op) {
+            let unheard = op.io.node(from, NodeAction::Unheard(to, traffic)).await;
+            in_force = in_force.and(unheard.map(drop));
+        }
+    }
     for link in pairs {
         if let Some(rules) = op.world.borrow_mut().links.get_mut(link) {
             rules.remove(&op.event);
         }
     }
-    submit(pairs, op).await
+    // Whatever came of it, it is healed.
+    let struck = submit(pairs, op).await?;
+    if let Err(error) = in_force {
+        op.breaks(&error);
+        return Err(failed(error));
+    }
+    Ok(struck)
 }
 
 async fn submit(pairs: &[Link], op: &OpIo) -> Result<Option<u64>, Status> {
     let mut struck = None;
+    let mut leaked = 0;
     for (from, to) in pairs {
         let evidence = op.io.link(*from, *to, sum_of(op, *from, *to)).await.map_err(failed)?;
         if let Some(count) = struck_in(&evidence) {
             *struck.get_or_insert(0) += count;
         }
+        leaked += leaked_in(&evidence).unwrap_or(0);
+    }
+    if leaked > 0 {
+        let why = format!("{leaked} packets crossed links while they were cut");
+        op.breaks(&why);
+        return Err(failed(why));
     }
     Ok(struck)
 }
@@ -211,6 +249,7 @@ fn add(sum: LinkRule, rule: LinkRule) -> LinkRule {
         burst: sum.burst.max(rule.burst),
         shape: if sum.shape == Distribution::Uniform { rule.shape } else { sum.shape },
         natural: sum.natural || rule.natural,
+        linger: sum.linger.max(rule.linger),
     }
 }
 

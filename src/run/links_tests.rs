@@ -27,6 +27,17 @@ struct Outcome {
 /// A cut of a second of a class, in an environment to which some changes of links, by number, come to nothing though it
 /// says otherwise, and in which each cut swallows so many segments. `other` lies on one of the links all the while.
 fn cut(deaf: &[usize], traffic: Traffic, other: Option<(Traffic, LinkRule)>, swallows: u64) -> Outcome {
+    leaky(deaf, traffic, other, swallows, 0)
+}
+
+/// The same where so many packets cross meanwhile.
+fn leaky(
+    deaf: &[usize],
+    traffic: Traffic,
+    other: Option<(Traffic, LinkRule)>,
+    swallows: u64,
+    leaked: u64,
+) -> Outcome {
     let mut world = World::new(&timeline());
     for _ in 0..2 {
         world.add_node(NodeSpec::default(), 0, Role::Primary);
@@ -47,6 +58,7 @@ fn cut(deaf: &[usize], traffic: Traffic, other: Option<(Traffic, LinkRule)>, swa
     });
     let (mut rules, mut changes) = (BTreeMap::<(NodeId, NodeId), LinkRules>::new(), 0);
     let (mut struck, mut held) = (0, BTreeMap::new());
+    let (mut knocked, mut leaks) = (Vec::new(), 0);
     let (mut now, mut waiting) = (0, vec![Input::Start]);
     while !task.done() {
         let (mut effects, mut deadline) = (Vec::new(), None);
@@ -64,8 +76,21 @@ fn cut(deaf: &[usize], traffic: Traffic, other: Option<(Traffic, LinkRule)>, swa
                     if changes == 2 {
                         held.clone_from(&rules);
                         struck += swallows;
+                        leaks = leaked;
                     }
-                    Ok(struck_so_far(struck, 0))
+                    Ok(struck_so_far(struck, 0, leaks))
+                }
+                Effect::Node(from, NodeAction::Knock(to, _)) => {
+                    knocked.push((from, to));
+                    Ok("it asks".into())
+                }
+                Effect::Node(from, NodeAction::Unheard(to, class)) => {
+                    assert_eq!(knocked.pop(), Some((from, to)), "it was asked when the cut began");
+                    let cut = [(from, to), (to, from)]
+                        .iter()
+                        .any(|link| rules.get(link).is_some_and(|one| !one.spares(class)));
+                    let error = EnvError::Failed { what: "a cut".into(), why: "packets cross".into() };
+                    if cut { Ok("no answer".into()) } else { Err(error) }
                 }
                 Effect::Node(from, NodeAction::Reach(to, class)) => {
                     let cut = [(from, to), (to, from)]
@@ -112,6 +137,17 @@ fn a_cut_of_which_one_way_was_not_healed_breaks_the_run_whatever_the_environment
             assert!(deaf.broken.is_some_and(|why| why.contains("no answer")), "change {heal} of {traffic}");
         }
     }
+}
+
+#[test]
+fn a_cut_that_never_took_effect_breaks_the_run_whatever_the_environment_says() {
+    for traffic in [Traffic::All, Traffic::Clients, Traffic::Bus] {
+        let deaf = cut(&[0, 1], traffic, None, 0);
+        assert!(matches!(deaf.status, Err(Status::Failed(_))), "{:?}", deaf.status);
+        assert!(deaf.broken.is_some_and(|why| why.contains("packets cross")), "{traffic}");
+    }
+    let leaky = leaky(&[], Traffic::All, None, 5, 1);
+    assert!(leaky.broken.is_some_and(|why| why.contains("1 packets crossed links while they were cut")));
 }
 
 #[test]

@@ -2,7 +2,7 @@
 //! arrive, so it is asked for before every step. Without a request nothing differs, and a run repeats exactly.
 
 use crate::catalogue::MessageType;
-use crate::env::{ActorId, Effect, Env, Input, NodeId, Profile, Step, Trouble};
+use crate::env::{ActorId, Effect, Env, Input, NetworkTold, NodeId, Profile, Step, Trouble};
 use crate::time::Micros;
 use nix::errno::Errno;
 use std::os::fd::OwnedFd;
@@ -63,6 +63,9 @@ impl<E: Env> Env for Stoppable<E> {
     }
     fn trace_hash(&self) -> Option<String> {
         self.env.trace_hash()
+    }
+    fn network(&self) -> Option<&NetworkTold> {
+        self.env.network()
     }
     fn notes(&self) -> &[String] {
         self.env.notes()

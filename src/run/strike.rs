@@ -9,7 +9,7 @@ use super::operation::{OpIo, Target};
 use super::record::Status;
 use super::resolve;
 use super::rhythm;
-use super::strike_links::{strike_half_open, strike_hold, strike_refuse, strike_reset};
+use super::strike_links::{lie_in_wait, strike_half_open, strike_hold, strike_refuse, strike_reset};
 use super::world::World;
 use crate::catalogue::{Action, NodeSelector};
 use crate::env::{LinkRule, NodeAction, NodeId};
@@ -75,6 +75,10 @@ pub async fn strike(action: Action, op: OpIo, ending: Ending, target: Rc<dyn Tar
             let rule = LinkRule { garble: fault.share, ..LinkRule::default() };
             strike_links(&fault.node, fault.traffic, rule, &op, &ending).await
         }
+        Action::SlowClose(fault) => {
+            let rule = LinkRule { linger: fault.delay, ..LinkRule::default() };
+            strike_links(&fault.node, fault.traffic, rule, &op, &ending).await
+        }
         Action::Throttle(fault) => {
             let rule = LinkRule { rate: fault.rate, ..LinkRule::default() };
             strike_links(&fault.node, fault.traffic, rule, &op, &ending).await
@@ -89,6 +93,7 @@ pub async fn strike(action: Action, op: OpIo, ending: Ending, target: Rc<dyn Tar
         Action::Reset(reset) => strike_reset(reset, &op).await,
         Action::Refuse(refuse) => strike_refuse(refuse, &op, &ending).await,
         Action::Hold(hold) => strike_hold(hold, &op, &ending).await,
+        Action::StrikeLink(fault) => lie_in_wait(fault, &op, &ending).await,
         Action::Flap(fault) => rhythm::flap(fault, &op, &ending).await,
         Action::HalfOpen(fault) => strike_half_open(fault, &op, &ending).await,
         Action::Stutter(fault) => rhythm::stutter(fault, &op, &ending).await,

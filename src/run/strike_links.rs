@@ -6,11 +6,12 @@ use super::operation::OpIo;
 use super::record::Status;
 use super::strike::{Ending, failed, others, skipped};
 use crate::catalogue::NodeSelector;
-use crate::env::{LinkRule, NodeId, connections};
+use crate::env::{LinkRule, LinkStrike, NodeId, STRUCK_NOTHING, connections};
 use crate::fault::half_open::HalfOpen;
 use crate::fault::hold::Hold;
 use crate::fault::refuse::Refuse;
 use crate::fault::reset::Reset;
+use crate::fault::strike_link::StrikeLink;
 
 pub(super) async fn strike_reset(reset: &Reset, op: &OpIo) -> Result<(), Status> {
     let nodes = op.select(&reset.node).map_err(skipped)?;
@@ -87,6 +88,22 @@ pub(super) async fn strike_hold(hold: &Hold, op: &OpIo, ending: &Ending) -> Resu
     op.step(evidence);
     ending.wait(op).await;
     let evidence = op.io.hold(event, None).await.map_err(failed)?;
+    op.step(evidence);
+    Ok(())
+}
+
+pub(super) async fn lie_in_wait(fault: &StrikeLink, op: &OpIo, ending: &Ending) -> Result<(), Status> {
+    let links = links(&fault.from, &fault.to, op)?;
+    links.iter().for_each(|(from, _)| op.resolved(*from));
+    let StrikeLink { at, message, nth, how, delay, traffic, .. } = *fault;
+    let strike = LinkStrike { links, at, message, nth, traffic, how, delay };
+    let evidence = op.io.strike(op.event.clone(), Some(strike)).await.map_err(failed)?;
+    op.step(evidence);
+    ending.wait(op).await;
+    let evidence = op.io.strike(op.event.clone(), None).await.map_err(failed)?;
+    if evidence.starts_with(STRUCK_NOTHING) {
+        op.detail(STRUCK_NOTHING);
+    }
     op.step(evidence);
     Ok(())
 }

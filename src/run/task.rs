@@ -6,7 +6,7 @@
 
 use super::resp::{self, Reply};
 use crate::env::{
-    Actor, ConnId, Effect, EnvError, Evidence, Hold, Input, LinkRules, NodeAction, NodeId, Why,
+    Actor, ConnId, Effect, EnvError, Evidence, Hold, Input, LinkRules, LinkStrike, NodeAction, NodeId, Why,
 };
 use crate::fault::traffic::Traffic;
 use crate::time::{Micros, Millis};
@@ -199,6 +199,11 @@ impl Io {
     pub async fn hold(&self, event: String, hold: Option<Hold>) -> Result<Evidence, EnvError> {
         self.mail.borrow_mut().out.push(Effect::Hold(event, hold));
         self.answer("hold messages").await
+    }
+
+    pub async fn strike(&self, event: String, strike: Option<LinkStrike>) -> Result<Evidence, EnvError> {
+        self.mail.borrow_mut().out.push(Effect::Strike(event, strike));
+        self.answer("lie in wait on links").await
     }
 
     pub async fn reset(

@@ -4,8 +4,10 @@
 use super::events::{Act, Events};
 use super::order::{is_one, span_of};
 use super::parts::get;
-use crate::catalogue::Action;
+use crate::catalogue::{Action, NodeSelector};
+use crate::fault::cut::Cut;
 use crate::fault::slow::Slow;
+use crate::fault::strike_link::{LinkBlow, LinkPoint, StrikeLink};
 use crate::fault::traffic::Traffic;
 use crate::time::Millis;
 use crate::yaml::document::Problems;
@@ -16,6 +18,8 @@ type Wrong = (&'static str, String, String, String);
 /// The largest mean length of a burst, and the shortest half of a rhythm's turn.
 const BURST_MAX: u16 = 1000;
 const BEAT_MIN: Millis = Millis(10);
+/// The longest that a packet may be on its way: beyond it every server's timers have long given up.
+const DELAY_MAX: Millis = Millis(60_000);
 
 pub(super) fn parameters(act: &Act<'_>, problems: &mut Problems) {
     if let Action::HalfOpen(fault) = &act.action
@@ -37,13 +41,29 @@ fn wrong(action: &Action) -> Vec<Wrong> {
     match action {
         Action::Lossy(lossy) => {
             let shares = [("lose", lossy.lose), ("duplicate", lossy.duplicate), ("reorder", lossy.reorder)];
+            let nothing = shares.iter().all(|(_, value)| *value == 0);
             let mut wrong: Vec<Wrong> =
                 shares.into_iter().filter_map(|(name, value)| share(name, value)).collect();
+            let hint = "leave `lose` out for 100 of a thousand";
+            let idle =
+                ("lose", "0".into(), "nothing would be lost, duplicated or overtaken".into(), hint.into());
+            wrong.extend(nothing.then_some(idle));
             wrong.extend(lossy.burst.and_then(|burst| bursts(lossy.lose, burst)));
             wrong
         }
-        Action::Corrupt(fault) => share("share", fault.share).into_iter().collect(),
-        Action::Garble(fault) => share("share", fault.share).into_iter().collect(),
+        Action::Corrupt(fault) => some("share", fault.share).into_iter().collect(),
+        Action::Garble(fault) => some("share", fault.share).into_iter().collect(),
+        Action::Cut(Cut { node, from, .. }) => itself("from", node, from.as_ref()),
+        Action::Flap(flap) if flap.from.as_ref() == Some(&flap.node) => {
+            itself("from", &flap.node, flap.from.as_ref())
+        }
+        Action::Slow(slow) if slow.delay.is_zero() && slow.jitter.is_zero() => {
+            let hint = "leave `delay` out for 100ms, or give a `jitter`";
+            vec![("delay", slow.delay.to_string(), "nothing would be slow".into(), hint.into())]
+        }
+        Action::Slow(slow) if slow.delay > DELAY_MAX || slow.jitter > DELAY_MAX => {
+            [("delay", slow.delay), ("jitter", slow.jitter)].into_iter().filter_map(too_long).collect()
+        }
         Action::Throttle(fault) if fault.rate == 0 => vec![(
             "rate",
             "0".into(),
@@ -62,10 +82,76 @@ fn wrong(action: &Action) -> Vec<Wrong> {
             "clients have no connection of class `bus`".into(),
             "leave `clients` out, or write `traffic: all`".into(),
         )],
+        Action::StrikeLink(fault) => strikes(fault),
+        Action::SlowClose(fault) if fault.delay.is_zero() => {
+            let hint = "leave it out for 2s";
+            vec![("delay", fault.delay.to_string(), "nothing would be slow".into(), hint.into())]
+        }
+        Action::SlowClose(fault) => too_long(("delay", fault.delay)).into_iter().collect(),
         Action::Flap(flap) => beats([("down", flap.down), ("up", flap.up)]),
         Action::Stutter(stutter) => beats([("stop", stutter.stop), ("run", stutter.run)]),
         _ => Vec::new(),
     }
+}
+
+/// The n-th of what, and what can be done to it.
+fn strikes(fault: &StrikeLink) -> Vec<Wrong> {
+    let StrikeLink { at, message, nth, how, delay, traffic, .. } = fault;
+    let is_message = *at == LinkPoint::Message;
+    let mut wrong: Vec<Wrong> = Vec::new();
+    let mut say = |field, value: String, message: &str, hint: &str| {
+        wrong.push((field, value, message.into(), hint.into()));
+    };
+    if *nth == 0 {
+        say("nth", "0".into(), "they are counted from 1", "the first is 1");
+    }
+    match message {
+        None if is_message => {
+            say("at", at.to_string(), "messages of which type?", "add for instance `message: FAIL`");
+        }
+        Some(kind) if !is_message => {
+            let hint = "write `at: message`, or leave `message` out";
+            say("message", kind.to_string(), "only `at: message` counts messages", hint);
+        }
+        _ => {}
+    }
+    if is_message && *traffic == Traffic::Clients {
+        say("traffic", traffic.to_string(), "messages are of the cluster bus", "leave `traffic` out");
+    }
+    if is_message && matches!(how, LinkBlow::Corrupt | LinkBlow::Garble) {
+        let hint = "write `lose`, `delay`, `duplicate` or `reset`, or count packets: `at: packet`";
+        say("how", how.to_string(), "bits are flipped in packets, not in messages", hint);
+    }
+    if *how == LinkBlow::Delay && delay.is_zero() {
+        say("delay", delay.to_string(), "that is no delay", "say how long, for instance `delay: 200ms`");
+    }
+    wrong.extend(too_long(("delay", *delay)));
+    wrong
+}
+
+/// A link has two ends.
+fn itself(name: &'static str, node: &NodeSelector, from: Option<&NodeSelector>) -> Vec<Wrong> {
+    let same = from.filter(|from| *from == node && is_one(node) && *node != NodeSelector::All);
+    same.map(|from| {
+        let hint = "name another node, or leave it out for all others";
+        (name, from.to_string(), "a node has no link to itself".into(), hint.into())
+    })
+    .into_iter()
+    .collect()
+}
+
+fn too_long((name, time): (&'static str, Millis)) -> Option<Wrong> {
+    (time > DELAY_MAX).then(|| {
+        let message = format!("`{name}` of a packet is at most {DELAY_MAX}");
+        (name, time.to_string(), message, "where nothing arrives any more, write `cut`".into())
+    })
+}
+
+/// A share of which there is some.
+fn some(name: &'static str, value: u16) -> Option<Wrong> {
+    let hint = "leave it out for 10 of a thousand";
+    let none = (name, "0".to_string(), "nothing would be struck".to_string(), hint.to_string());
+    if value == 0 { Some(none) } else { share(name, value) }
 }
 
 fn share(name: &'static str, share: u16) -> Option<Wrong> {
@@ -95,6 +181,32 @@ fn beats(halves: [(&'static str, Millis); 2]) -> Vec<Wrong> {
         (name, time.to_string(), message, "for one time only there are `pause` and `cut`".into())
     });
     told.collect()
+}
+
+/// Two cuts of the same links heal in one way, or the later heal undoes what the other left to nature.
+pub(super) fn heals(events: &Events<'_>, problems: &mut Problems) {
+    let cut = |action: &Action| if let Action::Cut(cut) = action { Some(cut.clone()) } else { None };
+    for (later, place) in events.events.iter().zip(&events.places) {
+        let (Some((begins, _)), Some(this)) = (span_of(later), cut(&later.action)) else { continue };
+        let other = events.events.iter().filter(|earlier| earlier.id != later.id).find(|earlier| {
+            let Some(((began, ends), that)) = span_of(earlier).zip(cut(&earlier.action)) else {
+                return false;
+            };
+            let first = (began, &earlier.id) < (begins, &later.id);
+            let meets = that.traffic == this.traffic || [that.traffic, this.traffic].contains(&Traffic::All);
+            let same = that.node == this.node && that.from == this.from && is_one(&this.node);
+            first && same && meets && that.heal != this.heal && ends.is_none_or(|ends| begins < ends)
+        });
+        if let Some(other) = other {
+            let message = format!(
+                "{}: the same links are cut meanwhile, and the `cut` of `{}` (line {}) heals otherwise",
+                place.path, other.id, other.line
+            );
+            problems
+                .error(Some(place.span), &place.path, "cut", message)
+                .hint("let one end before the other begins, or give both the same `heal`");
+        }
+    }
 }
 
 /// Two delays on the same links add up, and two ways to spread them do not.

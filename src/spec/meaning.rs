@@ -41,6 +41,7 @@ pub fn check(spec: &Spec, file: &Node, events: &Events<'_>, problems: &mut Probl
         order::overlaps(events, problems);
         order::within_cuts(events, problems);
         links::contradictions(events, problems);
+        links::heals(events, problems);
     }
 }
 

@@ -122,6 +122,7 @@ fn on_all_links(action: &Action) -> Option<(&NodeSelector, Traffic)> {
         Action::Slow(a) => Some((&a.node, a.traffic)),
         Action::Corrupt(a) => Some((&a.node, a.traffic)),
         Action::Garble(a) => Some((&a.node, a.traffic)),
+        Action::SlowClose(a) => Some((&a.node, a.traffic)),
         Action::Throttle(a) => Some((&a.node, a.traffic)),
         _ => None,
     }
@@ -191,6 +192,7 @@ pub(super) fn overlaps(events: &Events<'_>, problems: &mut Problems) {
             Action::Refuse(a) => &a.node,
             Action::Corrupt(a) => &a.node,
             Action::Garble(a) => &a.node,
+            Action::SlowClose(a) => &a.node,
             Action::Throttle(a) => &a.node,
             Action::Flap(a) => &a.node,
             Action::Stutter(a) => &a.node,

@@ -90,6 +90,7 @@ impl Event {
             Action::Slow(a) => visit(&mut a.node),
             Action::Corrupt(a) => visit(&mut a.node),
             Action::Garble(a) => visit(&mut a.node),
+            Action::SlowClose(a) => visit(&mut a.node),
             Action::Throttle(a) => visit(&mut a.node),
             Action::Flap(a) => std::iter::once(&mut a.node).chain(&mut a.from).for_each(visit),
             Action::Stutter(a) => visit(&mut a.node),
@@ -103,6 +104,7 @@ impl Event {
             Action::MemoryLimit(a) => visit(&mut a.node),
             Action::Reset(a) => std::iter::once(&mut a.node).chain(&mut a.from).for_each(visit),
             Action::Refuse(a) => std::iter::once(&mut a.node).chain(&mut a.from).for_each(visit),
+            Action::StrikeLink(a) => [&mut a.from, &mut a.to].into_iter().for_each(visit),
             Action::Hold(a) => {
                 visit(&mut a.from);
                 visit(&mut a.to);
@@ -141,6 +143,7 @@ pub(super) fn node_of(action: &Action) -> Option<&NodeSelector> {
         Action::Slow(a) => Some(&a.node),
         Action::Corrupt(a) => Some(&a.node),
         Action::Garble(a) => Some(&a.node),
+        Action::SlowClose(a) => Some(&a.node),
         Action::Throttle(a) => Some(&a.node),
         Action::Flap(a) => Some(&a.node),
         Action::Stutter(a) => Some(&a.node),
@@ -155,6 +158,7 @@ pub(super) fn node_of(action: &Action) -> Option<&NodeSelector> {
         Action::Reset(a) => Some(&a.node),
         Action::Refuse(a) => Some(&a.node),
         Action::Hold(a) => Some(&a.from),
+        Action::StrikeLink(a) => Some(&a.from),
         Action::Sabotage(a) => Some(&a.node),
         Action::Aim(a) => Some(&a.node),
         _ => None,

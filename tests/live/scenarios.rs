@@ -12,8 +12,15 @@ const AT_ONCE: usize = 4;
 /// A scenario, and what is wrong with its run.
 type Scenario = (&'static str, fn(&Told) -> Vec<String>);
 
-const SCENARIOS: &[Scenario] =
-    &[("bus", bus), ("clients", clients), ("rhythm", rhythm), ("weather", weather), ("half-open", half_open)];
+const SCENARIOS: &[Scenario] = &[
+    ("bus", bus),
+    ("clients", clients),
+    ("rhythm", rhythm),
+    ("weather", weather),
+    ("half-open", half_open),
+    ("messages", messages),
+    ("order", order),
+];
 
 /// Runs those whose name holds the filter. Answers how many failed.
 pub fn all(filter: &str) -> u32 {
@@ -78,6 +85,21 @@ impl Told {
         let roles = self.0.events.iter().filter(|event| event["event"] == "role");
         let primaries = roles.filter(|role| role["shard"] == shard && role["role"] == "primary");
         primaries.filter_map(|role| role["node"].as_u64()).skip(1).collect()
+    }
+
+    /// Where in the stream of events a node's log first says this; how often it does.
+    fn logged(&self, node: u64, text: &str) -> (Option<usize>, usize) {
+        let says = |event: &Value| {
+            let line = &event["line"];
+            line["node"] == node && line["line"].as_str().is_some_and(|line| line.contains(text))
+        };
+        let all = self.0.events.iter();
+        (all.clone().position(says), all.filter(|event| says(event)).count())
+    }
+
+    /// Where in the stream of events an event ends.
+    fn ends(&self, event: &str) -> Option<usize> {
+        self.0.events.iter().position(|told| told["event"] == "applied" && told["applied"]["event"] == event)
     }
 
     /// A column of a link in `links.tsv`.
@@ -194,6 +216,44 @@ fn half_open(told: &Told) -> Vec<String> {
         unless(told_at_once.contains("lost 2 connections that node-2 still has"), told_at_once),
         unless(silent.contains("connections that clients still has"), silent),
         unless(told.counted("clients", "node-0", "silenced") > 0, "no client was left in silence"),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}
+
+fn messages(told: &Told) -> Vec<String> {
+    let (_, elections) = told.logged(1, "Starting a failover election");
+    let (lost, twice, connect) = (told.healed("lost"), told.healed("twice"), told.healed("connect"));
+    let gone = told.healed("gone");
+    [
+        unless(lost.starts_with("struck FAILOVER_AUTH_REQUEST 1 from node-1 to node-2"), lost),
+        unless(twice.starts_with("struck FAILOVER_AUTH_REQUEST 1 from node-1 to node-4"), twice),
+        unless(connect.starts_with("struck connect 1 from node-3 to node-5"), connect),
+        unless(told.counted("node-1", "node-2", "lost") == 1, "more than one message was lost"),
+        unless(told.counted("node-1", "node-4", "duplicated") == 1, "not one message came twice"),
+        unless(told.counted("node-3", "node-5", "lost") == 1, "not one connect was lost"),
+        unless(told.promoted(0).first() == Some(&1), format!("promoted: {:?}", told.promoted(0))),
+        // One vote of two is no majority of three.
+        unless(elections >= 2, format!("{elections} elections")),
+        unless(gone.contains("class `bus` cross"), gone),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}
+
+fn order(told: &Told) -> Vec<String> {
+    let (order, vote) = (told.healed("order"), told.healed("vote"));
+    let (won, _) = told.logged(1, "Failover election won");
+    let cut: u64 = [2, 4].iter().map(|node| told.counted(&format!("node-{node}"), "node-1", "cut")).sum();
+    [
+        unless(order.starts_with("let go when PING from node-0 had reached node-2"), order),
+        unless(told.counted("node-4", "node-2", "held") > 0, "nothing was held"),
+        unless(vote.contains("segments were struck"), vote),
+        unless(cut > 0, "no vote was on its way"),
+        unless(told.promoted(0).first() == Some(&1), format!("promoted: {:?}", told.promoted(0))),
+        unless(told.ends("vote").is_some() && told.ends("vote") < won, "the vote has arrived"),
     ]
     .into_iter()
     .flatten()

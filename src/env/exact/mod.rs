@@ -302,7 +302,9 @@ impl ExactEnv {
             NodeAction::Disk(event, rule) => self.set_disk_rule(id, &event, rule),
             NodeAction::PowerLoss(event, flushed) => Ok(self.lose_power(id, event, flushed)),
             NodeAction::Memory(room) => self.limit_memory(id, room),
-            NodeAction::Reach(..) => Err(EnvError::Unable { what: "try whether packets cross".into() }),
+            NodeAction::Reach(..) | NodeAction::Knock(..) | NodeAction::Unheard(..) => {
+                Err(EnvError::Unable { what: "try whether packets cross".into() })
+            }
         })
     }
 
@@ -471,6 +473,10 @@ impl Env for ExactEnv {
             Effect::Hold(event, None) => {
                 let done = self.network.let_go(self.now, &event);
                 self.tell(who, Input::Applied(Ok(done)));
+            }
+            Effect::Strike(..) => {
+                let what = "strike single packets of a link".into();
+                self.tell(who, Input::Applied(Err(EnvError::Unable { what })));
             }
             Effect::Forget(..) | Effect::Recall(..) => {
                 let what = "let one end of a connection forget it".into();

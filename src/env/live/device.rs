@@ -6,7 +6,7 @@
 
 use super::namespace::Namespace;
 use super::netlink;
-use super::switch::{MASK, OFFLOAD};
+use super::switch::{Frame, MASK, OFFLOAD};
 use nix::errno::Errno;
 use nix::libc;
 use std::fs::{File, OpenOptions};
@@ -277,14 +277,15 @@ impl Device {
         (&self.file).write(frame)
     }
 
-    /// Gives the kernel a packet that needs no offload.
-    pub fn give(&self, packet: &[u8]) -> io::Result<usize> {
+    /// Gives the kernel a packet, and what is left to be done to it.
+    pub fn give(&self, packet: &Frame) -> io::Result<usize> {
         let mut head = [0; OFFLOAD + ETHERNET];
+        head[..OFFLOAD].copy_from_slice(&packet.offload.write(self.kind.link_header() as u16));
         head[OFFLOAD..OFFLOAD + 6].copy_from_slice(&MAC);
         head[OFFLOAD + 6..OFFLOAD + 12].copy_from_slice(&MAC);
         head[OFFLOAD + 12..].copy_from_slice(&IPV4.to_be_bytes());
         let head = &head[..OFFLOAD + self.kind.link_header()];
-        (&self.file).write_vectored(&[IoSlice::new(head), IoSlice::new(packet)])
+        (&self.file).write_vectored(&[IoSlice::new(head), IoSlice::new(&packet.bytes)])
     }
 
     /// Packets that the kernel had no room for, of those that the packet socket should have got, since the last call.

@@ -11,12 +11,14 @@ use super::alarm::Alarm;
 use super::capture::Capture;
 use super::device::Device;
 use super::switch::{Counts, Delivery, Fate, OFFLOAD, Offload, Port, Switch};
-use crate::env::LinkRules;
+use crate::catalogue::MessageType;
+use crate::env::{Hold, LinkRules, LinkStrike};
 use crate::fault::traffic::Traffic;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use nix::sys::eventfd::{EfdFlags, EventFd};
 use std::collections::BTreeMap;
 use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -37,6 +39,8 @@ struct Shared {
     inner: Mutex<Inner>,
     epoll: Epoll,
     stop: EventFd,
+    /// Readable when the switch has messages to tell of.
+    told: EventFd,
     began: Instant,
 }
 
@@ -66,6 +70,7 @@ impl Driver {
     pub fn start(switch: Switch, capture: Option<Capture>) -> io::Result<Self> {
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
         let stop = EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?;
+        let told = EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?;
         let alarm = Alarm::new()?;
         epoll.add(&stop, EpollEvent::new(EpollFlags::EPOLLIN, STOP))?;
         epoll.add(&alarm, EpollEvent::new(EpollFlags::EPOLLIN, TIMER))?;
@@ -80,7 +85,7 @@ impl Driver {
             capture,
             epoch: epoch.duration_since(UNIX_EPOCH).unwrap_or_default(),
         };
-        let shared = Arc::new(Shared { inner: Mutex::new(inner), epoll, stop, began });
+        let shared = Arc::new(Shared { inner: Mutex::new(inner), epoll, stop, told, began });
         let builder = std::thread::Builder::new().name("switch".into());
         let thread = builder.spawn({
             let shared = shared.clone();
@@ -152,6 +157,57 @@ impl Driver {
         self.shared.lock().switch.recall(one, other)
     }
 
+    /// Holds messages under an event's name, or lets go what it held, and answers how that ended.
+    pub fn hold(&self, event: String, hold: Option<Hold>) -> Option<String> {
+        let now = self.shared.now();
+        let mut inner = self.shared.lock();
+        if let Some(hold) = hold {
+            inner.switch.hold(now, event, &hold);
+            return None;
+        }
+        let mut out = Vec::new();
+        let told = inner.switch.let_go(now, &event, &mut out);
+        inner.deliver(now, &mut out);
+        Some(told)
+    }
+
+    /// Lies in wait under an event's name, or ends that, and answers what came of it.
+    pub fn strike(&self, event: String, strike: Option<LinkStrike>) -> Option<String> {
+        let now = self.shared.now();
+        let mut inner = self.shared.lock();
+        let Some(strike) = strike else { return Some(inner.switch.end_strike(&event)) };
+        inner.switch.strike(now, event, strike);
+        None
+    }
+
+    /// Which messages it tells of from now on.
+    pub fn watch(&self, kinds: &[MessageType]) {
+        self.shared.lock().switch.watch(kinds);
+    }
+
+    /// Lets those messages go on of which the run was told.
+    pub fn answered(&self) {
+        let now = self.shared.now();
+        let mut inner = self.shared.lock();
+        let mut out = Vec::new();
+        inner.switch.answered(now, &mut out);
+        inner.deliver(now, &mut out);
+        let next = inner.switch.next_due();
+        inner.alarm.set(next, now);
+    }
+
+    /// Messages that were sent since the last call: what was sent, from where, to where.
+    pub fn take_told(&self) -> Vec<(MessageType, Port, Port)> {
+        // Nothing to read: it was read before.
+        let _ = self.shared.told.read();
+        self.shared.lock().switch.take_told()
+    }
+
+    /// Readable when there are some.
+    pub fn told(&self) -> BorrowedFd<'_> {
+        self.shared.told.as_fd()
+    }
+
     /// What each link has carried.
     pub fn counts(&self) -> Vec<(Port, Port, Counts)> {
         self.shared.lock().switch.counts().collect()
@@ -215,6 +271,9 @@ impl Shared {
             inner.deliver(now, &mut out);
             let next = inner.switch.next_due();
             inner.alarm.set(next, self.now());
+            if inner.switch.has_told() {
+                let _ = self.told.write(1);
+            }
         }
     }
 
@@ -252,9 +311,9 @@ impl Inner {
     }
 
     fn deliver(&mut self, now: u64, out: &mut Vec<Delivery>) {
-        for Delivery { to, bytes } in out.drain(..) {
-            self.capture(now, &bytes);
-            self.give(to, |device| device.give(&bytes));
+        for Delivery { to, frame } in out.drain(..) {
+            self.capture(now, &frame.bytes);
+            self.give(to, |device| device.give(&frame));
         }
     }
 

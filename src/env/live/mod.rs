@@ -27,8 +27,10 @@ use super::processes::cage::{Cage, Walls};
 use super::processes::ground::{Ground, Spot};
 use super::processes::{Options, ProcessesEnv};
 use super::{
-    EnvError, Evidence, LIVE, LinkRule, LinkRules, NodeId, Observed, Profile, connections, struck_so_far,
+    EnvError, Evidence, Hold, LIVE, LinkRule, LinkRules, LinkStrike, LinkTold, NetworkTold, NodeId, Observed,
+    Profile, connections, struck_so_far,
 };
+use crate::catalogue::MessageType;
 use crate::entropy::Entropy;
 use crate::fault::disk::DiskRule;
 use crate::fault::traffic::Traffic;
@@ -39,7 +41,7 @@ use driver::Driver;
 use namespace::Namespace;
 use nix::errno::Errno;
 use reach::Reach;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::fs;
 use std::io;
 use std::net::Ipv4Addr;
@@ -47,7 +49,7 @@ use std::os::fd::BorrowedFd;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
-use switch::{Counts, NODES_MAX, Port, Switch};
+use switch::{Counts, NODES_MAX, OWN_PORTS, Port, Switch};
 use tally::Tally;
 
 /// Where every node listens, on its own address.
@@ -115,8 +117,16 @@ struct Net {
     driver: Driver,
     /// Tries that are under way, from one node to another.
     reaching: BTreeMap<(NodeId, NodeId, Traffic), Reach>,
+    /// Asked for while links are cut: nothing must come of it.
+    knocks: BTreeMap<(NodeId, NodeId, Traffic), VecDeque<Reach>>,
     /// Where the timeline has a fault for a disk.
     disks: Option<Disks>,
+    /// What was carried, once it is closed.
+    told: Option<NetworkTold>,
+    /// The run was told of messages that wait for it.
+    asked: bool,
+    /// The next port from which it connects.
+    own_port: u16,
 }
 
 impl Net {
@@ -144,7 +154,35 @@ impl Net {
             nodes: BTreeMap::new(),
             driver,
             reaching: BTreeMap::new(),
+            knocks: BTreeMap::new(),
             disks: None,
+            told: None,
+            asked: false,
+            own_port: *OWN_PORTS.start(),
+        })
+    }
+
+    /// Who lives in one node's namespace begins to connect to another's, at the port of a class.
+    fn ask(
+        &mut self,
+        from: NodeId,
+        to: NodeId,
+        traffic: Traffic,
+        waited: Duration,
+    ) -> Result<io::Result<Reach>, EnvError> {
+        let near = self.nodes.get(&from).ok_or(EnvError::NotRunning { node: from })?;
+        let port = match traffic {
+            Traffic::All => reach::NOBODYS,
+            Traffic::Clients => self.port,
+            Traffic::Bus => self.port + BUS,
+        };
+        let own = self.own_port;
+        self.own_port = if own == *OWN_PORTS.end() { *OWN_PORTS.start() } else { own + 1 };
+        Ok(if to == NodeId::CLIENTS {
+            // They listen nowhere: they are who connects.
+            Reach::begin(&self.home, &self.home, (Port::CLIENTS, own), (from.into(), port), waited)
+        } else {
+            Reach::begin(&self.home, near, (from.into(), own), (to.into(), port), waited)
         })
     }
 
@@ -162,23 +200,54 @@ impl Net {
         devices + self.driver.lost()
     }
 
-    fn tally(&self) -> Tally<COLUMNS> {
+    /// The table of all links, and of those that a fault struck what a report tells.
+    fn tally(&self, interference: u64) -> (Tally<COLUMNS>, NetworkTold) {
         let mut tally = Tally::new("from\tto", CARRIED, columns(&Counts::default()));
+        let mut told = NetworkTold { interference, ..NetworkTold::default() };
         for (from, to, counts) in self.driver.counts() {
-            tally.row(&format!("{}\t{}", name(from), name(to)), columns(&counts));
+            let (from, to, columns) = (name(from), name(to), columns(&counts));
+            tally.row(&format!("{from}\t{to}"), columns);
+            let struck: BTreeMap<String, u64> = columns[CARRIED..]
+                .iter()
+                .filter(|(_, count)| *count > 0)
+                .map(|(title, count)| (title.to_string(), *count))
+                .collect();
+            let Counts { packets, bytes, crossed, bytes_crossed, .. } = counts;
+            if struck.is_empty() {
+                told.others += 1;
+                told.others_packets += packets;
+                told.others_bytes += bytes;
+            } else {
+                told.struck.push(LinkTold { from, to, packets, bytes, crossed, bytes_crossed, struck });
+            }
         }
-        tally
+        (tally, told)
     }
 }
 
+/// Links that a report tells of one by one.
+const LINKS_TOLD: usize = 6;
+
+/// One line of a report.
+fn of_link(link: &LinkTold) -> String {
+    let LinkTold { from, to, packets, crossed, bytes_crossed, struck, .. } = link;
+    let struck: Vec<String> = struck.iter().map(|(what, count)| format!("{count} {what}")).collect();
+    format!(
+        "{from} to {to}: {crossed} of {packets} packets crossed ({bytes_crossed} bytes); {}",
+        struck.join(", ")
+    )
+}
+
 /// Columns that tell what was carried; those after them tell what a fault did.
-const CARRIED: usize = 2;
-const COLUMNS: usize = 13;
+const CARRIED: usize = 4;
+const COLUMNS: usize = 16;
 
 fn columns(counts: &Counts) -> [(&'static str, u64); COLUMNS] {
     [
         ("packets", counts.packets),
         ("bytes", counts.bytes),
+        ("crossed", counts.crossed),
+        ("bytes_crossed", counts.bytes_crossed),
         ("cut", counts.cut),
         ("kicked", counts.kicked),
         ("lost", counts.lost),
@@ -190,6 +259,7 @@ fn columns(counts: &Counts) -> [(&'static str, u64); COLUMNS] {
         ("garbled", counts.garbled),
         ("overflowed", counts.overflowed),
         ("silenced", counts.silenced),
+        ("held", counts.held),
     ]
 }
 
@@ -217,12 +287,13 @@ fn told(rule: &LinkRule) -> String {
         burst,
         shape,
         natural,
+        linger,
     } = *rule;
     let mut told = Vec::new();
     told.extend(
         [("cut", cut), ("refuse", refuse)].into_iter().filter(|(_, is)| *is).map(|(name, _)| name.into()),
     );
-    for (name, time) in [("delay", delay), ("jitter", jitter)] {
+    for (name, time) in [("delay", delay), ("jitter", jitter), ("ends late by", linger)] {
         told.extend((!time.is_zero()).then(|| format!("{name} {time}")));
     }
     let shares = [
@@ -302,25 +373,34 @@ impl Ground for Net {
         let waited = waited.unwrap_or_default();
         // Where two ask for the same, whoever looks first takes the answer, and the other tries again.
         let Some(reach) = self.reaching.get(&(from, to, traffic)) else {
-            let near = self.nodes.get(&from).ok_or(EnvError::NotRunning { node: from })?;
-            let port = match traffic {
-                Traffic::All => reach::NOBODYS,
-                Traffic::Clients => self.port,
-                Traffic::Bus => self.port + BUS,
-            };
-            let begun = if to == NodeId::CLIENTS {
-                // They listen nowhere: they are who connects.
-                Reach::begin(&self.home, &self.home, Some(Port::CLIENTS), (from.into(), port), waited)
-            } else {
-                Reach::begin(&self.home, near, None, (to.into(), port), waited)
-            };
-            self.reaching.insert((from, to, traffic), begun.map_err(|error| failed(error.to_string()))?);
+            let begun = self.ask(from, to, traffic, waited)?.map_err(|error| failed(error.to_string()))?;
+            self.reaching.insert((from, to, traffic), begun);
             return Ok(None);
         };
         let Some(came) = reach.look(waited) else { return Ok(None) };
         self.reaching.remove(&(from, to, traffic));
         came.map_err(failed)?;
         Ok(Some(format!("{from} and {to} reach one another")))
+    }
+
+    fn knock(&mut self, from: NodeId, to: NodeId, traffic: Traffic) -> Result<Evidence, EnvError> {
+        let what = || format!("trying from {from} whether {to} is cut off");
+        let begun = self.ask(from, to, traffic, Duration::ZERO)?;
+        let begun = begun.map_err(|error| EnvError::Failed { what: what(), why: error.to_string() })?;
+        self.knocks.entry((from, to, traffic)).or_default().push_back(begun);
+        Ok(format!("{from} asks {to} for an answer"))
+    }
+
+    fn unheard(&mut self, from: NodeId, to: NodeId, traffic: Traffic) -> Result<Evidence, EnvError> {
+        let what = || format!("a cut between {from} and {to}");
+        let oldest = self.knocks.get_mut(&(from, to, traffic)).and_then(VecDeque::pop_front);
+        let Some(asked) = oldest else {
+            return Err(EnvError::Failed { what: what(), why: "nobody has tried whether it is one".into() });
+        };
+        if let Some(Ok(())) = asked.look(Duration::ZERO) {
+            return Err(EnvError::Failed { what: what(), why: "packets cross, as the nodes say".into() });
+        }
+        Ok(format!("{from} had no answer of {to}"))
     }
 
     fn keeps(&self, node: NodeId) -> bool {
@@ -334,11 +414,42 @@ impl Ground for Net {
     }
 
     fn take_observed(&mut self) -> Vec<Observed> {
-        self.disks.as_ref().map_or_else(Vec::new, Disks::take_observed)
+        let messages = self.driver.take_told();
+        self.asked |= !messages.is_empty();
+        let told = |(kind, from, to): (_, Port, Port)| Observed::Message {
+            kind,
+            from: NodeId(from.0),
+            to: NodeId(to.0),
+        };
+        let mut observed: Vec<Observed> = messages.into_iter().map(told).collect();
+        observed.extend(self.disks.iter().flat_map(Disks::take_observed));
+        observed
     }
 
-    fn told(&self) -> Option<BorrowedFd<'_>> {
-        self.disks.as_ref().map(Disks::told)
+    fn hold(&mut self, event: String, hold: Option<Hold>) -> Result<Evidence, EnvError> {
+        self.works("holding messages of the cluster bus".into())?;
+        let links = hold.as_ref().map_or(0, |hold| hold.links.len());
+        Ok(self.driver.hold(event, hold).unwrap_or_else(|| format!("messages wait on {links} links")))
+    }
+
+    fn strike(&mut self, event: String, strike: Option<LinkStrike>) -> Result<Evidence, EnvError> {
+        self.works("lying in wait on a link".into())?;
+        let links = strike.as_ref().map_or(0, |strike| strike.links.len());
+        Ok(self.driver.strike(event, strike).unwrap_or_else(|| format!("in wait on {links} links")))
+    }
+
+    fn watch_messages(&mut self, kinds: &[MessageType]) {
+        self.driver.watch(kinds);
+    }
+
+    fn answered(&mut self) {
+        if std::mem::take(&mut self.asked) {
+            self.driver.answered();
+        }
+    }
+
+    fn told(&self) -> Vec<BorrowedFd<'_>> {
+        self.disks.iter().map(Disks::told).chain([self.driver.told()]).collect()
     }
 
     fn has_clocks(&self) -> bool {
@@ -357,7 +468,7 @@ impl Ground for Net {
         }
         self.works(format!("changing the link from {from} to {to}"))?;
         let change = self.driver.set_rules(from.into(), to.into(), rules);
-        Ok(struck_so_far(change.struck, change.kicked))
+        Ok(struck_so_far(change.struck, change.kicked, change.leaked))
     }
 
     fn reset(&mut self, one: NodeId, other: Option<NodeId>, traffic: Traffic) -> Result<Evidence, EnvError> {
@@ -383,10 +494,20 @@ impl Ground for Net {
         Ok(connections(self.driver.recall(node.into(), other.into())))
     }
 
+    fn network(&self) -> Option<&NetworkTold> {
+        self.told.as_ref()
+    }
+
     fn close(&mut self) -> Vec<String> {
-        let (lost, tally) = (self.interference(), self.tally());
+        let lost = self.interference();
+        let (tally, told) = self.tally(lost);
         let mut notes = vec![format!("nodes had a network of their own, with {}", self.kind.told())];
         notes.extend(tally.struck().map(|struck| format!("segments on links with a fault: {struck}")));
+        notes.extend(told.struck.iter().take(LINKS_TOLD).map(of_link));
+        if told.struck.len() > LINKS_TOLD {
+            notes.push(format!("faults struck {} more links: see {LINKS}", told.struck.len() - LINKS_TOLD));
+        }
+        self.told = Some(told);
         if lost > 0 {
             notes.push(format!("the switch itself lost {lost} packets, which no fault asked for"));
         }

@@ -8,7 +8,7 @@ use super::switch::Port;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{
-    AddressFamily, SockFlag, SockType, SockaddrIn, bind, connect, getsockopt, socket, sockopt,
+    AddressFamily, SockFlag, SockType, SockaddrIn, bind, connect, getsockopt, setsockopt, socket, sockopt,
 };
 use std::io;
 use std::net::SocketAddrV4;
@@ -28,11 +28,11 @@ pub struct Reach {
 }
 
 impl Reach {
-    /// Who lives in the namespace `near` begins to connect, from an address of his if he has several.
+    /// Who lives in the namespace `near` begins to connect, from this address and port of his.
     pub fn begin(
         home: &Namespace,
         near: &Namespace,
-        from: Option<Port>,
+        from: (Port, u16),
         to: (Port, u16),
         since: Duration,
     ) -> io::Result<Self> {
@@ -40,9 +40,9 @@ impl Reach {
         let make = || Ok(socket(AddressFamily::Inet, SockType::Stream, flags, None)?);
         let socket = home.visit(near, make)?;
         let place = |port: Port, number| SockaddrIn::from(SocketAddrV4::new(port.address().into(), number));
-        if let Some(from) = from {
-            bind(socket.as_raw_fd(), &place(from, 0))?;
-        }
+        // What it came from before may still be closing.
+        setsockopt(&socket, sockopt::ReuseAddr, &true)?;
+        bind(socket.as_raw_fd(), &place(from.0, from.1))?;
         match connect(socket.as_raw_fd(), &place(to.0, to.1)) {
             Ok(()) | Err(Errno::EINPROGRESS) => Ok(Self { socket, since }),
             Err(error) => Err(error.into()),

@@ -6,7 +6,10 @@
 
 use super::node::Attempt;
 use super::ports::{self, ADDRESS, Ports};
-use crate::env::{EnvError, Evidence, LinkRules, NodeId, Observed, PROCESSES, Profile};
+use crate::catalogue::MessageType;
+use crate::env::{
+    EnvError, Evidence, Hold, LinkRules, LinkStrike, NetworkTold, NodeId, Observed, PROCESSES, Profile,
+};
 use crate::fault::disk::DiskRule;
 use crate::fault::traffic::Traffic;
 use std::io;
@@ -55,6 +58,18 @@ pub trait Ground: std::fmt::Debug {
     fn recall(&mut self, _: NodeId, _: NodeId) -> Result<Evidence, EnvError> {
         Err(unable())
     }
+    /// Holds messages of the cluster bus under an event's name, or lets go what it held.
+    fn hold(&mut self, _event: String, _: Option<Hold>) -> Result<Evidence, EnvError> {
+        Err(EnvError::Unable { what: "hold messages of the cluster bus".into() })
+    }
+    /// Lies in wait on links under an event's name, or ends that.
+    fn strike(&mut self, _event: String, _: Option<LinkStrike>) -> Result<Evidence, EnvError> {
+        Err(unable())
+    }
+    /// Tells of these messages of the cluster bus from now on.
+    fn watch_messages(&mut self, _: &[MessageType]) {}
+    /// The run has nothing more to do at once about what it was told.
+    fn answered(&mut self) {}
     /// Puts an event's rule on a node's disk, or takes it off. Called again, with how long it has waited, until it
     /// answers something. `runs`: whether the node does.
     fn disk(
@@ -72,17 +87,29 @@ pub trait Ground: std::fmt::Debug {
     fn reach(&mut self, _from: NodeId, _to: NodeId, _: Traffic, _waited: Option<Duration>) -> Attempt {
         Err(EnvError::Unable { what: "try whether packets cross".into() })
     }
+    /// Begins to ask, from a node's side, for an answer of another.
+    fn knock(&mut self, _from: NodeId, _to: NodeId, _: Traffic) -> Result<Evidence, EnvError> {
+        Err(EnvError::Unable { what: "try whether packets cross".into() })
+    }
+    /// Ends that; an error if there was an answer.
+    fn unheard(&mut self, _from: NodeId, _to: NodeId, _: Traffic) -> Result<Evidence, EnvError> {
+        Err(EnvError::Unable { what: "try whether packets cross".into() })
+    }
     /// Whether calls of a node are kept from being made: their threads do nothing, though they are not stopped.
     fn keeps(&self, _: NodeId) -> bool {
         false
     }
     /// A node that was stopped goes on.
     fn release(&mut self, _: NodeId) {}
-    /// What it saw by itself, and a descriptor that is readable when there is something.
+    /// What it saw by itself, and descriptors that are readable when there is something.
     fn take_observed(&mut self) -> Vec<Observed> {
         Vec::new()
     }
-    fn told(&self) -> Option<BorrowedFd<'_>> {
+    fn told(&self) -> Vec<BorrowedFd<'_>> {
+        Vec::new()
+    }
+    /// What links carried, once it is closed.
+    fn network(&self) -> Option<&NetworkTold> {
         None
     }
     /// The nodes are gone. Answers what the user should know.

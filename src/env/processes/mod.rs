@@ -27,8 +27,10 @@ pub mod wall;
 mod tests;
 
 use super::{
-    ActorId, ConnId, Effect, Env, EnvError, Input, NodeAction, NodeId, NodeSpec, Observed, Profile, Step, Why,
+    ActorId, ConnId, Effect, Env, EnvError, Input, NetworkTold, NodeAction, NodeId, NodeSpec, Observed,
+    Profile, Step, Why,
 };
+use crate::catalogue::MessageType;
 use crate::fault::disk::Calls;
 use crate::time::Micros;
 use clock::Clock;
@@ -227,6 +229,8 @@ impl ProcessesEnv {
                 self.ground.disk(id, event, rule.as_ref(), runs, waited)
             }
             NodeAction::Reach(to, traffic) => self.ground.reach(id, *to, *traffic, waited),
+            NodeAction::Knock(to, traffic) => self.ground.knock(id, *to, *traffic).map(Some),
+            NodeAction::Unheard(to, traffic) => self.ground.unheard(id, *to, *traffic).map(Some),
             NodeAction::PowerLoss(..) | NodeAction::Memory(_) => {
                 Err(EnvError::Unable { what: "strike a node's power or memory".into() })
             }
@@ -276,7 +280,7 @@ impl ProcessesEnv {
         let exits = fds.len();
         let ids: Vec<ConnId> = self.connections.keys().copied().collect();
         fds.extend(self.connections.values().map(|c| PollFd::new(c.fd(), c.interest())));
-        fds.extend(self.ground.told().map(|fd| PollFd::new(fd, PollFlags::POLLIN)));
+        fds.extend(self.ground.told().into_iter().map(|fd| PollFd::new(fd, PollFlags::POLLIN)));
         fds.extend(self.interrupt.as_ref().map(|fd| PollFd::new(fd.as_fd(), PollFlags::POLLIN)));
         // Interrupted by a signal: the next turn asks again.
         let ready = ppoll(&mut fds, Some(TimeSpec::from_duration(at_most)), None).unwrap_or(0);
@@ -435,9 +439,13 @@ impl Env for ProcessesEnv {
                 let applied = self.ground.recall(node, other);
                 self.arrived.push((who, Input::Applied(applied)));
             }
-            Effect::Hold(..) => {
-                let error = EnvError::Unable { what: "hold messages of the cluster bus".into() };
-                self.arrived.push((who, Input::Applied(Err(error))));
+            Effect::Hold(event, hold) => {
+                let applied = self.ground.hold(event, hold);
+                self.arrived.push((who, Input::Applied(applied)));
+            }
+            Effect::Strike(event, strike) => {
+                let applied = self.ground.strike(event, strike);
+                self.arrived.push((who, Input::Applied(applied)));
             }
         }
     }
@@ -447,6 +455,9 @@ impl Env for ProcessesEnv {
         loop {
             self.act();
             let left = Duration::from_micros(self.clock.wait(self.wall(), until).0);
+            if self.arrived.is_empty() && self.pending.is_empty() && !left.is_zero() {
+                self.ground.answered();
+            }
             let mut at_most = if self.arrived.is_empty() && held.is_none() { left } else { Duration::ZERO };
             if !self.pending.is_empty() {
                 at_most = at_most.min(RETRY_EVERY);
@@ -473,6 +484,14 @@ impl Env for ProcessesEnv {
             out.extend(self.arrived.drain(..).map(|(who, input)| (now, who, input)));
             return if interrupted { Step::Interrupted } else { Step::Going };
         }
+    }
+
+    fn watch_messages(&mut self, kinds: &[MessageType]) {
+        self.ground.watch_messages(kinds);
+    }
+
+    fn network(&self) -> Option<&NetworkTold> {
+        self.ground.network()
     }
 
     fn notes(&self) -> &[String] {

@@ -1,9 +1,9 @@
 //! Carrying: what servers and actors hand over is put on its way, and what is due is given to the other side.
 
-use super::bus::Mark;
 use super::connection::{Cargo, Chunk, End, OUTSIDE};
 use super::link::{self, Place};
 use super::{Message, Network, News};
+use crate::env::bus::Mark;
 use crate::env::{ActorId, ConnId, NodeId};
 use nix::errno::Errno;
 use nix::sys::epoll::{EpollEvent, EpollFlags, EpollTimeout};

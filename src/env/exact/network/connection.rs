@@ -1,6 +1,6 @@
 //! A connection: two ends, a way in each direction, and what is on it. Also the sockets underneath.
 
-use super::bus::{Cutter, Mark};
+use crate::env::bus::{Cutter, Mark};
 use crate::env::{ActorId, ConnId, NodeId};
 use nix::errno::Errno;
 use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockType, UnixAddr, send, socket};

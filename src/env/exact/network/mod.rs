@@ -9,7 +9,6 @@
 //! A side that closes with everything read ends by FIN; one that throws away what it had not read, or is sent something
 //! once it is gone, by RST, of which the shim asks when a socket has ended ([`Network::reset_pending`]).
 
-pub mod bus;
 mod carry;
 mod connection;
 mod hold;

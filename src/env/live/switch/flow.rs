@@ -1,14 +1,14 @@
 //! What is known of each TCP connection that crosses the switch: enough to reset it with the right numbers, to keep
 //! its order on a slow link, and to wake it up when a cut heals.
 
-use super::packet::{ACK, FIN, RST, SYN, Segment};
+use super::packet::{ACK, FIN, Frame, RST, SYN, Segment};
 use std::collections::BTreeMap;
 
 /// How long both ends of a reset connection are answered by resets: one that was lost or came with a number that
 /// its receiver did not expect is made good by the receiver's own next packet.
 pub const RESET_FOR_US: u64 = 2_000_000;
 /// Connections that are remembered. Past it, those that have ended are forgotten.
-const FLOWS_MAX: usize = 16_384;
+pub const FLOWS_MAX: usize = 16_384;
 
 /// A connection by its two ends, the lesser first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -49,8 +49,8 @@ pub struct Side {
     pub ended: bool,
     /// When the last of its segments is due at the other end.
     pub last_due: u64,
-    /// The last segment of it that a cut swallowed.
-    pub swallowed: Option<Vec<u8>>,
+    /// The last packet of it that a cut swallowed.
+    pub swallowed: Option<Frame>,
 }
 
 #[derive(Clone, Debug, Default)]

@@ -4,7 +4,8 @@
 //! A packet goes straight through unless a rule lies on its directed link. Then each segment has a fate of its own,
 //! which is a keyed hash of (link, how often its rule was changed, the segment's number under that rule): the same
 //! seed loses the third segment after the rule took hold, whatever other links carry. Which segment is the third is
-//! up to the servers and their kernels, in real time.
+//! up to the servers and their kernels, in real time. Segments of one packet that share their fate stay together, and a
+//! packet whose segments all pass at once goes through as it is: that is what makes a link with a fault fast.
 //!
 //! What a cut swallows TCP sends again after ever longer waits, up to two minutes: long after a heal nothing would be
 //! said. So the last segment of each connection that a cut swallowed is delivered when it heals; its receiver's
@@ -12,16 +13,22 @@
 
 mod chance;
 mod flow;
+mod message;
 mod packet;
+mod stream;
+mod strike;
 
-pub use packet::{OFFLOAD, Offload};
+pub use packet::{Frame, OFFLOAD, Offload};
 
 use crate::entropy::Entropy;
 use crate::env::{LinkRule, LinkRules, NodeId};
 use crate::fault::traffic::Traffic;
 use flow::{Flow, Flows, Forgotten, Name, RESET_FOR_US};
-use packet::{ACK, RST, SYN, Segment};
+use message::Messages;
+use packet::{ACK, FIN, RST, SYN, Segment};
 use std::collections::BTreeMap;
+pub use strike::OWN_PORTS;
+use strike::Striking;
 
 /// A device of the switch: a node's, by the node's number, or the tool's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -62,6 +69,23 @@ impl Port {
     }
 }
 
+impl Lot {
+    /// Nothing is done to it but that it may wait.
+    fn is_plain(self) -> bool {
+        matches!(self, Self::Lost | Self::Due { twice: false, harm: None, .. })
+    }
+}
+
+impl LinkRule {
+    /// Whether the segments of a packet of so many bytes may have different fates. A link that carries it within a
+    /// millisecond is too fast for that to matter.
+    fn is_by_segment(&self, length: usize) -> bool {
+        let chance =
+            self.lose > 0 || self.duplicate > 0 || self.reorder > 0 || self.corrupt > 0 || self.garble > 0;
+        chance || !self.jitter.is_zero() || (self.rate > 0 && (self.rate as usize) < length)
+    }
+}
+
 impl From<NodeId> for Port {
     fn from(node: NodeId) -> Self {
         Self(node.0)
@@ -79,11 +103,11 @@ const OVERTAKEN_US: u64 = 3_000;
 /// What waits before a link whose rate is limited, in bytes; more is lost.
 const QUEUE_MAX: u64 = 128 * 1024;
 
-/// What is to be given to a device. It needs no offload.
+/// What is to be given to a device.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Delivery {
     pub to: Port,
-    pub bytes: Vec<u8>,
+    pub frame: Frame,
 }
 
 /// What becomes of a packet.
@@ -100,6 +124,9 @@ pub enum Fate {
 pub struct Counts {
     pub packets: u64,
     pub bytes: u64,
+    /// What was given to the other device of it.
+    pub crossed: u64,
+    pub bytes_crossed: u64,
     pub cut: u64,
     pub kicked: u64,
     pub lost: u64,
@@ -111,6 +138,8 @@ pub struct Counts {
     pub garbled: u64,
     pub overflowed: u64,
     pub silenced: u64,
+    /// Times that a message, and what followed it, began to wait.
+    pub held: u64,
 }
 
 impl Counts {
@@ -156,6 +185,8 @@ struct Ruled {
     rule: Option<LinkRule>,
     /// How often it was changed.
     changes: u64,
+    /// Packets that crossed since it was last cut.
+    crossed: u64,
     /// Segments under the rule that lies on it now.
     segments: u64,
     /// The last of them was lost in a burst.
@@ -172,13 +203,67 @@ struct Link {
     counts: Counts,
 }
 
-#[derive(Clone, Debug)]
-struct Waiting {
+/// Where a packet belongs.
+#[derive(Clone, Copy, Debug)]
+struct Way {
     from: Port,
     to: Port,
     lane: Lane,
     of: Option<(Name, usize)>,
-    bytes: Vec<u8>,
+}
+
+#[derive(Clone, Debug)]
+struct Waiting {
+    way: Way,
+    frame: Frame,
+}
+
+/// A packet under way, as it was given.
+#[derive(Clone, Copy, Debug)]
+struct Packet<'a> {
+    bytes: &'a [u8],
+    offload: Offload,
+    segment: Option<Segment>,
+}
+
+impl<'a> Packet<'a> {
+    fn of(frame: &'a Frame) -> Self {
+        Self { bytes: &frame.bytes, offload: frame.offload, segment: packet::read(&frame.bytes) }
+    }
+
+    /// How many segments it stands for, and how long each is on the wire.
+    fn segments(&self) -> (usize, usize) {
+        self.segment.as_ref().map_or((1, self.bytes.len()), |segment| {
+            let count = packet::segments(segment, self.offload);
+            let headers = self.bytes.len() - segment.length();
+            (count, headers + packet::segment_size(segment, self.offload).min(segment.length()))
+        })
+    }
+
+    /// So many of its segments, from this one on.
+    fn part(&self, from: usize, count: usize) -> Frame {
+        let (all, _) = self.segments();
+        match &self.segment {
+            Some(segment) if count < all => {
+                let size = packet::segment_size(segment, self.offload);
+                let range = from * size..((from + count) * size).min(segment.length());
+                packet::part(self.bytes, self.offload, segment, range)
+            }
+            _ => Frame { offload: self.offload, bytes: self.bytes.to_vec() },
+        }
+    }
+}
+
+/// What becomes of a segment under a rule.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Lot {
+    Lost,
+    Due {
+        at: u64,
+        twice: bool,
+        /// A word that chooses a bit to flip, and whether the checksum is to be right after it.
+        harm: Option<(u64, bool)>,
+    },
 }
 
 /// See the module's page.
@@ -194,7 +279,9 @@ pub struct Switch {
     count: u64,
     /// Packets that were for nobody.
     nowhere: u64,
-    pieces: Vec<Vec<u8>>,
+    messages: Messages,
+    /// Faults that lie in wait, by the event.
+    strikes: BTreeMap<String, Striking>,
 }
 
 impl Switch {
@@ -207,7 +294,8 @@ impl Switch {
             waiting: BTreeMap::new(),
             count: 0,
             nowhere: 0,
-            pieces: Vec::new(),
+            messages: Messages::default(),
+            strikes: BTreeMap::new(),
         }
     }
 
@@ -227,23 +315,51 @@ impl Switch {
     pub fn carry(
         &mut self,
         now: u64,
-        mut from: Port,
+        from: Port,
         offload: Offload,
-        packet: &[u8],
+        bytes: &[u8],
         out: &mut Vec<Delivery>,
     ) -> Fate {
-        if from == Port::TOOL && packet::source(packet) == Some(Port::CLIENTS_ADDRESS) {
+        let (fate, way) = self.route(now, from, offload, bytes, out);
+        if let (Fate::Through(_), Some(way)) = (fate, way) {
+            self.crosses(way, bytes.len());
+        }
+        fate
+    }
+
+    /// Counts what is given to the other device of a link, whatever let it pass.
+    fn crosses(&mut self, way: Way, bytes: usize) {
+        let link = self.links.entry((way.from, way.to)).or_default();
+        link.counts.crossed += 1;
+        link.counts.bytes_crossed += bytes as u64;
+        link.lanes[way.lane as usize].crossed += 1;
+    }
+
+    fn hand(&mut self, way: Way, frame: Frame, out: &mut Vec<Delivery>) {
+        self.crosses(way, frame.bytes.len());
+        out.push(Delivery { to: way.to, frame });
+    }
+
+    fn route(
+        &mut self,
+        now: u64,
+        mut from: Port,
+        offload: Offload,
+        bytes: &[u8],
+        out: &mut Vec<Delivery>,
+    ) -> (Fate, Option<Way>) {
+        if from == Port::TOOL && packet::source(bytes) == Some(Port::CLIENTS_ADDRESS) {
             from = Port::CLIENTS;
         }
-        let Some(to) = packet::destination(packet).and_then(Port::of) else {
+        let Some(to) = packet::destination(bytes).and_then(Port::of) else {
             self.nowhere += 1;
-            return Fate::Taken;
+            return (Fate::Taken, None);
         };
-        let segment = packet::read(packet);
+        let segment = packet::read(bytes);
         let lane = segment.as_ref().map_or(Lane::Rest, |segment| self.lane([segment.from.1, segment.to.1]));
         let link = self.links.entry((from, to)).or_default();
         link.counts.packets += 1;
-        link.counts.bytes += packet.len() as u64;
+        link.counts.bytes += bytes.len() as u64;
         let rule = link.lanes[lane as usize].rule;
         let mut of = None;
         if let Some(segment) = segment {
@@ -254,75 +370,174 @@ impl Switch {
                 if side == by && !segment.has(RST) {
                     // It did not take the reset, whose number another byte has made old.
                     out.extend(answer(from, &segment));
-                    return Fate::Taken;
+                    return (Fate::Taken, None);
                 }
                 if silent {
                     link.counts.silenced += 1;
-                    return Fate::Taken;
+                    return (Fate::Taken, None);
                 }
             }
             if let Some(flow) = self.flows.see(now, name, side, &segment) {
                 if flow.reset_until.is_some() {
                     out.extend(answer(from, &segment));
-                    return Fate::Taken;
+                    return (Fate::Taken, None);
                 }
                 of = Some((name, side));
             }
             if connects && rule.is_some_and(|rule| rule.refuse && !rule.cut) {
                 link.counts.refused += 1;
                 let reset = packet::reset(segment.to, segment.from, 0, Some(segment.next()));
-                out.push(Delivery { to: from, bytes: reset });
-                return Fate::Taken;
+                out.push(Delivery { to: from, frame: reset.into() });
+                return (Fate::Taken, None);
             }
         }
-        let Some(rule) = rule else { return Fate::Through(to) };
-        let mut pieces = std::mem::take(&mut self.pieces);
-        packet::cut(packet, offload, &mut pieces);
-        for bytes in pieces.drain(..) {
-            self.decide(now, rule, Waiting { from, to, lane, of, bytes }, out);
+        let (way, packet) = (Way { from, to, lane, of }, Packet { bytes, offload, segment });
+        if lane == Lane::Bus {
+            if let Some(frames) = self.read_bus(now, way, packet, out) {
+                frames.into_iter().for_each(|frame| self.forward(now, way, frame, out));
+                return (Fate::Taken, None);
+            }
+            let flow = of.and_then(|(name, _)| self.flows.get(name));
+            if flow.is_some_and(|flow| flow.reset_until.is_some()) {
+                return (Fate::Taken, None);
+            }
         }
-        self.pieces = pieces;
+        if self.strike_packet(now, way, packet, out) {
+            return (Fate::Taken, None);
+        }
+        let Some(rule) = rule else { return (Fate::Through(to), Some(way)) };
+        (self.obey(now, rule, way, packet, out), Some(way))
+    }
+
+    /// Sees to a packet that is not as a device gave it.
+    fn forward(&mut self, now: u64, way: Way, frame: Frame, out: &mut Vec<Delivery>) {
+        if !self.strike_packet(now, way, Packet::of(&frame), out) {
+            self.under_rule(now, way, frame, out);
+        }
+    }
+
+    fn under_rule(&mut self, now: u64, way: Way, frame: Frame, out: &mut Vec<Delivery>) {
+        let rule = self.links.get(&(way.from, way.to)).and_then(|link| link.lanes[way.lane as usize].rule);
+        let fate = rule.map(|rule| self.obey(now, rule, way, Packet::of(&frame), out));
+        if fate != Some(Fate::Taken) {
+            self.hand(way, frame, out);
+        }
+    }
+
+    /// The fate of a packet under a rule.
+    fn obey(
+        &mut self,
+        now: u64,
+        rule: LinkRule,
+        way: Way,
+        packet: Packet<'_>,
+        out: &mut Vec<Delivery>,
+    ) -> Fate {
+        let (count, length) = packet.segments();
+        if rule.cut {
+            self.swallow(way, packet.part(0, count), count as u64);
+            return Fate::Taken;
+        }
+        let ends = packet.segment.is_some_and(|segment| segment.has(FIN)) && !rule.linger.is_zero();
+        let together = !ends || count == 1;
+        if together && !rule.is_by_segment(packet.bytes.len()) {
+            let mut lot = self.decide(now, rule, way, packet.bytes.len(), count as u64);
+            if ends {
+                self.linger(rule, way, &mut lot);
+            }
+            return self.settle(now, way, packet, (0, count), lot, out);
+        }
+        let mut run: Option<(usize, Lot)> = None;
+        let mut fate = Fate::Taken;
+        for number in 0..count {
+            let mut lot = self.decide(now, rule, way, length, 1);
+            if ends && number + 1 == count {
+                self.linger(rule, way, &mut lot);
+            }
+            match run {
+                // Two that are alike stay together, but for what is done to each by itself.
+                Some((_, so_far)) if so_far == lot && lot.is_plain() => {}
+                Some((from, so_far)) => {
+                    self.settle(now, way, packet, (from, number - from), so_far, out);
+                    run = Some((number, lot));
+                }
+                None => run = Some((number, lot)),
+            }
+        }
+        if let Some((from, lot)) = run {
+            fate = self.settle(now, way, packet, (from, count - from), lot, out);
+        }
+        fate
+    }
+
+    /// The end of a connection comes later than what was sent before it.
+    fn linger(&mut self, rule: LinkRule, way: Way, lot: &mut Lot) {
+        if let Lot::Due { at, .. } = lot {
+            *at += rule.linger.micros().0;
+            self.links.entry((way.from, way.to)).or_default().counts.delayed += 1;
+        }
+    }
+
+    /// Sees to so many of a packet's segments from one on. Only a whole packet goes through.
+    fn settle(
+        &mut self,
+        now: u64,
+        way: Way,
+        packet: Packet<'_>,
+        (from, count): (usize, usize),
+        lot: Lot,
+        out: &mut Vec<Delivery>,
+    ) -> Fate {
+        let Lot::Due { at, twice, harm } = lot else { return Fate::Taken };
+        if at <= now && lot.is_plain() && count == packet.segments().0 {
+            return Fate::Through(way.to);
+        }
+        let mut frame = packet.part(from, count);
+        if let Some((word, mended)) = harm {
+            let counts = &mut self.links.entry((way.from, way.to)).or_default().counts;
+            let counted = if mended { &mut counts.garbled } else { &mut counts.corrupted };
+            *counted += u64::from(packet::spoil(&mut frame, word, mended));
+        }
+        if twice {
+            self.deliver(now, at, way, frame.clone(), out);
+        }
+        self.deliver(now, at, way, frame, out);
         Fate::Taken
     }
 
-    /// The fate of one segment under a rule.
-    fn decide(&mut self, now: u64, rule: LinkRule, mut segment: Waiting, out: &mut Vec<Delivery>) {
-        let (from, to) = (segment.from, segment.to);
+    /// What becomes of so many segments of a packet, of so many bytes on the wire, that a rule does not tell apart.
+    fn decide(&mut self, now: u64, rule: LinkRule, way: Way, length: usize, segments: u64) -> Lot {
+        let (from, to) = (way.from, way.to);
         let link = self.links.entry((from, to)).or_default();
-        let ruled = &mut link.lanes[segment.lane as usize];
+        let ruled = &mut link.lanes[way.lane as usize];
         let count = ruled.segments;
-        ruled.segments += 1;
-        if rule.cut {
-            self.swallow(segment);
-            return;
-        }
-        let lane = segment.lane as u64;
+        ruled.segments += segments;
         let place = u64::from(from.0) << 48
             | u64::from(to.0) << 32
-            | lane << 30
-            | (link.lanes[lane as usize].changes & 0x3fff_ffff);
+            | (way.lane as u64) << 30
+            | (ruled.changes & 0x3fff_ffff);
         let word = self.key.word("segment", place, count);
         let strikes = |shift: u64, share: u16| ((word >> shift & 0xffff) * 1000) >> 16 < u64::from(share);
         let lost = if rule.burst == 0 {
             strikes(0, rule.lose)
         } else {
-            let ruled = &mut link.lanes[segment.lane as usize];
             let burst = self.key.word("burst", place, count);
             ruled.bursting = chance::goes_on(ruled.bursting, rule.lose, rule.burst, burst);
             ruled.bursting
         };
         if lost {
-            link.counts.lost += 1;
-            return;
+            link.counts.lost += segments;
+            return Lot::Lost;
         }
+        let mut harm = None;
         if rule.corrupt > 0 || rule.garble > 0 {
             let word = self.key.word("harm", place, count);
             let strikes = |shift: u64, share: u16| ((word >> shift & 0xffff) * 1000) >> 16 < u64::from(share);
             let bit = self.key.word("bit", place, count);
             if strikes(0, rule.corrupt) {
-                link.counts.corrupted += u64::from(packet::spoil(&mut segment.bytes, bit, false));
+                harm = Some((bit, false));
             } else if strikes(16, rule.garble) {
-                link.counts.garbled += u64::from(packet::spoil(&mut segment.bytes, bit, true));
+                harm = Some((bit, true));
             }
         }
         let mut sent = now;
@@ -331,10 +546,10 @@ impl Switch {
             let rate = u64::from(rule.rate);
             let begins = now.max(link.free_at);
             if (begins - now) * rate / 1000 > QUEUE_MAX {
-                link.counts.overflowed += 1;
-                return;
+                link.counts.overflowed += segments;
+                return Lot::Lost;
             }
-            sent = begins + segment.bytes.len() as u64 * 1000 / rate;
+            sent = begins + length as u64 * 1000 / rate;
             link.free_at = sent;
         }
         // The first word's upper bits are those that an even jitter has always been drawn from.
@@ -346,70 +561,85 @@ impl Switch {
         let delay = chance::delay(rule.shape, rule.delay.micros().0, rule.jitter.micros().0, words);
         let mut due = sent + delay;
         if due > now {
-            link.counts.delayed += 1;
+            link.counts.delayed += segments;
         }
         if strikes(32, rule.reorder) {
-            link.counts.overtaken += 1;
+            link.counts.overtaken += segments;
             due += OVERTAKEN_US;
         } else {
             // A delay that differs from segment to segment changes no order.
-            let last = match segment.of.and_then(|(name, side)| Some(&mut self.flows.get(name)?.sides[side]))
-            {
+            let last = match way.of.and_then(|(name, side)| Some(&mut self.flows.get(name)?.sides[side])) {
                 Some(side) => &mut side.last_due,
-                None => &mut link.lanes[segment.lane as usize].last_due,
+                None => &mut link.lanes[way.lane as usize].last_due,
             };
             due = due.max(*last);
             *last = due;
         }
-        if strikes(16, rule.duplicate) {
-            link.counts.duplicated += 1;
-            self.deliver(now, due, segment.clone(), out);
+        let twice = strikes(16, rule.duplicate);
+        if twice {
+            link.counts.duplicated += segments;
         }
-        self.deliver(now, due, segment, out);
+        Lot::Due { at: due, twice, harm }
     }
 
-    fn deliver(&mut self, now: u64, due: u64, segment: Waiting, out: &mut Vec<Delivery>) {
+    fn deliver(&mut self, now: u64, due: u64, way: Way, frame: Frame, out: &mut Vec<Delivery>) {
         if due <= now {
-            out.push(Delivery { to: segment.to, bytes: segment.bytes });
+            self.hand(way, frame, out);
         } else {
             self.count += 1;
-            self.waiting.insert((due, self.count), segment);
+            self.waiting.insert((due, self.count), Waiting { way, frame });
         }
     }
 
     /// A cut takes it. A connect is tried again by itself.
-    fn swallow(&mut self, segment: Waiting) {
-        self.links.entry((segment.from, segment.to)).or_default().counts.cut += 1;
-        if let Some((name, side)) = segment.of
+    fn swallow(&mut self, way: Way, frame: Frame, segments: u64) {
+        // That the run tries whether anything crosses strikes nobody.
+        let ports = way.of.map(|(name, _)| name.ports()).unwrap_or_default();
+        if ports.iter().any(|port| OWN_PORTS.contains(port)) {
+            return;
+        }
+        self.links.entry((way.from, way.to)).or_default().counts.cut += segments;
+        if let Some((name, side)) = way.of
             && let Some(flow) = self.flows.get(name).filter(|flow| flow.established)
         {
-            flow.sides[side].swallowed = Some(segment.bytes);
+            flow.sides[side].swallowed = Some(frame);
         }
     }
 
     /// When the next segment is due.
     pub fn next_due(&self) -> Option<u64> {
-        self.waiting.first_key_value().map(|((due, _), _)| *due)
+        let waiting = self.waiting.first_key_value().map(|((due, _), _)| *due);
+        waiting.into_iter().chain(self.message_due()).min()
     }
 
     /// Appends what is due now.
     pub fn due(&mut self, now: u64, out: &mut Vec<Delivery>) {
+        if self.message_due().is_some_and(|due| due <= now) {
+            self.go_on(now, out);
+        }
         while let Some(entry) = self.waiting.first_entry().filter(|entry| entry.key().0 <= now) {
-            let Waiting { to, bytes, .. } = entry.remove();
-            out.push(Delivery { to, bytes });
+            let Waiting { way, frame } = entry.remove();
+            self.hand(way, frame, out);
         }
     }
 
     /// Puts rules on a link in place of those before. What is on its way is lost to a cut, and arrives at once where
     /// there is no delay any more. Answers what the rules before came to.
     pub fn set_rules(&mut self, from: Port, to: Port, rules: LinkRules, out: &mut Vec<Delivery>) -> Change {
-        let mut kicked = 0;
+        let (mut kicked, mut leaked) = (0, 0);
         for lane in Lane::ALL {
+            let ruled = &mut self.links.entry((from, to)).or_default().lanes[lane as usize];
+            let was_cut = ruled.rule.is_some_and(|rule| rule.cut);
+            if was_cut {
+                leaked += ruled.crossed;
+            } else {
+                ruled.crossed = 0;
+            }
             kicked += self.set_rule(from, to, lane, lane.rule(&rules), out);
         }
         let counts = &mut self.links.entry((from, to)).or_default().counts;
         counts.kicked += kicked;
-        Change { struck: counts.struck(), kicked }
+        Change { struck: counts.struck(), kicked, leaked }
     }
 
     /// The same for one class. Answers how many connections were woken up.
@@ -424,7 +654,8 @@ impl Switch {
         ruled.changes += 1;
         ruled.segments = 0;
         ruled.bursting = false;
-        let at_once = rule.cut || (rule.delay.0 == 0 && rule.jitter.0 == 0 && rule.rate == 0);
+        let at_once =
+            rule.cut || (rule.delay.0 == 0 && rule.jitter.0 == 0 && rule.rate == 0 && rule.linger.0 == 0);
         if at_once {
             ruled.last_due = 0;
         }
@@ -435,15 +666,21 @@ impl Switch {
             let on_way: Vec<(u64, u64)> = self
                 .waiting
                 .iter()
-                .filter(|(_, segment)| (segment.from, segment.to, segment.lane) == (from, to, lane))
+                .filter(|(_, Waiting { way, .. })| (way.from, way.to, way.lane) == (from, to, lane))
                 .map(|(key, _)| *key)
                 .collect();
             for key in on_way {
-                let Some(segment) = self.waiting.remove(&key) else { continue };
+                let Some(Waiting { way, frame }) = self.waiting.remove(&key) else { continue };
                 if rule.cut {
-                    self.swallow(segment);
+                    let packet = Packet {
+                        bytes: &frame.bytes,
+                        offload: frame.offload,
+                        segment: packet::read(&frame.bytes),
+                    };
+                    let (count, _) = packet.segments();
+                    self.swallow(way, frame, count as u64);
                 } else {
-                    out.push(Delivery { to, bytes: segment.bytes });
+                    self.hand(way, frame, out);
                 }
             }
         }
@@ -463,11 +700,11 @@ impl Switch {
                 sender.last_due = 0;
             }
             if !rule.cut
-                && let Some(bytes) = sender.swallowed.take()
+                && let Some(frame) = sender.swallowed.take()
                 && !natural
             {
                 kicked += 1;
-                out.push(Delivery { to, bytes });
+                out.push(Delivery { to, frame });
             }
         }
         self.flows = flows;
@@ -500,11 +737,12 @@ impl Switch {
             }
             flow.reset_until = Some(now + RESET_FOR_US);
             names.push(*name);
-            (0..2).for_each(|side| tell_over(name, flow, side, out));
+            (0..2).for_each(|side| tell_over(name, flow, side, &self.messages, out));
         }
         self.flows = flows;
-        self.waiting
-            .retain(|_, segment| segment.of.is_none_or(|(name, _)| names.binary_search(&name).is_err()));
+        self.waiting.retain(|_, Waiting { way, .. }| {
+            way.of.is_none_or(|(name, _)| names.binary_search(&name).is_err())
+        });
         names.len() as u64
     }
 
@@ -528,7 +766,7 @@ impl Switch {
             }
             flow.forgotten = Some(Forgotten { by, silent });
             count += 1;
-            tell_over(name, flow, by, out);
+            tell_over(name, flow, by, &self.messages, out);
         }
         self.flows = flows;
         count
@@ -564,24 +802,27 @@ pub struct Change {
     pub struck: u64,
     /// Connections that were woken up.
     pub kicked: u64,
+    /// Packets that crossed while it was cut: none, or it was not.
+    pub leaked: u64,
 }
 
 /// Resets one end of a connection. What it has acknowledged is what it expects, unless more has arrived since: then that
 /// is. A reset whose number is another is answered by a challenge (RFC 5961), and the challenge by the right one.
-fn tell_over(name: &Name, flow: &Flow, side: usize, out: &mut Vec<Delivery>) {
+fn tell_over(name: &Name, flow: &Flow, side: usize, messages: &Messages, out: &mut Vec<Delivery>) {
     let (receiver, sender) = (name.ends[side], name.ends[1 - side]);
     let Some(to) = Port::of(receiver.0) else { return };
-    let next = flow.sides[1 - side].next;
+    let next = messages.out(*name, 1 - side, flow.sides[1 - side].next);
     let acknowledged = flow.sides[side].ack.filter(|ack| *ack != next);
     for seq in std::iter::once(next).chain(acknowledged) {
-        out.push(Delivery { to, bytes: packet::reset(sender, receiver, seq, None) });
+        out.push(Delivery { to, frame: packet::reset(sender, receiver, seq, None).into() });
     }
 }
 
 /// To whoever goes on with a connection that was reset: a reset with just the number that it expects.
 fn answer(from: Port, segment: &Segment) -> Option<Delivery> {
     let answers = segment.has(ACK) && !segment.has(RST);
-    answers.then(|| Delivery { to: from, bytes: packet::reset(segment.to, segment.from, segment.ack, None) })
+    let reset = || packet::reset(segment.to, segment.from, segment.ack, None).into();
+    answers.then(|| Delivery { to: from, frame: reset() })
 }
 
 #[cfg(test)]

@@ -1,10 +1,12 @@
-//! IPv4 and TCP as bytes: reading a packet, cutting a super-packet into segments, completing what the kernel left
+//! IPv4 and TCP as bytes: reading a packet, taking some segments out of a super-packet, completing what the kernel left
 //! for the hardware to do, and making a reset. Pure functions.
 //!
 //! Between two devices with segmentation offload a "packet" is up to 64 KiB of one TCP stream with one header, and
 //! its checksum covers the pseudo header alone; [`Offload`] says so (`struct virtio_net_hdr` in `linux/virtio_net.h`).
-//! On a link without a fault it goes through as it is. Where each segment has a fate of its own, [`cut`] makes real
-//! packets of it.
+//! Where its segments have different fates, [`part`] makes a packet of those that stay together: again one for the
+//! receiving kernel to cut, so that no payload is ever summed up here.
+
+use std::ops::Range;
 
 /// The length of [`Offload`] as the kernel writes it in front of a packet.
 pub const OFFLOAD: usize = 10;
@@ -18,6 +20,10 @@ const IP: usize = 20;
 const TCP: usize = 20;
 const TCP_PROTOCOL: u8 = 6;
 const HOPS: u8 = 64;
+/// Kinds of TCP options (RFC 9293, RFC 2018): the end, a filler, and ranges that were received out of order.
+const OPTIONS_END: u8 = 0;
+const OPTION_NOTHING: u8 = 1;
+const OPTION_SELECTIVE: u8 = 5;
 
 pub const FIN: u8 = 0x01;
 pub const SYN: u8 = 0x02;
@@ -50,6 +56,34 @@ impl Offload {
             checksum_offset: word(8),
         }
     }
+
+    /// The bytes in front of a packet that has so many of a link header before it.
+    pub fn write(self, link: u16) -> [u8; OFFLOAD] {
+        let mut bytes = [0; OFFLOAD];
+        (bytes[0], bytes[1]) = (self.flags, self.cut);
+        let mut put = |at: usize, value: u16| bytes[at..at + 2].copy_from_slice(&value.to_ne_bytes());
+        put(2, if self.cut == 0 { 0 } else { self.headers + link });
+        put(4, self.segment);
+        if self.flags & NEEDS_CHECKSUM != 0 {
+            put(6, self.checksum_start + link);
+            put(8, self.checksum_offset);
+        }
+        bytes
+    }
+}
+
+/// A packet, and what is still to be done to it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Frame {
+    pub offload: Offload,
+    pub bytes: Vec<u8>,
+}
+
+impl From<Vec<u8>> for Frame {
+    /// A packet that is complete.
+    fn from(bytes: Vec<u8>) -> Self {
+        Self { offload: Offload::default(), bytes }
+    }
 }
 
 /// What a TCP segment says. Addresses and ports of both ends stand in it.
@@ -71,9 +105,19 @@ impl Segment {
         self.flags & flag != 0
     }
 
+    /// Its payload, of the packet that it was read from.
+    pub fn payload<'a>(&self, packet: &'a [u8]) -> &'a [u8] {
+        &packet[self.payload..self.end]
+    }
+
+    /// Bytes of payload.
+    pub fn length(&self) -> usize {
+        self.end - self.payload
+    }
+
     /// The sequence number after it: a SYN and a FIN count as one byte each.
     pub fn next(&self) -> u32 {
-        let bytes = (self.end - self.payload) as u32;
+        let bytes = self.length() as u32;
         let marks = u32::from(self.has(SYN)) + u32::from(self.has(FIN));
         self.seq.wrapping_add(bytes).wrapping_add(marks)
     }
@@ -176,70 +220,136 @@ pub fn is_signed(packet: &[u8]) -> bool {
     again == packet
 }
 
-/// Makes packets that need no offload out of what a device gave: one, or the segments of a super-packet.
-pub fn cut(packet: &[u8], offload: Offload, out: &mut Vec<Vec<u8>>) {
+/// How many bytes of payload each segment of a packet has; all of them where it is not to be cut.
+pub fn segment_size(segment: &Segment, offload: Offload) -> usize {
     let size = usize::from(offload.segment);
-    let segment = read(packet).filter(|_| offload.cut & !CUT_ECN == CUT_TCP && size > 0);
-    match segment {
-        Some(whole) if whole.end - whole.payload > size => {
-            let bytes = &packet[whole.payload..whole.end];
-            let count = bytes.len().div_ceil(size);
-            for (number, part) in bytes.chunks(size).enumerate() {
-                let mut piece = Vec::with_capacity(whole.payload + part.len());
-                piece.extend_from_slice(&packet[..whole.payload]);
-                piece.extend_from_slice(part);
-                let length = piece.len() as u16;
-                put_word(&mut piece, 2, length);
-                let id = word(packet, 4).wrapping_add(number as u16);
-                put_word(&mut piece, 4, id);
-                put_long(&mut piece, whole.tcp + 4, whole.seq.wrapping_add((number * size) as u32));
-                // What ends the stream or hurries it stands in the last, what answers congestion in the first.
-                let mut flags = whole.flags;
-                if number + 1 < count {
-                    flags &= !(FIN | PSH);
-                }
-                if number > 0 {
-                    flags &= !CWR;
-                }
-                piece[whole.tcp + 13] = flags;
-                sign(&mut piece, whole.tcp);
-                out.push(piece);
+    if offload.cut & !CUT_ECN == CUT_TCP && size > 0 { size } else { segment.length().max(1) }
+}
+
+/// How many segments a packet stands for.
+pub fn segments(segment: &Segment, offload: Offload) -> usize {
+    segment.length().div_ceil(segment_size(segment, offload)).max(1)
+}
+
+/// A packet of its own with this part of a packet's payload. Its checksum is left to the receiving kernel, and so is
+/// cutting it into segments where it is longer than one.
+pub fn part(packet: &[u8], offload: Offload, whole: &Segment, range: Range<usize>) -> Frame {
+    let size = segment_size(whole, offload);
+    let (begins, ends) = (range.start == 0, range.end == whole.length());
+    let payload = &packet[whole.payload + range.start..whole.payload + range.end];
+    let mut frame = like(packet, whole, payload, whole.seq.wrapping_add(range.start as u32));
+    let id = word(packet, 4).wrapping_add((range.start / size) as u16);
+    put_word(&mut frame.bytes, 4, id);
+    // What ends the stream or hurries it stands in the last, what answers congestion in the first.
+    let mut flags = whole.flags;
+    if !ends {
+        flags &= !(FIN | PSH);
+    }
+    if !begins {
+        flags &= !CWR;
+    }
+    frame.bytes[whole.tcp + 13] = flags;
+    if range.len() > size {
+        frame.offload.cut = offload.cut;
+        frame.offload.segment = offload.segment;
+        frame.offload.headers = whole.payload as u16;
+    }
+    begin_sum(&mut frame, whole.tcp);
+    frame
+}
+
+/// A packet with the headers of another, and with this payload and number; its sums are to be begun.
+fn like(packet: &[u8], whole: &Segment, payload: &[u8], seq: u32) -> Frame {
+    let mut bytes = Vec::with_capacity(whole.payload + payload.len());
+    bytes.extend_from_slice(&packet[..whole.payload]);
+    bytes.extend_from_slice(payload);
+    put_long(&mut bytes, whole.tcp + 4, seq);
+    bytes.into()
+}
+
+/// A single segment of the same connection with another payload.
+pub fn other(packet: &[u8], whole: &Segment, payload: &[u8], seq: u32) -> Frame {
+    let mut frame = like(packet, whole, payload, seq);
+    frame.bytes[whole.tcp + 13] &= !(SYN | FIN | CWR);
+    begin_sum(&mut frame, whole.tcp);
+    frame
+}
+
+/// Gives a packet other numbers: its own, and those that it acknowledges.
+pub fn renumber(frame: &mut Frame, seq: u32, acknowledged: impl Fn(u32) -> u32) {
+    let Some(segment) = read(&frame.bytes) else { return };
+    let packet = &mut frame.bytes;
+    put_long(packet, segment.tcp + 4, seq);
+    if segment.has(ACK) {
+        put_long(packet, segment.tcp + 8, acknowledged(segment.ack));
+    }
+    let mut at = segment.tcp + TCP;
+    while at + 1 < segment.payload && packet[at] != OPTIONS_END {
+        if packet[at] == OPTION_NOTHING {
+            at += 1;
+            continue;
+        }
+        let length = usize::from(packet[at + 1]);
+        if length < 2 || at + length > segment.payload {
+            break;
+        }
+        if packet[at] == OPTION_SELECTIVE {
+            for edge in (at + 2..at + length - 3).step_by(4) {
+                let value = acknowledged(long(packet, edge));
+                put_long(packet, edge, value);
             }
         }
-        _ => {
-            let mut one = packet.to_vec();
-            complete(&mut one, offload);
-            out.push(one);
-        }
+        at += length;
     }
+    packet.truncate(segment.end);
+    begin_sum(frame, segment.tcp);
+}
+
+/// Says how long a packet is, and leaves the rest of its checksum to the receiving kernel.
+fn begin_sum(frame: &mut Frame, tcp: usize) {
+    let packet = &mut frame.bytes;
+    let length = packet.len();
+    put_word(packet, 2, length as u16);
+    put_word(packet, 10, 0);
+    let header = fold(sum(&packet[..tcp]));
+    put_word(packet, 10, header);
+    let pseudo = !fold(sum(&packet[12..20]) + u64::from(TCP_PROTOCOL) + (length - tcp) as u64);
+    put_word(packet, tcp + 16, pseudo);
+    frame.offload.flags = NEEDS_CHECKSUM;
+    frame.offload.checksum_start = tcp as u16;
+    frame.offload.checksum_offset = 16;
 }
 
 /// Completes a checksum that covers the pseudo header alone.
-fn complete(packet: &mut [u8], offload: Offload) {
-    let start = usize::from(offload.checksum_start);
-    let place = start + usize::from(offload.checksum_offset);
-    if offload.flags & NEEDS_CHECKSUM == 0 || place + 2 > packet.len() {
+fn complete(frame: &mut Frame) {
+    let start = usize::from(frame.offload.checksum_start);
+    let place = start + usize::from(frame.offload.checksum_offset);
+    if frame.offload.flags & NEEDS_CHECKSUM == 0 || place + 2 > frame.bytes.len() {
         return;
     }
-    let value = fold(sum(&packet[start..]));
-    put_word(packet, place, value);
+    let value = fold(sum(&frame.bytes[start..]));
+    put_word(&mut frame.bytes, place, value);
+    frame.offload.flags &= !NEEDS_CHECKSUM;
 }
 
-/// Flips one bit behind the IP header: of whatever is there, or, with the checksum made right again, of the payload.
-/// Answers whether there was anything.
-pub fn spoil(packet: &mut Vec<u8>, word: u64, mended: bool) -> bool {
-    let Some(segment) = read(packet) else { return false };
+/// Flips one bit of a single segment behind the IP header: of whatever is there, or, with a checksum that is right, of
+/// the payload. Answers whether there was anything.
+pub fn spoil(frame: &mut Frame, word: u64, mended: bool) -> bool {
+    let Some(segment) = read(&frame.bytes) else { return false };
     let from = if mended { segment.payload } else { segment.tcp };
     let bytes = (segment.end - from) as u64;
     if bytes == 0 {
         return false;
     }
+    if !mended {
+        complete(frame);
+    }
     // The lower half chooses the byte, three of the upper bits the bit.
     let at = from + (((word & 0xffff_ffff) * bytes) >> 32) as usize;
-    packet[at] ^= 1 << (word >> 61);
-    if mended {
-        packet.truncate(segment.end);
-        sign(packet, segment.tcp);
+    frame.bytes[at] ^= 1 << (word >> 61);
+    if mended && frame.offload.flags & NEEDS_CHECKSUM == 0 {
+        frame.bytes.truncate(segment.end);
+        sign(&mut frame.bytes, segment.tcp);
     }
     true
 }
@@ -323,13 +433,25 @@ mod tests {
         assert_eq!((read(&six), destination(&six)), (None, None), "IPv6");
     }
 
+    /// As a device with offload would put it on a wire.
+    fn sent(frame: &Frame) -> Vec<Vec<u8>> {
+        let whole = read(&frame.bytes).expect("TCP");
+        let size = segment_size(&whole, frame.offload);
+        let cut = |number: usize| {
+            let range = number * size..((number + 1) * size).min(whole.length());
+            let mut frame = part(&frame.bytes, frame.offload, &whole, range);
+            assert_eq!(frame.offload.cut, 0, "it is one segment");
+            complete(&mut frame);
+            frame.bytes
+        };
+        (0..segments(&whole, frame.offload)).map(cut).collect()
+    }
+
     #[test]
     fn an_unfinished_checksum_is_finished() {
         for payload in [&b"hello"[..], b"even", b"", &[0xff; 1201]] {
             let (bytes, offload) = super_packet(payload, 1460);
-            let mut out = Vec::new();
-            cut(&bytes, offload, &mut out);
-            assert_eq!(out, [packet(payload)]);
+            assert_eq!(sent(&Frame { offload, bytes }), [packet(payload)]);
         }
     }
 
@@ -337,8 +459,7 @@ mod tests {
     fn a_super_packet_is_cut_into_segments_that_hold_the_same_bytes() {
         let payload: Vec<u8> = (0..5000u32).map(|n| (n % 251) as u8).collect();
         let (bytes, offload) = super_packet(&payload, 1460);
-        let mut out = Vec::new();
-        cut(&bytes, offload, &mut out);
+        let out = sent(&Frame { offload, bytes });
         assert_eq!(out.iter().map(Vec::len).collect::<Vec<_>>(), [1500, 1500, 1500, 660]);
         let mut seq = 100;
         let mut joined = Vec::new();
@@ -354,22 +475,51 @@ mod tests {
     }
 
     #[test]
+    fn parts_of_a_super_packet_are_the_segments_that_it_would_have_been_cut_into() {
+        let payload: Vec<u8> = (0..9000u32).map(|n| (n % 241) as u8).collect();
+        let (bytes, offload) = super_packet(&payload, 1460);
+        let whole = read(&bytes).expect("TCP");
+        let parts = [0..2920, 2920..4380, 4380..9000].map(|range| part(&bytes, offload, &whole, range));
+        let apart: Vec<Vec<u8>> = parts.iter().flat_map(sent).collect();
+        assert_eq!(apart, sent(&Frame { offload, bytes }));
+        assert_eq!(parts.map(|part| part.offload.cut), [CUT_TCP, 0, CUT_TCP]);
+    }
+
+    #[test]
+    fn what_is_left_undone_is_written_as_it_was_read() {
+        for link in [0, 14] {
+            let (_, offload) = super_packet(&[7; 3000], 1460);
+            let mut read = Offload::read(offload.write(link));
+            assert_eq!((read.headers, read.checksum_start), (40 + link, 20 + link));
+            (read.headers, read.checksum_start) = (40, 20);
+            assert_eq!(read, offload);
+            assert_eq!(Offload::default().write(link), [0; OFFLOAD]);
+        }
+    }
+
+    #[test]
     fn a_flipped_bit_is_told_by_the_checksum_or_not_as_asked() {
         let whole = packet(b"hello");
+        let (begun, offload) = super_packet(b"hello", 1460);
         for n in 0..200u64 {
             let word = n.wrapping_mul(0x9e37_79b9_7f4a_7c15);
             for mended in [false, true] {
-                let mut bytes = whole.clone();
-                assert!(spoil(&mut bytes, word, mended));
-                assert_eq!(is_signed(&bytes), mended, "{word:x}");
-                assert_eq!(bytes[..IP], whole[..IP], "it still finds its way");
-                if mended {
-                    let bits: u32 = bytes[40..].iter().zip(b"hello").map(|(a, b)| (a ^ b).count_ones()).sum();
-                    assert_eq!(bits, 1, "{word:x}");
+                for given in [Frame::from(whole.clone()), Frame { offload, bytes: begun.clone() }] {
+                    let mut frame = given;
+                    assert!(spoil(&mut frame, word, mended));
+                    complete(&mut frame);
+                    let bytes = frame.bytes;
+                    assert_eq!(is_signed(&bytes), mended, "{word:x}");
+                    assert_eq!(bytes[..IP], whole[..IP], "it still finds its way");
+                    if mended {
+                        let bits: u32 =
+                            bytes[40..].iter().zip(b"hello").map(|(a, b)| (a ^ b).count_ones()).sum();
+                        assert_eq!(bits, 1, "{word:x}");
+                    }
                 }
             }
         }
-        assert!(!spoil(&mut packet(b""), 7, true), "nothing that an application would see");
+        assert!(!spoil(&mut packet(b"").into(), 7, true), "nothing that an application would see");
     }
 
     #[test]
