@@ -63,6 +63,7 @@ const CASES: &[Case] = &[
     ("a_cut_of_one_class_of_packets_leaves_the_others_alone", classes),
     ("clients_of_the_load_are_cut_off_and_the_tool_is_not", cut_clients),
     ("a_delay_is_as_long_as_asked_for", slow),
+    ("the_end_of_a_connection_is_late_and_what_was_sent_before_it_is_not", slow_close),
     ("losses_duplicates_and_overtaking_are_repaired_by_tcp", lossy),
     ("large_values_cross_a_link_with_a_fault_unharmed", large),
     ("flipped_bits_are_told_by_the_checksum_or_reach_the_application", corrupt),
@@ -503,6 +504,17 @@ fn cut_clients(bench: &mut Bench) {
     bench.apply(reached).expect("it is healed");
     assert_eq!(bench.hear(load), "pong 2");
     assert!(bench.counted(NodeId::CLIENTS, A, "cut") > 0);
+}
+
+fn slow_close(bench: &mut Bench) {
+    let client = bench.pair();
+    bench.link(A, B, LinkRule { linger: Millis(700), ..LinkRule::default() });
+    let quick = bench.echo(client, 3000).expect("it comes");
+    assert!(quick < 500_000, "{quick} us");
+    let took: u64 = bench.ask(client, "leave").parse().expect("the other end closes");
+    assert!((700_000..5_000_000).contains(&took), "{took} us");
+    bench.link(A, B, LinkRule::default());
+    assert!(bench.counted(A, B, "delayed") > 0);
 }
 
 fn slow(bench: &mut Bench) {

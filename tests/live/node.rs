@@ -61,6 +61,10 @@ fn answer(stream: &TcpStream) -> std::io::Result<()> {
                 Some(peer) => bulk(peer, count.parse().unwrap_or(0)),
                 None => "alone".into(),
             },
+            ["leave"] => match peer.take() {
+                Some(peer) => leave(&peer),
+                None => "alone".into(),
+            },
             ["disk", what @ ..] => disk(what),
             _ => "what?".into(),
         };
@@ -206,6 +210,22 @@ fn echo(peer: &TcpStream, id: &str, patience: Duration) -> String {
         }
     };
     try_it().map_or_else(|error| said(&error), |()| began.elapsed().as_micros().to_string())
+}
+
+/// Says that nothing more comes, and how long it took until the other end, which then closes, had heard it.
+fn leave(mut peer: &TcpStream) -> String {
+    #[expect(clippy::disallowed_methods, reason = "it measures how long a real answer takes")]
+    let began = Instant::now();
+    let mut try_it = || -> std::io::Result<usize> {
+        peer.shutdown(std::net::Shutdown::Write)?;
+        peer.set_read_timeout(Some(Duration::from_secs(10)))?;
+        peer.read(&mut [0])
+    };
+    match try_it() {
+        Ok(0) => began.elapsed().as_micros().to_string(),
+        Ok(_) => "more".into(),
+        Err(error) => said(&error),
+    }
 }
 
 fn bulk(mut peer: &TcpStream, count: usize) -> String {

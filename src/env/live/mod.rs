@@ -140,6 +140,14 @@ impl Net {
         let home = Namespace::own()?;
         let (far, ()) = home.make(|_| Ok(()))?;
         let ports = (port, port.checked_add(BUS).ok_or(Errno::ERANGE)?);
+        if [ports.0, ports.1].iter().any(|port| OWN_PORTS.contains(port)) {
+            let (from, to) = (OWN_PORTS.start(), OWN_PORTS.end());
+            let why = format!(
+                "from port {from} to {to} the run itself connects; choose a port below {}",
+                from - BUS
+            );
+            return Err(io::Error::other(why));
+        }
         let driver = Driver::start(Switch::new(key.child("live"), ports), capture)?;
         let tool = device::make_any(kinds, Port::TOOL.address(), Port::TOOL.0, &far)?;
         device::also(Port::CLIENTS.address())?;
