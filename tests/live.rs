@@ -13,6 +13,8 @@ mod faults;
 mod node;
 #[path = "live/programs.rs"]
 mod programs;
+#[path = "live/resources.rs"]
+mod resources;
 #[path = "live/scenarios.rs"]
 mod scenarios;
 mod servers;
@@ -29,6 +31,7 @@ use seedfault::env::{
 };
 use seedfault::fault::disk::{Calls, DiskRule};
 use seedfault::fault::kill::Signal;
+use seedfault::fault::resource::{Percent, ResourceRule};
 use seedfault::fault::restart::RestartData;
 use seedfault::fault::traffic::Traffic;
 use seedfault::run::world::Shared;
@@ -88,6 +91,13 @@ const CASES: &[Case] = &[
     ("a_node_stops_at_its_nth_rename_and_goes_on", disk::stop),
     ("a_child_of_a_node_is_on_the_same_disk", disk::child),
     ("a_node_that_waits_for_its_disk_can_be_paused_and_killed", disk::wait),
+    ("a_node_has_the_share_of_a_core_that_it_is_given", resources::share),
+    ("a_share_outlasts_the_process_and_lets_others_pause_it", resources::share_stays),
+    ("busy_threads_take_their_part_of_the_core_of_a_node", resources::hog),
+    ("a_node_that_runs_out_of_files_is_told_so_and_has_them_again", resources::files),
+    ("a_node_that_wants_more_memory_is_killed", resources::memory),
+    ("a_crowd_is_as_large_as_asked_for_and_goes_again", resources::crowd),
+    ("programs_of_any_kind_are_short_of_resources", programs::short),
     ("a_java_program_sees_its_disk_fail_and_heal", programs::java),
     ("etcd_waits_for_a_slow_disk_and_ends_at_a_failed_sync", programs::etcd),
 ];
@@ -191,6 +201,13 @@ fn hold() -> ExitCode {
     bench.apply(Effect::Node(A, NodeAction::Disk("e".into(), Some(slow)))).expect("it is watched");
     let client = bench.client(A);
     bench.say(client, "disk write data 10");
+    // Another is short of time, and stands most of it; a third has busy threads beside it.
+    let short = [(B, ResourceRule::Share(Percent(5))), (NodeId(2), ResourceRule::Hog { threads: 1 })];
+    for (node, rule) in short {
+        bench.apply(Effect::Node(node, NodeAction::Resource("r".into(), Some(rule)))).expect("it runs");
+    }
+    let client = bench.client(B);
+    bench.say(client, "burn 600000");
     loop {
         bench.apply(Effect::Link(A, B, cut.into())).expect("both are there");
         bench.pass(Millis(20));

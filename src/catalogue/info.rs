@@ -31,6 +31,8 @@ pub enum Ability {
     Connection,
     /// Flip bits of packets on links, limit how many bytes pass, and tell packets apart by their ports.
     Packet,
+    /// Take time on the processor, files and connections away from one node.
+    Resource,
     /// Needs nothing of the environment: commands over the client port.
     None,
 }
@@ -49,6 +51,7 @@ impl Ability {
             Self::Message => "message",
             Self::Connection => "connection",
             Self::Packet => "packet",
+            Self::Resource => "resource",
             Self::None => "none",
         }
     }

@@ -95,6 +95,11 @@ tagged! {
     HalfOpen = fault::half_open::HalfOpen,
     StrikeLink = fault::strike_link::StrikeLink,
     SlowClose = fault::slow_close::SlowClose,
+    CpuLimit = fault::cpu_limit::CpuLimit,
+    CpuHog = fault::cpu_hog::CpuHog,
+    FdLimit = fault::fd_limit::FdLimit,
+    UseUpConnections = fault::use_up_connections::UseUpConnections,
+    ClockStrobe = fault::clock_strobe::ClockStrobe,
 }
 
 macro_rules! infos {
@@ -138,6 +143,9 @@ infos! {
     Corrupt = fault::corrupt::Corrupt, Garble = fault::garble::Garble, Throttle = fault::throttle::Throttle,
     Flap = fault::flap::Flap, Stutter = fault::stutter::Stutter, HalfOpen = fault::half_open::HalfOpen,
     StrikeLink = fault::strike_link::StrikeLink, SlowClose = fault::slow_close::SlowClose,
+    CpuLimit = fault::cpu_limit::CpuLimit, CpuHog = fault::cpu_hog::CpuHog,
+    FdLimit = fault::fd_limit::FdLimit, UseUpConnections = fault::use_up_connections::UseUpConnections,
+    ClockStrobe = fault::clock_strobe::ClockStrobe,
 }
 
 tagged! {
@@ -166,7 +174,8 @@ mod tests {
         let known = "failover add_replica remove_replica reshard drain scale_out scale_in forget_and_meet config_change \
                      rolling_restart burst admin kill pause restart cut lossy slow clock_skew disk_error full_disk slow_disk \
                      strike_at power_loss memory_limit reset refuse hold check sabotage aim corrupt garble throttle \
-                     flap stutter half_open strike_link slow_close";
+                     flap stutter half_open strike_link slow_close cpu_limit cpu_hog fd_limit use_up_connections \
+                     clock_strobe";
         let known: Vec<&str> = known.split_whitespace().collect();
         assert_eq!(Action::NAMES.get(..known.len()), Some(known.as_slice()), "new ones go to the end");
     }

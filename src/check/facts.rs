@@ -282,7 +282,16 @@ impl<'a> Facts<'a> {
             (fouls_links(applied)
                 || matches!(
                     applied.action.as_str(),
-                    "clock_skew" | "disk_error" | "full_disk" | "slow_disk" | "memory_limit"
+                    "clock_skew"
+                        | "clock_strobe"
+                        | "disk_error"
+                        | "full_disk"
+                        | "slow_disk"
+                        | "memory_limit"
+                        | "cpu_limit"
+                        | "cpu_hog"
+                        | "fd_limit"
+                        | "use_up_connections"
                 ))
                 && !skipped(applied)
                 && applied.started <= to

@@ -92,6 +92,8 @@ pub fn settle_bound(timeline: &Timeline, applied: &[Applied], lives: &[Life]) ->
     // Until its clock has made good what it lost, a server takes what is due for not yet due.
     let lost = timeline.events.iter().map(|event| match &event.action {
         Action::ClockSkew(skew) => skew.behind.0,
+        // Each way back is one.
+        Action::ClockStrobe(strobe) => strobe.ahead.0,
         _ => 0,
     });
     let lost: u64 = lost.sum();

@@ -2,8 +2,9 @@
 
 use super::exit::{Code, Failure};
 use super::flags::{Shape, Where};
-use crate::catalogue::Ability;
+use crate::catalogue::{Ability, Action};
 use crate::env::processes::doctor::{self, SERVERS};
+use crate::env::processes::resources;
 use crate::env::{EXACT, LIVE, PROFILES, Profile, SIM, live, own_of};
 use crate::spec::{Dialect, Spec, Spread};
 use crate::target::embedded::bugs;
@@ -127,6 +128,31 @@ pub fn sets_clocks(timeline: &Timeline, profile: &Profile) -> Result<(), Failure
         let message = format!("{} of the timeline sets clocks, which cannot be set here: {why}", event.id);
         Failure::new(Code::Environment, message).hint("use --env exact")
     })
+}
+
+/// Files that the tool has open beside the connections that a fault takes: those of the load, of nodes and links.
+const OWN_FILES: u64 = 512;
+
+/// Refuses a timeline that takes away what cannot be taken away here.
+pub fn takes_resources(timeline: &Timeline) -> Result<(), Failure> {
+    let asked = timeline.events.iter().find(|event| event.action.needs() == Ability::Resource);
+    let Some(event) = asked else { return Ok(()) };
+    resources::probe().map_err(|why| {
+        let message = format!("{} takes a node's resources, which cannot be done here: {why}", event.id);
+        Failure::new(Code::Environment, message)
+    })?;
+    let files = resources::files_at_most();
+    for event in &timeline.events {
+        if let Action::UseUpConnections(fault) = &event.action
+            && let Some(count) = fault.connections.map(u64::from).filter(|count| count + OWN_FILES > files)
+        {
+            let message =
+                format!("{} takes {count} connections, and the tool may open {files} files", event.id);
+            return Err(Failure::new(Code::Environment, message)
+                .hint(format!("ulimit -Hn {}, as root, or fewer `connections`", count + OWN_FILES)));
+        }
+    }
+    Ok(())
 }
 
 /// The first server on `PATH`, by name and path.

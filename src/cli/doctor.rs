@@ -6,6 +6,7 @@ use super::exit::Code;
 use super::folder::RUNS;
 use crate::env::live;
 use crate::env::processes::doctor::{Finding, Server, Standing, examine, servers_on};
+use crate::env::processes::resources;
 use std::path::PathBuf;
 
 #[derive(Clone, Debug, clap::Args)]
@@ -21,7 +22,7 @@ pub fn main(args: &Args) -> super::Done {
     let mut text = String::from("✓ embedded: the target `embedded` in environment `sim` needs nothing\n");
     let mut missing = false;
     let mut findings = examine(&path, &args.runs);
-    findings.extend([network(), clocks(), disks()]);
+    findings.extend([network(), clocks(), disks(), resources()]);
     findings.extend(servers_on(&path).iter().filter(|server| server.version.is_ok()).map(virtual_time));
     for finding in findings {
         let sign = match finding.standing {
@@ -102,6 +103,30 @@ fn disks() -> Finding {
             means: Some(
                 "runs with a fault of a disk are refused in environment `live`; `exact` has them".into(),
             ),
+            mend: None,
+        },
+    }
+}
+
+/// Whether nodes can be short of processor time, files and connections.
+fn resources() -> Finding {
+    let what = "resources of nodes".into();
+    match resources::probe() {
+        Ok(()) => Finding {
+            what,
+            standing: Standing::Good,
+            found: format!(
+                "`cpu_limit`, `cpu_hog`, `fd_limit`, `memory_limit` and `use_up_connections`, up to {} of these",
+                resources::files_at_most()
+            ),
+            means: None,
+            mend: None,
+        },
+        Err(why) => Finding {
+            what,
+            standing: Standing::Limited,
+            found: why,
+            means: Some("runs whose faults take them away are refused".into()),
             mend: None,
         },
     }

@@ -90,6 +90,7 @@ pub fn run(job: Job<'_>, console: &mut Console) -> Result<Done, Failure> {
         choose::fits(&job.timeline, job.save == Save::No)?;
     }
     choose::sets_clocks(&job.timeline, job.place.profile)?;
+    choose::takes_resources(&job.timeline)?;
     if job.output.pcap && ![EXACT.name, LIVE.name].contains(&job.place.profile.name) {
         let message =
             format!("environment {} sees no packets: --pcap has no meaning there", job.place.profile.name);

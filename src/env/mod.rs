@@ -20,6 +20,7 @@ pub mod trace;
 use crate::catalogue::{Ability, MessageType};
 use crate::fault::disk::{Blow, DiskRule};
 use crate::fault::kill::Signal;
+use crate::fault::resource::ResourceRule;
 use crate::fault::restart::RestartData;
 use crate::fault::slow::Distribution;
 use crate::fault::strike_link::{LinkBlow, LinkPoint};
@@ -105,7 +106,7 @@ pub const SIM: Profile = Profile {
 pub const PROCESSES: Profile = Profile {
     name: "processes",
     version: 1,
-    abilities: &[Ability::Signal, Ability::StaleData],
+    abilities: &[Ability::Signal, Ability::StaleData, Ability::Memory, Ability::Resource],
     targets: &["valkey"],
     nodes_max: 16,
     summary: "real servers as processes on the loopback interface, in real time",
@@ -146,6 +147,8 @@ pub const LIVE: Profile = Profile {
         Ability::Packet,
         Ability::Disk,
         Ability::Message,
+        Ability::Memory,
+        Ability::Resource,
     ],
     targets: &["valkey"],
     nodes_max: 16,
@@ -216,6 +219,8 @@ pub enum NodeAction {
     PowerLoss(String, bool),
     /// Let it have so many megabytes more than it has, or as many as there are.
     Memory(Option<u32>),
+    /// Take something away from it in the name of this event, or give it back: then it is told what was measured.
+    Resource(String, Option<ResourceRule>),
     /// Tell, from its side, whether packets of a class cross to another node and back.
     Reach(NodeId, Traffic),
     /// Begin, from its side, to ask another node for an answer in packets of a class.

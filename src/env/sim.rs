@@ -276,9 +276,10 @@ impl SimEnv {
             | NodeAction::Memory(_)
             | NodeAction::Reach(..)
             | NodeAction::Knock(..)
-            | NodeAction::Unheard(..) => {
-                Err(EnvError::Unable { what: "strike a node's disk, power or memory".into() })
-            }
+            | NodeAction::Unheard(..)
+            | NodeAction::Resource(..) => Err(EnvError::Unable {
+                what: "strike a node's disk, power, memory or other resources".into(),
+            }),
             NodeAction::Clock { behind, .. } if !behind.is_zero() => {
                 Err(EnvError::Unable { what: "turn back a clock that only goes forward".into() })
             }

@@ -3,10 +3,14 @@
 //! folder before the fault is applied.
 
 pub mod clock_skew;
+pub mod clock_strobe;
 pub mod corrupt;
+pub mod cpu_hog;
+pub mod cpu_limit;
 pub mod cut;
 pub mod disk;
 pub mod disk_error;
+pub mod fd_limit;
 pub mod flap;
 pub mod full_disk;
 pub mod garble;
@@ -19,6 +23,7 @@ pub mod pause;
 pub mod power_loss;
 pub mod refuse;
 pub mod reset;
+pub mod resource;
 pub mod restart;
 pub mod slow;
 pub mod slow_close;
@@ -28,3 +33,4 @@ pub mod strike_link;
 pub mod stutter;
 pub mod throttle;
 pub mod traffic;
+pub mod use_up_connections;

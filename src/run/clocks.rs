@@ -7,9 +7,11 @@
 use super::operation::{COMMAND_TIMEOUT, OpIo, Target};
 use super::record::Status;
 use super::resp::Reply;
+use super::rhythm::rest;
 use super::strike::{Ending, failed, up};
 use crate::env::{NodeAction, NodeId, in_real_time};
 use crate::fault::clock_skew::ClockSkew;
+use crate::fault::clock_strobe::ClockStrobe;
 use crate::time::Millis;
 
 /// How far a clock may be from where it should be, in microseconds, beyond what the time of an answer leaves open: the
@@ -110,6 +112,66 @@ pub(super) async fn strike_clock(
             agrees(op, node, later.ahead.minus(now.ahead), Span { low: 0, high: 0 }, "was healed")?;
         }
         op.step(format!("the clock of {node} runs at its rate again: {said}, as it says itself"));
+    }
+    Ok(())
+}
+
+/// Flips clocks ahead and back until the fault ends. The first flip, and where it all ends, are told by the nodes.
+pub(super) async fn strobe_clock(
+    fault: &ClockStrobe,
+    op: &OpIo,
+    ending: &Ending,
+    target: &dyn Target,
+) -> Result<(), Status> {
+    let nodes = op.select(&fault.node).map_err(super::strike::skipped)?;
+    let real = in_real_time(&op.world.borrow().timeline.environment);
+    let question = target.asks_time().filter(|_| real);
+    let none = Millis(0);
+    let flip = |ahead, behind| NodeAction::Clock { ahead, behind, rate: 100 };
+    let jump = fault.ahead.micros().0 as i64;
+    let still = Span { low: 0, high: 0 };
+    let mut struck = Vec::new();
+    for node in nodes {
+        op.resolved(node);
+        let before = read(question, op, node).await?;
+        let (set_at, number, _) = set(op, node, flip(fault.ahead, none), real).await?;
+        let now = read(question, op, node).await?;
+        if let (Some(before), Some(now), true) = (before, now, is_last(op, node, number)) {
+            let gained = Span { low: jump, high: jump };
+            agrees(op, node, now.ahead.minus(before.ahead), gained, "was set")?;
+        }
+        struck.push(Struck { node, before, set: set_at, number });
+    }
+    let until = ending.lasts.map(|lasts| op.io.after(lasts));
+    let mut turns = 1u64;
+    // Whether another event has set the clock meanwhile.
+    let mut alone = true;
+    loop {
+        let over = rest(fault.every, until, ending, op).await;
+        for one in &mut struck {
+            alone &= is_last(op, one.node, one.number);
+            one.number = set(op, one.node, flip(none, fault.ahead), real).await?.1;
+        }
+        if over || rest(fault.every, until, ending, op).await {
+            break;
+        }
+        turns += 1;
+        for one in &mut struck {
+            alone &= is_last(op, one.node, one.number);
+            one.number = set(op, one.node, flip(fault.ahead, none), real).await?.1;
+        }
+    }
+    for Struck { node, before, number, .. } in struck {
+        let now = read(question, op, node).await?;
+        let told = match before.zip(now).filter(|_| alone && is_last(op, node, number)) {
+            Some((before, now)) => {
+                agrees(op, node, now.ahead.minus(before.ahead), still, "was set, to its heal,")?;
+                ", as it says itself"
+            }
+            None => "",
+        };
+        let ahead = fault.ahead;
+        op.step(format!("the clock of {node} went {ahead} ahead and back {turns} times, and is right{told}"));
     }
     Ok(())
 }

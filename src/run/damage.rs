@@ -82,7 +82,7 @@ pub(super) async fn memory(fault: &MemoryLimit, op: &OpIo, ending: &Ending) -> R
 }
 
 /// Writes down what became of the event's rule.
-fn tell(op: &OpIo, expected: bool) {
+pub(super) fn tell(op: &OpIo, expected: bool) {
     let strikes = op.world.borrow_mut().strikes.remove(&op.event);
     if strikes.is_none() && expected {
         op.step("no call came that it was about");
@@ -94,7 +94,7 @@ fn tell(op: &OpIo, expected: bool) {
 
 /// A node that the fault stopped goes on, one that ended under it is started. Whoever was ended by another event is
 /// that event's to start.
-async fn bring_back(op: &OpIo, node: NodeId) -> Result<(), Status> {
+pub(super) async fn bring_back(op: &OpIo, node: NodeId) -> Result<(), Status> {
     let goes_on = op.world.borrow_mut().release(node, &op.event);
     if goes_on && up(op, node) {
         op.io.node(node, NodeAction::Resume).await.map_err(failed)?;

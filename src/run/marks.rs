@@ -161,7 +161,7 @@ fn events(record: &Record, tally: &mut Tally) {
             }),
             Action::Cut(_) => Some(Mark::PrimaryCutOff),
             Action::Lossy(_) => Some(Mark::MessagesLost),
-            Action::ClockSkew(_) => Some(Mark::ClockSkewed),
+            Action::ClockSkew(_) | Action::ClockStrobe(_) => Some(Mark::ClockSkewed),
             _ => None,
         };
         for mark in anchor.into_iter().chain(what) {

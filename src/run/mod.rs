@@ -16,6 +16,7 @@ pub mod probe;
 pub mod record;
 pub mod request;
 pub mod resolve;
+mod resources;
 pub mod resp;
 mod rhythm;
 pub mod settle;

@@ -14,7 +14,7 @@ use crate::time::{Micros, Millis};
 const LOOK_EVERY: Millis = Millis(50);
 
 /// Waits for one half of a turn. Whether the fault has ended by then.
-async fn rest(time: Millis, until: Option<Micros>, ending: &Ending, op: &OpIo) -> bool {
+pub(super) async fn rest(time: Millis, until: Option<Micros>, ending: &Ending, op: &OpIo) -> bool {
     let next = op.io.after(time);
     let Some(until) = until else {
         let heal = ending.heal.clone();

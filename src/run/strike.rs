@@ -2,18 +2,21 @@
 //!
 //! Every wait has a bound, every heal is verified by the environment's answer and recorded as a step.
 
-use super::clocks::strike_clock;
+use super::clocks::{strike_clock, strobe_clock};
 use super::damage;
 use super::links::{strike_cut, strike_links};
 use super::operation::{OpIo, Target};
 use super::record::Status;
 use super::resolve;
+use super::resources;
 use super::rhythm;
 use super::strike_links::{lie_in_wait, strike_half_open, strike_hold, strike_refuse, strike_reset};
 use super::world::World;
 use crate::catalogue::{Action, NodeSelector};
 use crate::env::{LinkRule, NodeAction, NodeId};
 use crate::fault::kill::{Kill, Signal};
+use crate::fault::memory_limit::OutOfMemory;
+use crate::fault::resource::ResourceRule;
 use crate::fault::restart::{Restart, RestartData};
 use crate::target::operation::Aim;
 use crate::time::Millis;
@@ -83,12 +86,21 @@ pub async fn strike(action: Action, op: OpIo, ending: Ending, target: Rc<dyn Tar
             let rule = LinkRule { rate: fault.rate, ..LinkRule::default() };
             strike_links(&fault.node, fault.traffic, rule, &op, &ending).await
         }
+        Action::ClockStrobe(fault) => strobe_clock(fault, &op, &ending, &*target).await,
         Action::ClockSkew(skew) => strike_clock(skew, &op, &ending, &*target).await,
         Action::DiskError(fault) => damage::disk(&fault.node, &fault.rule(), &op, &ending).await,
         Action::FullDisk(fault) => damage::disk(&fault.node, &fault.rule(), &op, &ending).await,
         Action::SlowDisk(fault) => damage::disk(&fault.node, &fault.rule(), &op, &ending).await,
         Action::StrikeAt(fault) => damage::disk(&fault.node, &fault.rule(), &op, &ending).await,
         Action::PowerLoss(fault) => damage::power(fault, &op, &ending).await,
+        Action::CpuLimit(fault) => resources::take(&fault.node, &fault.rule(), &op, &ending).await,
+        Action::CpuHog(fault) => resources::take(&fault.node, &fault.rule(), &op, &ending).await,
+        Action::FdLimit(fault) => resources::take(&fault.node, &fault.rule(), &op, &ending).await,
+        Action::UseUpConnections(fault) => resources::take(&fault.node, &fault.rule(), &op, &ending).await,
+        Action::MemoryLimit(fault) if fault.how == OutOfMemory::Kill => {
+            let rule = ResourceRule::Kill { room: fault.room };
+            resources::take(&fault.node, &rule, &op, &ending).await
+        }
         Action::MemoryLimit(fault) => damage::memory(fault, &op, &ending).await,
         Action::Reset(reset) => strike_reset(reset, &op).await,
         Action::Refuse(refuse) => strike_refuse(refuse, &op, &ending).await,

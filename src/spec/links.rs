@@ -20,6 +20,8 @@ const BURST_MAX: u16 = 1000;
 const BEAT_MIN: Millis = Millis(10);
 /// The longest that a packet may be on its way: beyond it every server's timers have long given up.
 const DELAY_MAX: Millis = Millis(60_000);
+/// Busy threads on one core.
+const HOGS_MAX: u16 = 64;
 
 pub(super) fn parameters(act: &Act<'_>, problems: &mut Problems) {
     if let Action::HalfOpen(fault) = &act.action
@@ -88,6 +90,19 @@ fn wrong(action: &Action) -> Vec<Wrong> {
             vec![("delay", fault.delay.to_string(), "nothing would be slow".into(), hint.into())]
         }
         Action::SlowClose(fault) => too_long(("delay", fault.delay)).into_iter().collect(),
+        Action::CpuLimit(fault) if fault.share.0 == 0 => vec![(
+            "share",
+            fault.share.to_string(),
+            "it would have no time at all".into(),
+            "write `pause` for that, or a share of at least 1%".into(),
+        )],
+        Action::CpuHog(fault) if !(1..=HOGS_MAX).contains(&fault.threads) => vec![(
+            "threads",
+            fault.threads.to_string(),
+            format!("expected 1 to {HOGS_MAX} busy threads"),
+            "a node with one busy thread has a quarter of its core beside `threads: 3`".into(),
+        )],
+        Action::ClockStrobe(fault) => beats([("every", fault.every)]),
         Action::Flap(flap) => beats([("down", flap.down), ("up", flap.up)]),
         Action::Stutter(stutter) => beats([("stop", stutter.stop), ("run", stutter.run)]),
         _ => Vec::new(),
@@ -174,7 +189,7 @@ fn bursts(lose: u16, burst: u16) -> Option<Wrong> {
     })
 }
 
-fn beats(halves: [(&'static str, Millis); 2]) -> Vec<Wrong> {
+fn beats<const N: usize>(halves: [(&'static str, Millis); N]) -> Vec<Wrong> {
     let short = halves.into_iter().filter(|(_, time)| *time < BEAT_MIN);
     let told = short.map(|(name, time)| {
         let message = format!("`{name}` is half of a rhythm: expected at least {BEAT_MIN}");

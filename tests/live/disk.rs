@@ -41,10 +41,14 @@ impl Bench {
     }
 
     pub fn struck(&mut self) -> (Option<Blow>, String) {
+        self.struck_by(EVENT)
+    }
+
+    pub fn struck_by(&mut self, by: &str) -> (Option<Blow>, String) {
         let seen = self.until(|input| matches!(input, Input::Observed(Observed::Struck { .. })));
         match seen {
             Input::Observed(Observed::Struck { node, event, blow, what }) => {
-                assert_eq!((node, event.as_str()), (A, EVENT));
+                assert_eq!((node, event.as_str()), (A, by));
                 (blow, what)
             }
             other => unreachable!("{other:?}"),

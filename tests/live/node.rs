@@ -31,6 +31,7 @@ fn answer(stream: &TcpStream) -> std::io::Result<()> {
     let mut lines = BufReader::new(stream);
     let mut out = stream;
     let mut peer: Option<TcpStream> = None;
+    let (mut files, mut memory) = (Vec::new(), Vec::new());
     loop {
         let mut line = String::new();
         if lines.read_line(&mut line)? == 0 {
@@ -66,6 +67,22 @@ fn answer(stream: &TcpStream) -> std::io::Result<()> {
                 None => "alone".into(),
             },
             ["disk", what @ ..] => disk(what),
+            ["open", count] => {
+                let more = (0..count.parse().unwrap_or(0)).map(|_| File::open("/dev/null"));
+                match more.collect::<std::io::Result<Vec<File>>>() {
+                    Ok(more) => {
+                        files.extend(more);
+                        "open".into()
+                    }
+                    Err(error) => error.raw_os_error().unwrap_or(0).to_string(),
+                }
+            }
+            ["have", megabytes] => {
+                // Written to, so that it is there.
+                memory.push(vec![1u8; megabytes.parse::<usize>().unwrap_or(0) << 20]);
+                memory.len().to_string()
+            }
+            ["burn", time] => burn(Duration::from_millis(time.parse().unwrap_or(0))),
             _ => "what?".into(),
         };
         // At once: a write that is cut in two comes as two.
@@ -167,6 +184,23 @@ fn disk(what: &[&str]) -> String {
         Ok(count) => format!("{count} {took}"),
         Err(error) => format!("{} {took}", error.raw_os_error().map_or(0, |errno| -errno)),
     }
+}
+
+/// Wants a core for so long. Answers the microseconds that it had one, and the longest time for which it had none.
+fn burn(time: Duration) -> String {
+    let used = || {
+        clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID)
+            .map_or(0, |time| time.tv_sec() * 1_000_000 + time.tv_nsec() / 1000)
+    };
+    #[expect(clippy::disallowed_methods, reason = "it measures how long it really waits")]
+    let began = Instant::now();
+    let (first, mut last, mut longest) = (used(), Duration::ZERO, Duration::ZERO);
+    while began.elapsed() < time {
+        let now = began.elapsed();
+        longest = longest.max(now.saturating_sub(last));
+        last = now;
+    }
+    format!("{} {}", used() - first, longest.as_micros())
 }
 
 fn sum(bytes: &[u8]) -> u64 {

@@ -5,6 +5,7 @@ use super::{A, Bench};
 use seedfault::env::processes::doctor;
 use seedfault::env::{Effect, Env as _, Input, NodeAction, NodeSpec, Observed};
 use seedfault::fault::disk::{DiskErrno, DiskRule, FileCall};
+use seedfault::fault::resource::{Percent, ResourceRule};
 use seedfault::fault::restart::RestartData;
 use seedfault::time::Millis;
 use std::collections::BTreeMap;
@@ -57,7 +58,7 @@ impl Bench {
     }
 
     /// Waits for a line that it logs from now on.
-    fn log_says(&mut self, text: &str) {
+    pub fn log_says(&mut self, text: &str) {
         self.seen.retain(|input| !matches!(input, Input::Observed(Observed::Log { .. })));
         self.until(
             |input| matches!(input, Input::Observed(Observed::Log { line, .. }) if line.contains(text)),
@@ -123,4 +124,46 @@ pub fn etcd(bench: &mut Bench) {
     assert_eq!(bench.struck().1, "an fsync of node-0 failed by EIO");
     println!("live: etcd ended by {exit}");
     bench.heal();
+}
+
+/// A JVM that wants two cores, and says whether it can still open a file.
+const BURN: &str = r#"
+import java.io.FileInputStream;
+
+public class Burn {
+    public static void main(String[] args) throws Exception {
+        for (int i = 0; i < 2; i++) {
+            Thread thread = new Thread(() -> { long sum = 0; while (true) sum += System.nanoTime(); });
+            thread.setDaemon(true);
+            thread.start();
+        }
+        while (true) {
+            Thread.sleep(50);
+            try (FileInputStream file = new FileInputStream("/dev/null")) {
+                System.out.println("opened");
+            } catch (Exception error) {
+                System.out.println("failed: " + error.getMessage());
+            }
+        }
+    }
+}
+"#;
+
+pub fn short(bench: &mut Bench) {
+    let files = BTreeMap::from([("Burn.java".to_string(), BURN.to_string())]);
+    if !bench.program("java", &["-Xshare:auto", "Burn.java"], files, "opened") {
+        return;
+    }
+    for percent in [20, 120] {
+        bench.take("share", ResourceRule::Share(Percent(percent))).expect("it runs");
+        bench.wait(Millis(1500));
+        println!("live: a JVM with two busy threads: {}", bench.give_back("share").expect("it had no more"));
+    }
+    bench.take("files", ResourceRule::Files { spare: 0 }).expect("it runs");
+    bench.log_says("Too many open files");
+    bench.give_back("files").expect("it is over");
+    bench.log_says("opened");
+    bench.take("hog", ResourceRule::Hog { threads: 2 }).expect("it runs");
+    bench.wait(Millis(1000));
+    println!("live: a JVM beside two busy threads: {}", bench.give_back("hog").expect("it is over"));
 }

@@ -20,6 +20,7 @@ const SCENARIOS: &[Scenario] = &[
     ("half-open", half_open),
     ("messages", messages),
     ("order", order),
+    ("resources", resources),
 ];
 
 /// Runs those whose name holds the filter. Answers how many failed.
@@ -195,6 +196,33 @@ fn weather(told: &Told) -> Vec<String> {
         unless(total("node-4", "kicked") == 0, "a connection was woken up"),
         unless(natural.contains("TCP tries again by itself"), natural),
         unless(lossy.contains("segments were struck"), lossy),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}
+
+fn resources(told: &Told) -> Vec<String> {
+    let (from, to) = told.span("slow");
+    let slowly = told.acknowledged(0, (from, to));
+    let (slow, late, files) = (told.healed("slow"), told.healed("late"), told.healed("files"));
+    let (crowd, tight) = (told.healed("crowd"), told.healed("tight"));
+    // Everybody else had been there before: the nodes, the tool, four clients.
+    let held =
+        crowd.split(" connections").next().and_then(|text| text.rsplit(' ').next()?.parse::<u64>().ok());
+    let strobe = told.healed("strobe");
+    let memory = told.0.applied().find(|applied| applied["event"] == "memory");
+    let memory = memory.map(|applied| applied["steps"].to_string()).unwrap_or_default();
+    [
+        unless(slowly > 10, format!("{slowly} operations served by the one that is slow")),
+        unless(told.promoted(0).is_empty(), format!("promoted: {:?}", told.promoted(0))),
+        unless(slow.contains("of 1% asked for it had") && !slow.contains("stopped 0 times"), slow),
+        unless(late.contains("the busy threads had"), late),
+        unless(files.contains("files open at the end"), files),
+        unless(held.is_some_and(|held| held > 30), crowd),
+        unless(memory.contains("killed with") && memory.contains("started again with its data"), memory),
+        unless(tight.contains("may have all memory"), tight),
+        unless(strobe.contains("5s ahead and back") && strobe.contains("as it says itself"), strobe),
     ]
     .into_iter()
     .flatten()

@@ -305,6 +305,9 @@ impl ExactEnv {
             NodeAction::Reach(..) | NodeAction::Knock(..) | NodeAction::Unheard(..) => {
                 Err(EnvError::Unable { what: "try whether packets cross".into() })
             }
+            NodeAction::Resource(..) => {
+                Err(EnvError::Unable { what: "take real resources away where time is virtual".into() })
+            }
         })
     }
 

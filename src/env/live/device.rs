@@ -184,10 +184,10 @@ fn packet_socket(name: &str) -> io::Result<File> {
 }
 
 /// Gives the device of the namespace that this thread is in one more address.
-pub fn also(address: u32) -> io::Result<()> {
+pub fn also(number: u8, address: u32) -> io::Result<()> {
     let socket = datagram_socket()?;
     for (what, value) in [(libc::SIOCSIFADDR, address), (libc::SIOCSIFNETMASK, MASK)] {
-        let mut request = request(&format!("{NAME}:1"));
+        let mut request = request(&format!("{NAME}:{number}"));
         request.ifr_ifru.ifru_addr = socket_address(value);
         control(socket.as_fd(), what as libc::Ioctl, &raw mut request).map_err(said("another address"))?;
     }

@@ -150,7 +150,8 @@ impl Net {
         }
         let driver = Driver::start(Switch::new(key.child("live"), ports), capture)?;
         let tool = device::make_any(kinds, Port::TOOL.address(), Port::TOOL.0, &far)?;
-        device::also(Port::CLIENTS.address())?;
+        device::also(1, Port::CLIENTS.address())?;
+        device::also(2, switch::CROWD)?;
         let kind = tool.kind();
         driver.plug(Port::TOOL, tool)?;
         Ok(Self {
@@ -466,6 +467,10 @@ impl Ground for Net {
 
     fn clients(&self) -> Option<Ipv4Addr> {
         Some(Ipv4Addr::from(Port::CLIENTS.address()))
+    }
+
+    fn crowd(&self) -> Option<Ipv4Addr> {
+        Some(Ipv4Addr::from(switch::CROWD))
     }
 
     fn link(&mut self, from: NodeId, to: NodeId, rules: LinkRules) -> Result<Evidence, EnvError> {

@@ -46,6 +46,10 @@ pub trait Ground: std::fmt::Debug {
     fn clients(&self) -> Option<Ipv4Addr> {
         None
     }
+    /// Where those connect from who only take connections, if they can be told from others.
+    fn crowd(&self) -> Option<Ipv4Addr> {
+        None
+    }
     /// Replaces the rules of a link.
     fn link(&mut self, from: NodeId, to: NodeId, rules: LinkRules) -> Result<Evidence, EnvError>;
     /// Resets the connections between two nodes, or between a node and the tool's clients.
@@ -116,6 +120,9 @@ pub trait Ground: std::fmt::Debug {
     fn close(&mut self) -> Vec<String>;
 }
 
+/// Another address of the loopback interface, which all of 127/8 is.
+const CROWD: Ipv4Addr = Ipv4Addr::new(127, 0, 77, 1);
+
 /// The loopback interface: a block of ports, and links that nobody can get at.
 #[derive(Debug)]
 pub struct Loopback(pub Ports);
@@ -142,6 +149,10 @@ impl Ground for Loopback {
 
     fn has_clocks(&self) -> bool {
         false
+    }
+
+    fn crowd(&self) -> Option<Ipv4Addr> {
+        Some(CROWD)
     }
 
     fn link(&mut self, _: NodeId, _: NodeId, _: LinkRules) -> Result<Evidence, EnvError> {

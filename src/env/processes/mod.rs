@@ -20,6 +20,7 @@ pub mod heals;
 mod node;
 mod ports;
 pub mod proc;
+pub mod resources;
 pub(in crate::env) mod tail;
 pub mod wall;
 
@@ -31,7 +32,8 @@ use super::{
     Profile, Step, Why,
 };
 use crate::catalogue::MessageType;
-use crate::fault::disk::Calls;
+use crate::fault::disk::{Blow, Calls};
+use crate::fault::resource::ResourceRule;
 use crate::time::Micros;
 use clock::Clock;
 use connection::Connection;
@@ -53,6 +55,8 @@ use wall::Wall;
 
 /// What a command line names where the run decides which binary it is.
 const SERVER: &str = "{server}";
+/// The one event that may limit a node's memory, for the environment that has limits without names.
+const MEMORY: &str = "memory";
 /// Logs are read this often.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// An action that is not yet in force is looked at this often.
@@ -231,9 +235,14 @@ impl ProcessesEnv {
             NodeAction::Reach(to, traffic) => self.ground.reach(id, *to, *traffic, waited),
             NodeAction::Knock(to, traffic) => self.ground.knock(id, *to, *traffic).map(Some),
             NodeAction::Unheard(to, traffic) => self.ground.unheard(id, *to, *traffic).map(Some),
-            NodeAction::PowerLoss(..) | NodeAction::Memory(_) => {
-                Err(EnvError::Unable { what: "strike a node's power or memory".into() })
+            NodeAction::Resource(event, rule) => {
+                node.resource(event, rule.as_ref(), waited, self.ground.crowd())
             }
+            NodeAction::Memory(room) => {
+                let rule = room.map(|room| ResourceRule::Data { room });
+                node.resource(MEMORY, rule.as_ref(), waited, None)
+            }
+            NodeAction::PowerLoss(..) => Err(EnvError::Unable { what: "cut a node's power".into() }),
         }
     }
 
@@ -326,6 +335,14 @@ impl ProcessesEnv {
         let now = self.clock.now();
         let mut arrived = Vec::new();
         for node in self.nodes.values_mut().filter(|_| due || ended) {
+            let id = node.id;
+            let struck = node.look().into_iter().map(|(event, what)| Observed::Struck {
+                node: id,
+                event,
+                blow: Some(Blow::Kill),
+                what,
+            });
+            arrived.extend(struck);
             let gone = node.reap(now);
             let mut lines = Vec::new();
             if due || gone.is_some() {
@@ -336,7 +353,6 @@ impl ProcessesEnv {
             if gone.is_some() {
                 node.tail.last_words(&mut lines);
             }
-            let id = node.id;
             let said = lines.into_iter().map(|line| Observed::Log { node: id, line });
             let exited = gone.map(|(incarnation, exit)| Observed::Exited { node: id, incarnation, exit });
             arrived.extend(said.chain(exited));

@@ -8,10 +8,12 @@ use super::folder::{Folder, LOG};
 use super::ground::{Ground, Spot};
 use super::heals::{Heal, Heals, kill_family};
 use super::proc::{self, Identity, Stat};
+use super::resources::{Resources, files_as_we_began};
 use super::tail::Tail;
 use super::wall::Wall;
 use crate::env::{EnvError, Evidence, Exit, NodeId, NodeSpec};
 use crate::fault::kill::Signal as Fatal;
+use crate::fault::resource::ResourceRule;
 use crate::fault::restart::RestartData;
 use crate::time::{Micros, Millis};
 use nix::errno::Errno;
@@ -20,6 +22,7 @@ use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 use std::fs::OpenOptions;
 use std::io;
+use std::net::{Ipv4Addr, SocketAddrV4};
 use std::os::fd::{FromRawFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
@@ -45,6 +48,8 @@ pub struct Node {
     /// Its wall clock, where that can be set. It outlasts the processes.
     wall: Option<Wall>,
     pub process: Option<Process>,
+    /// What faults take away from it. They outlast the processes.
+    resources: Resources,
     pub tail: Tail,
     incarnations: u32,
 }
@@ -81,7 +86,9 @@ impl Process {
 impl Node {
     pub fn new(id: NodeId, spec: NodeSpec, folder: Folder, spot: Spot, wall: Option<Wall>) -> Self {
         let tail = Tail::new(folder.path.join(LOG));
-        Self { id, spec, folder, spot, wall, process: None, tail, incarnations: 0 }
+        let place = SocketAddrV4::new(spot.address, spot.port);
+        let resources = Resources::new(folder.path.clone(), place);
+        Self { id, spec, folder, spot, wall, process: None, resources, tail, incarnations: 0 }
     }
 
     /// Starts it once the last incarnation is gone.
@@ -132,6 +139,7 @@ impl Node {
             .process_group(0);
         signals_as_usual(&mut command);
         die_with_us(&mut command);
+        files_as_we_began(&mut command);
         ground.place(self.id, &self.folder.path, &mut command)?;
         if let Some(wall) = &self.wall {
             wall.ask(&mut command);
@@ -156,6 +164,7 @@ impl Node {
             doomed: false,
             exit: None,
         });
+        self.resources.started(pid);
         Ok(pid)
     }
 
@@ -188,12 +197,43 @@ impl Node {
     /// Stops every thread of every process of the node, and sees that they stand still.
     /// Threads of which a call is `kept` wait in it.
     pub fn pause(&mut self, waited: Duration, kept: bool) -> Attempt {
+        self.resources.hold();
         let still = |state| matches!(state, 'T' | 'Z' | 'X') || (kept && state == 'D');
         self.switch(Signal::SIGSTOP, waited, "pausing", &still)
     }
 
     pub fn resume(&mut self, waited: Duration) -> Attempt {
-        self.switch(Signal::SIGCONT, waited, "resuming", &|state| state != 'T')
+        // Whoever stops it in a rhythm does not meanwhile.
+        self.resources.hold();
+        let resumed = self.switch(Signal::SIGCONT, waited, "resuming", &|state| state != 'T');
+        if !matches!(resumed, Ok(None)) {
+            self.resources.release(resumed.is_ok());
+        }
+        resumed
+    }
+
+    /// Takes something away from it in the name of an event, or gives it back.
+    pub fn resource(
+        &mut self,
+        event: &str,
+        rule: Option<&ResourceRule>,
+        waited: Option<Duration>,
+        crowd: Option<Ipv4Addr>,
+    ) -> Attempt {
+        let runs = self.process.as_ref().is_some_and(Process::is_running);
+        match rule {
+            Some(_) if !runs => Err(EnvError::NotRunning { node: self.id }),
+            Some(rule) => self
+                .resources
+                .take(event, rule, waited.unwrap_or_default(), crowd)
+                .map_err(|why| self.failed("taking resources of", why)),
+            None => {
+                let waited = waited.unwrap_or_default();
+                self.resources
+                    .give_back(event, waited)
+                    .map_err(|why| self.failed("giving resources back to", why))
+            }
+        }
     }
 
     fn switch(
@@ -248,9 +288,20 @@ impl Node {
         }
     }
 
+    /// Looks after what is taken away from it. Answers the events that have killed it, and how.
+    pub fn look(&mut self) -> Vec<(String, String)> {
+        let struck = self.resources.look();
+        if !struck.is_empty() {
+            self.kill();
+        }
+        struck
+    }
+
     /// Copies the folder as it is at one instant: the process stands still meanwhile.
     pub fn keep_copy(&mut self) -> Attempt {
         let pid = self.process.as_ref().filter(|process| process.exit.is_none()).map(|process| process.pid);
+        let held = self.resources.is_held();
+        self.resources.hold();
         let stopped = pid.filter(|pid| Stat::of(*pid).is_some_and(|stat| stat.state != 'T'));
         let hold = |signal| {
             if let Some(pid) = stopped {
@@ -261,6 +312,9 @@ impl Node {
         let copied = self.folder.keep_copy();
         if let Some(pid) = stopped {
             kill_family(pid, &proc::family(pid, &self.folder.path), Signal::SIGCONT);
+        }
+        if !held {
+            self.resources.release(stopped.is_some());
         }
         let (files, bytes) =
             copied.map_err(|error| self.failed("copying the folder of", error.to_string()))?;
@@ -280,6 +334,7 @@ impl Node {
                 Ok(_) | Err(_) => return None,
             };
             process.exit = Some((exit, now));
+            self.resources.gone();
         }
         let (exit, since) = process.exit?;
         let left = proc::family(process.pid, &self.folder.path);

@@ -51,6 +51,12 @@ pub fn thread_states(pid: i32) -> Vec<char> {
     tasks.flatten().filter_map(stat).filter_map(|text| Stat::parse(&text)).map(|stat| stat.state).collect()
 }
 
+/// The numbers of the threads of a process; none when it is gone.
+pub fn threads(pid: i32) -> Vec<i32> {
+    let Ok(tasks) = fs::read_dir(format!("/proc/{pid}/task")) else { return Vec::new() };
+    tasks.flatten().filter_map(|task| task.file_name().to_str()?.parse().ok()).collect()
+}
+
 /// Every process that can be seen, in the order of pids.
 pub fn all() -> Vec<Stat> {
     let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };

@@ -9,8 +9,11 @@
 use super::super::anchors::node_of;
 use super::shard_of;
 use crate::catalogue::{ACTIONS, Action, ActionKind, NodeSelector};
+use crate::fault::cpu_hog::CpuHog;
+use crate::fault::cpu_limit::CpuLimit;
 use crate::fault::cut::Cut;
 use crate::fault::disk_error::DiskError;
+use crate::fault::fd_limit::FdLimit;
 use crate::fault::flap::Flap;
 use crate::fault::full_disk::FullDisk;
 use crate::fault::kill::Kill;
@@ -20,6 +23,7 @@ use crate::fault::power_loss::PowerLoss;
 use crate::fault::restart::{Restart, RestartData};
 use crate::fault::strike_at::StrikeAt;
 use crate::fault::stutter::Stutter;
+use crate::fault::use_up_connections::UseUpConnections;
 use crate::target::operation::{
     Admin, AdminCommand, Drain, ForgetAndMeet, RemoveReplica, RollingRestart, ScaleIn,
 };
@@ -193,7 +197,11 @@ impl<'a> Ledger<'a> {
             | Action::FullDisk(_)
             | Action::StrikeAt(_)
             | Action::PowerLoss(_)
-            | Action::MemoryLimit(_) => (node_of(&event.action)?, event.lasts),
+            | Action::MemoryLimit(_)
+            | Action::CpuLimit(_)
+            | Action::CpuHog(_)
+            | Action::FdLimit(_)
+            | Action::UseUpConnections(_) => (node_of(&event.action)?, event.lasts),
             Action::Restart(restart) => {
                 let back = restart.data != RestartData::Wiped;
                 (&restart.node, back.then_some(restart.down))
@@ -261,6 +269,10 @@ pub(super) static MAY_HARM: LazyLock<[bool; ACTIONS.len()]> = LazyLock::new(|| {
         StrikeAt::NAME,
         PowerLoss::NAME,
         MemoryLimit::NAME,
+        CpuLimit::NAME,
+        CpuHog::NAME,
+        FdLimit::NAME,
+        UseUpConnections::NAME,
         RemoveReplica::NAME,
         ForgetAndMeet::NAME,
         RollingRestart::NAME,

@@ -60,7 +60,7 @@ impl Port {
 
     fn of(address: u32) -> Option<Self> {
         match address {
-            Self::TOOL_ADDRESS => return Some(Self::TOOL),
+            Self::TOOL_ADDRESS | CROWD => return Some(Self::TOOL),
             Self::CLIENTS_ADDRESS => return Some(Self::CLIENTS),
             _ => {}
         }
@@ -94,6 +94,8 @@ impl From<NodeId> for Port {
 
 /// 10.77.0.0/16: of no meaning outside, where none of it ever goes.
 const NETWORK: u32 = 0x0a4d_0000;
+/// Who only takes connections is on the tool's device too, and its packets are the tool's: 10.77.255.252.
+pub const CROWD: u32 = NETWORK | 0xfffc;
 /// The mask of it.
 pub const MASK: u32 = 0xffff_0000;
 /// Nodes for which there are addresses.
