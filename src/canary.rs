@@ -4,6 +4,7 @@
 //! it proves the checks (each named bug is found by the check that is named for it, within the number of seeds
 //! that the bug's table states) and guards against false alarms (with no bug on, no seed fails).
 
+use crate::check::way::Way;
 use crate::check::{self, Judgement, Verdict};
 use crate::entropy::Seed;
 use crate::env::sim::SimEnv;
@@ -11,6 +12,7 @@ use crate::env::{Env as _, SIM};
 use crate::run::event::RunEvent;
 use crate::run::execute::{Bounds, Oracle, execute};
 use crate::run::record::{Applied, Life, Record};
+use crate::shrink::{self, KEYS, Shrunk, Stopped, minimize};
 use crate::spec::parse::parse;
 use crate::spec::{DEFAULT, Spec};
 use crate::target::embedded::bugs::Bug;
@@ -18,6 +20,7 @@ use crate::target::embedded::operations::Embedded;
 use crate::time::Millis;
 use crate::timeline::{Timeline, generate};
 use crate::yaml::document::Problems;
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
 /// What the executor asks of the checks.
@@ -137,6 +140,29 @@ pub fn find(bug: &Bug, spec: &Spec, first: u64, seeds: u64) -> Result<Option<Fou
         }
     }
     Ok(None)
+}
+
+/// A finding's smallest timeline, by runs in this process.
+pub fn shrink(outcome: &Outcome, check: &str) -> Option<Shrunk> {
+    let failed = outcome.judgements.iter().find(|judgement| judgement.check == check)?;
+    let mut oracle = InProcess { way: Way::of(failed)?, answers: BTreeMap::new() };
+    Some(minimize(&outcome.timeline, KEYS, &mut oracle, &mut |_| {}))
+}
+
+/// Whether a timeline of the embedded target fails in this way; asked once of each.
+struct InProcess {
+    way: Way,
+    answers: BTreeMap<[u8; 32], bool>,
+}
+
+impl shrink::Oracle for InProcess {
+    fn first(&mut self, candidates: &[Timeline]) -> Result<Option<usize>, Stopped> {
+        let fails = |candidate: &Timeline| {
+            let ask = || run(candidate).is_ok_and(|outcome| self.way.is_in(&outcome.judgements));
+            *self.answers.entry(*candidate.hash().as_bytes()).or_insert_with(ask)
+        };
+        Ok(candidates.iter().position(fails))
+    }
 }
 
 /// What the canary draws from where nobody says otherwise: the built-in scenario of `fuzz --seed N`.

@@ -20,6 +20,7 @@ pub mod history;
 pub mod report;
 pub mod repro;
 pub mod run;
+pub mod shrink;
 pub mod spec;
 pub mod target;
 pub mod time;

@@ -27,8 +27,10 @@ const EDGES: &[(&str, &[&str])] = &[
     ("target", &["time", "entropy", "yaml", "catalogue", "fault", "env", "history", "timeline", "run"]),
     ("check", &["time", "yaml", "catalogue", "fault", "target", "env", "history", "timeline", "run"]),
     ("repro", &["time", "entropy", "yaml", "catalogue", "env", "spec", "timeline", "run", "check"]),
+    // A search over an oracle: it runs nothing itself.
+    ("shrink", &["time", "entropy", "yaml", "catalogue", "env", "spec", "timeline"]),
     // A whole line without input or output: seeds in, verdicts out.
-    ("canary", &["time", "entropy", "yaml", "target", "env", "spec", "timeline", "run", "check"]),
+    ("canary", &["time", "entropy", "yaml", "target", "env", "spec", "timeline", "run", "check", "shrink"]),
     ("report", &["time", "catalogue", "env", "run", "check"]),
     (
         "cli",
@@ -48,6 +50,7 @@ const EDGES: &[(&str, &[&str])] = &[
             "check",
             "repro",
             "report",
+            "shrink",
         ],
     ),
 ];

@@ -204,7 +204,17 @@ fn the_life_of_a_key_is_told_and_judged_alone() {
 fn an_old_run_is_judged_again_from_its_folder() {
     let place = Place::new("check-run");
     place
-        .fuzz(&["--seed", "6", "--target", "embedded", "--bug", "read_without_quorum", "--out", "old"])
+        .fuzz(&[
+            "--seed",
+            "6",
+            "--target",
+            "embedded",
+            "--bug",
+            "read_without_quorum",
+            "--out",
+            "old",
+            "--no-shrink",
+        ])
         .exits(1);
     let again = place.fuzz(&["check", "old"]);
     again.exits(1).prints("FAIL: old\n").prints(": fail: ");

@@ -205,6 +205,7 @@ fn repro(folder: &Path, name: &str, spec: &Spec, seed: u64) -> PathBuf {
         tool: String::new(),
         server: String::new(),
         drawn: None,
+        shrunk: None,
     };
     let file = folder.join(format!("{name}.yaml"));
     std::fs::write(&file, Repro { timeline, facts }.to_yaml()).expect("writable");

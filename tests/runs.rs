@@ -201,7 +201,7 @@ fn a_generated_timeline_runs_as_it_was_printed() {
 fn a_failure_is_saved_and_the_last_line_brings_it_back() {
     let place = Place::new("failure");
     place.write("move.yaml", MOVE);
-    let run = place.fuzz(&["run", "move.yaml", "--bug", BUG]);
+    let run = place.fuzz(&["run", "move.yaml", "--bug", BUG, "--no-shrink"]);
     run.exits(1);
     in_order(
         &run.out,
@@ -262,7 +262,7 @@ fn a_look_that_does_not_hold_ends_the_run_where_that_is_critical() {
              - {{id: later, after: look, do: {{burst: {{shard: 2, length: 100ms}}}}}}\n"
         );
         place.write("look.yaml", &timeline);
-        let run = place.fuzz(&["run", "look.yaml", "--bug", BUG]);
+        let run = place.fuzz(&["run", "look.yaml", "--bug", BUG, "--no-shrink"]);
         run.exits(1).prints("look Check failed: view_agreement: 1 difference(s)\n");
         run
     };
@@ -297,8 +297,17 @@ fn a_seed_that_fails_is_brought_back_by_the_seed() {
     let (seed, last) = (1..=20)
         .find_map(|seed: u64| {
             let number = seed.to_string();
-            let run =
-                place.fuzz(&["--seed", &number, "--target", "embedded", "--bug", BUG, "--format", "json"]);
+            let run = place.fuzz(&[
+                "--seed",
+                &number,
+                "--target",
+                "embedded",
+                "--bug",
+                BUG,
+                "--no-shrink",
+                "--format",
+                "json",
+            ]);
             (run.code == 1).then(|| (seed, finished(&run)))
         })
         .expect("a bug that one seed in two shows is found within 20");
@@ -521,7 +530,7 @@ fn a_run_dies_with_the_tool_and_its_folder_is_told_as_far_as_it_goes() {
 fn a_finished_run_is_retold_from_its_folder() {
     let place = Place::new("explain");
     place.write("move.yaml", MOVE);
-    let run = place.fuzz(&["run", "move.yaml", "--out", "run", "--bug", BUG]);
+    let run = place.fuzz(&["run", "move.yaml", "--out", "run", "--bug", BUG, "--no-shrink"]);
     let explained = place.fuzz(&["explain", "run"]);
     assert_eq!(explained.exits(0).last_line(), run.exits(1).last_line());
     let report = |said: &Said| said.out[said.out.find("=== ").expect("a report")..].to_string();

@@ -21,6 +21,7 @@ pub mod replication_lag;
 pub mod slot_coverage;
 pub mod topology;
 pub mod view_agreement;
+pub mod way;
 
 #[cfg(test)]
 pub(crate) mod testing;

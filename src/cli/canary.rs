@@ -1,11 +1,13 @@
 //! `fuzz bench canary`: many seeds on the embedded target. None may fail without a bug, every mark must be
-//! reached (at least 100 times in 10,000 seeds), and each named bug must be found, by the check that is named for it, within its number of seeds.
+//! reached (at least 100 times in 10,000 seeds), and each named bug must be found, by the check that is named for it,
+//! within its number of seeds, and be shrunk to no more events than it needs.
 
 use super::console::{print, talk};
 use super::exit::{Code, Failure};
-use crate::canary::{Found, Healthy, find, healthy, light, spec};
+use crate::canary::{Found, Healthy, find, healthy, light, run, shrink, spec, timeline};
 use crate::report::names::thousands;
 use crate::run::marks::{Mark, marks};
+use crate::shrink::Shrunk;
 use crate::spec::Spec;
 use crate::target::embedded::bugs::{self, BUGS, Bug};
 use std::collections::BTreeMap;
@@ -49,14 +51,16 @@ pub fn main(args: &Args) -> super::Done {
         if args.seeds > 0 { without_bugs(&scenario, args.first, args.seeds, threads) } else { Code::Passed };
     for found in side_by_side(bugs.len() as u64, threads, |at| {
         let bug = bugs[at as usize];
-        (bug, find(bug, &scenario, args.first, u64::from(bug.within_seeds)))
+        let found = find(bug, &scenario, args.first, u64::from(bug.within_seeds));
+        let shrunk = found.as_ref().ok().and_then(|found| smallest(bug, found.as_ref()?, &scenario));
+        (bug, found, shrunk)
     }) {
-        let (bug, found) = found;
+        let (bug, found, shrunk) = found;
         let found = found.map_err(|why| Failure::new(Code::Broken, why))?;
-        if found.is_none() {
+        if found.is_none() || shrunk.as_ref().is_none_or(|shrunk| !small(bug, shrunk)) {
             code = Code::Finding;
         }
-        if !print(&told(bug, found)) {
+        if !print(&told(bug, found, shrunk)) {
             break;
         }
     }
@@ -96,10 +100,30 @@ fn chosen(names: &[String], none: bool) -> Result<Vec<&'static Bug>, Failure> {
     names.iter().map(known).collect()
 }
 
-fn told(bug: &Bug, found: Option<Found>) -> String {
+/// What is left of the seed that found the bug.
+fn smallest(bug: &Bug, found: &Found, scenario: &Spec) -> Option<Shrunk> {
+    let outcome = run(&timeline(found.seed, scenario, &[bug.name]).ok()?).ok()?;
+    shrink(&outcome, bug.found_by)
+}
+
+/// Whether no event can be left out, and no more are left than the bug needs.
+fn small(bug: &Bug, shrunk: &Shrunk) -> bool {
+    shrunk.minimal && shrunk.timeline.events.len() <= usize::from(bug.needs_events)
+}
+
+fn told(bug: &Bug, found: Option<Found>, shrunk: Option<Shrunk>) -> String {
+    let left = shrunk.map_or_else(
+        || "could not be shrunk".into(),
+        |shrunk| {
+            let sign = if small(bug, &shrunk) { "" } else { "✗ " };
+            let actions: Vec<&str> = shrunk.timeline.events.iter().map(|event| event.action.name()).collect();
+            let left = if actions.is_empty() { "the load alone".into() } else { actions.join(", ") };
+            format!("{sign}shrunk to {} of at most {} events: {left}", actions.len(), bug.needs_events)
+        },
+    );
     match found {
         Some(found) => format!(
-            "✓ {}: found by {} at seed {}, the {} of at most {}\n",
+            "✓ {}: found by {} at seed {}, the {} of at most {}; {left}\n",
             bug.name,
             found.by.join(", "),
             found.seed,

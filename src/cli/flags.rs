@@ -35,6 +35,11 @@ pub struct Shape {
     pub allow_unknown_keys: bool,
 }
 
+/// A length of time as the scenario language writes it.
+pub fn time(text: &str) -> Result<std::time::Duration, String> {
+    crate::time::Millis::parse(text).map(|time| std::time::Duration::from_millis(time.0))
+}
+
 /// Where the outcome goes.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Output {

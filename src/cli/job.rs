@@ -213,15 +213,15 @@ fn died(story: &Story, trouble: &[String]) -> String {
     )
 }
 
-/// Saves a finding so that it can be replayed, and says so.
-fn save(job: &Job<'_>, story: &Story, finished: &mut Finished) {
-    let repro = Repro {
-        timeline: job.timeline.clone(),
+/// A finding with what brings it back.
+pub fn repro(timeline: &Timeline, drawn: Option<Pins>, story: &Story, finished: &Finished) -> Repro {
+    Repro {
+        timeline: timeline.clone(),
         facts: Facts {
             verdict: finished.verdict,
             checks: story.failed().map(|judged| judged.check.clone()).collect(),
             findings: story.failed().map(|judged| format!("{}: {}", judged.check, judged.reason)).collect(),
-            timeline_hash: job.timeline.hash().to_hex().to_string(),
+            timeline_hash: timeline.hash().to_hex().to_string(),
             schedule_hash: finished.schedule_hash.clone(),
             history_hash: finished.history_hash.clone(),
             trace_hash: finished.trace_hash.clone(),
@@ -229,9 +229,15 @@ fn save(job: &Job<'_>, story: &Story, finished: &mut Finished) {
             schedule: story.schedule(),
             tool: env!("CARGO_PKG_VERSION").into(),
             server: story.started.as_ref().map_or_else(String::new, |started| started.server.clone()),
-            drawn: job.drawn.clone(),
+            drawn,
+            shrunk: None,
         },
-    };
+    }
+}
+
+/// Saves a finding so that it can be replayed, and says so.
+fn save(job: &Job<'_>, story: &Story, finished: &mut Finished) {
+    let repro = repro(&job.timeline, job.drawn.clone(), story, finished);
     let folder = job.out.as_deref().or(job.output.out.as_deref()).unwrap_or(Path::new(REPROS));
     let path = folder.join(repro.file_name());
     let written =

@@ -24,11 +24,13 @@ mod job;
 mod list;
 mod meant;
 mod older;
+mod oracle;
 mod real_time;
 mod replay;
 mod run;
 mod schema;
 mod seed;
+mod shrink;
 mod standing;
 mod supervise;
 mod validate;
@@ -62,6 +64,8 @@ enum Command {
     Validate(validate::Args),
     /// Run a saved repro again and compare
     Replay(replay::Args),
+    /// Find the fewest events that still fail in the same way
+    Shrink(shrink::Args),
     /// Retell a finished or killed run from its folder
     Explain(explain::Args),
     /// Judge a history of clients by a model, or an old run by its checks
@@ -113,6 +117,7 @@ pub fn main() -> ExitCode {
         Some(Command::Run(args)) => run::main(&args),
         Some(Command::Validate(args)) => validate::main(&args),
         Some(Command::Replay(args)) => replay::main(&args),
+        Some(Command::Shrink(args)) => shrink::main(&args),
         Some(Command::Explain(args)) => explain::main(&args),
         Some(Command::Check(args)) => check::main(&args),
         Some(Command::List(args)) => list::main(&args),

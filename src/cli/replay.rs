@@ -17,14 +17,18 @@ use crate::env::{
 };
 use crate::report::story::Story;
 use crate::repro::{Agreement, Repro, compare, read, wilson};
+use crate::shrink::{Token, TokenError};
 use crate::yaml::document::Problems;
 use std::path::{Path, PathBuf};
 
 #[derive(Clone, Debug, clap::Args)]
 pub struct Args {
-    /// A repro file, as a failing run saves it
-    #[arg(value_name = "FILE")]
+    /// A repro file, as a failing run saves it, or the token of one: `67890:1f3a.2@7`
+    #[arg(value_name = "FILE|TOKEN")]
     file: PathBuf,
+    /// Switch a named bug on in the embedded target, for a token
+    #[arg(long = "bug", value_name = "NAME")]
+    bugs: Vec<String>,
     /// Run it this often and say how many reproduced
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     times: u32,
@@ -51,6 +55,13 @@ enum Expect {
 
 pub fn main(args: &Args) -> super::Done {
     job::check_files(&args.output)?;
+    let text = args.file.to_string_lossy();
+    if Token::is_meant(&text) && !args.file.exists() {
+        return token(args, &text);
+    }
+    if !args.bugs.is_empty() {
+        return Err(Failure::bad_input("a repro file names its bugs itself: leave --bug out"));
+    }
     let repro = load(&args.file)?;
     let mut spec = crate::spec::Spec::quiet(crate::spec::Dialect::Native);
     spec.target = Some(repro.timeline.target.clone());
@@ -129,6 +140,46 @@ pub fn main(args: &Args) -> super::Done {
     let stories: Vec<&Story> = tries.iter().map(|(_, done)| &done.story).collect();
     job::files(&args.output, &stories)?;
     Ok(code)
+}
+
+/// The seed of the built-in scenario with events left out. There is nothing to compare it with.
+fn token(args: &Args, text: &str) -> super::Done {
+    let token: Token = text.parse().map_err(|error: TokenError| Failure::bad_input(error.to_string()))?;
+    if args.check_determinism || args.stop_at_turn.is_some() || args.times > 1 {
+        let message =
+            "a token is run once; --times, --check-determinism and --stop-at-turn take a repro file";
+        return Err(Failure::bad_input(message).hint("`fuzz shrink` saves one beside the token"));
+    }
+    let mut spec = seed::built_in();
+    choose::pin(&mut spec, &Shape { bugs: args.bugs.clone(), ..Shape::default() })?;
+    let place = choose::place(&args.place, &spec)?;
+    let timeline = token
+        .timeline(&seed::draw(&spec, token.seed, &place)?)
+        .map_err(|error| Failure::bad_input(error.to_string()).hint(
+            "a token means something to the version that made it, on the same target and environment; a repro file \
+             means the same everywhere",
+        ))?;
+    let mut console = args.output.console();
+    console.say(&format!(
+        "{token}: seed {} with {} events, {}",
+        token.seed,
+        timeline.events.len(),
+        place.told()
+    ));
+    let bugs: String = args.bugs.iter().map(|bug| format!(" --bug {}", shell(bug))).collect();
+    let job = Job {
+        reproduce: Some(format!("fuzz replay {token}{}{bugs}", place.spelled())),
+        ..Job::plain(timeline, &place, &args.output)
+    };
+    let done = job::run(job, &mut console)?;
+    job::tell(&mut console, &done);
+    job::files(&args.output, &[&done.story])?;
+    let code = done.code();
+    Ok(match (args.expect, code) {
+        (Some(Expect::Fail), Code::Finding) | (Some(Expect::Pass), Code::Passed) => Code::Passed,
+        (Some(_), Code::Passed) | (Some(Expect::Pass), Code::Finding) => Code::Finding,
+        (_, code) => code,
+    })
 }
 
 /// The same replay once more; of standard input there is none.

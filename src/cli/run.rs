@@ -6,7 +6,7 @@ use super::exit::{Code, Failure};
 use super::flags::{Output, Shape, Where, shell};
 use super::input::{self, Source};
 use super::job::{self, Done, Job, Save};
-use super::seed;
+use super::{seed, shrink};
 use crate::report::story::Story;
 use crate::report::visible::on_one_line;
 use crate::spec::Spec;
@@ -24,6 +24,9 @@ pub struct Args {
     place: Where,
     #[command(flatten)]
     shape: Shape,
+    /// Leave a failure as it is, instead of looking for the fewest events that still fail (as with `--format json`)
+    #[arg(long)]
+    no_shrink: bool,
     #[command(flatten)]
     output: Output,
 }
@@ -65,7 +68,7 @@ fn one(
         format!("fuzz run {file} --seed {seed}{}{}", place.spelled(), args.shape.spelled())
     });
     let job = Job {
-        timeline,
+        timeline: timeline.clone(),
         place: &place,
         output: &args.output,
         out,
@@ -78,6 +81,9 @@ fn one(
     };
     let done = job::run(job, console)?;
     job::tell(console, &done);
+    if !args.no_shrink {
+        shrink::after(&done, &timeline, &place, None, console);
+    }
     Ok(done)
 }
 

@@ -5,6 +5,7 @@ use super::exit::{Code, Failure};
 use super::flags::{Output, Shape, Where, shell};
 use super::input;
 use super::job::{self, Job, Save};
+use super::shrink;
 use crate::entropy::{Seed, SeedSource};
 use crate::env::{PROFILES, Profile};
 use crate::repro::Pins;
@@ -26,6 +27,9 @@ pub struct Args {
     pub place: Where,
     #[command(flatten)]
     pub shape: Shape,
+    /// Leave a failure as it is, instead of looking for the fewest events that still fail (as with `--format json`)
+    #[arg(long)]
+    pub no_shrink: bool,
     #[command(flatten)]
     pub output: Output,
 }
@@ -54,10 +58,14 @@ pub fn main(args: &Args) -> super::Done {
         out: None,
         output: &args.output,
         place: &place,
-        timeline,
+        timeline: timeline.clone(),
     };
     let done = job::run(job, &mut console)?;
     job::tell(&mut console, &done);
+    if !args.no_shrink {
+        let drawn = args.spec.is_none().then(|| pins(&args.shape));
+        shrink::after(&done, &timeline, &place, drawn, &mut console);
+    }
     job::files(&args.output, &[&done.story])?;
     Ok(done.code())
 }

@@ -64,10 +64,10 @@ pub fn run(request: &RunRequest, hear: &mut dyn FnMut(&RunEvent) -> Heard) -> st
 }
 
 /// The wishes to stop, from the moment it is made.
-struct Stops([SignalStream; 3]);
+pub struct Stops([SignalStream; 3]);
 
 impl Stops {
-    fn listen() -> std::io::Result<Self> {
+    pub fn listen() -> std::io::Result<Self> {
         let stream = |kind| signal(kind);
         Ok(Self([
             stream(SignalKind::interrupt())?,
@@ -75,7 +75,7 @@ impl Stops {
             stream(SignalKind::hangup())?,
         ]))
     }
-    async fn next(&mut self) {
+    pub async fn next(&mut self) {
         let [interrupt, terminate, hangup] = &mut self.0;
         tokio::select! {
             _ = interrupt.recv() => {}

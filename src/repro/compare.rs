@@ -74,6 +74,7 @@ mod tests {
             tool: String::new(),
             server: String::new(),
             drawn: None,
+            shrunk: None,
         }
     }
 

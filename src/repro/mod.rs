@@ -50,6 +50,34 @@ pub struct Facts {
     /// The shape that flags pinned, when the timeline was drawn from the built-in scenario: seed and pins give
     /// it again as long as the generator means the same by them. `None` for a timeline from a file.
     pub drawn: Option<Pins>,
+    /// What it was shrunk from, if it was.
+    pub shrunk: Option<Cut>,
+}
+
+/// What a shrunk timeline came from, and what is known of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cut {
+    /// The hash of the timeline before, and how much of it there was.
+    pub from: String,
+    pub events: u64,
+    pub nodes: u16,
+    /// How many runs it took.
+    pub runs: u64,
+    /// No event can be left out.
+    pub minimal: bool,
+    /// How often the first one failed, where that was measured.
+    pub before: Option<Rate>,
+    /// How often this one fails.
+    pub again: Option<Rate>,
+    /// The seed with events left out that fails too, as a word.
+    pub token: Option<String>,
+}
+
+/// In how many of so many runs it failed in the same way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rate {
+    pub failed: u32,
+    pub runs: u32,
 }
 
 /// The flags that say what the built-in scenario leaves to the seed.

@@ -1,6 +1,6 @@
 //! Reads a repro: strictly, within the limits of the YAML reader, all problems at once.
 
-use super::{FORMAT, Facts, Pins, Repro};
+use super::{Cut, FORMAT, Facts, Pins, Rate, Repro};
 use crate::catalogue::CheckSpec;
 use crate::check::{HANG, Verdict};
 use crate::env::Image;
@@ -23,6 +23,7 @@ const KEYS: &[&str] = &[
     "tool",
     "server",
     "drawn",
+    "shrunk",
     "schedule",
 ];
 
@@ -122,6 +123,7 @@ fn facts(tree: &Node, problems: &mut Problems) -> Option<Facts> {
     let tool = fields.required::<String>("tool");
     let server = fields.optional::<String>("server").unwrap_or_default();
     let drawn = fields.take("drawn").and_then(|node| pins(node, fields.problems));
+    let shrunk = fields.take("shrunk").and_then(|node| cut(node, fields.problems));
     let schedule = fields.optional::<Vec<String>>("schedule").unwrap_or_default();
     if format.is_some_and(|format| format != FORMAT) {
         let found = format.unwrap_or_default();
@@ -155,6 +157,7 @@ fn facts(tree: &Node, problems: &mut Problems) -> Option<Facts> {
         tool: tool?,
         server,
         drawn,
+        shrunk,
     })
 }
 
@@ -175,4 +178,26 @@ fn pins(node: &Node, problems: &mut Problems) -> Option<Pins> {
     let pins = Pins { shards: number("shards"), replicas: number("replicas") };
     fields.finish(&["shards", "replicas"]);
     Some(pins)
+}
+
+fn cut(node: &Node, problems: &mut Problems) -> Option<Cut> {
+    let mut fields = Fields::open(node, "repro.shrunk", problems)?;
+    let from = fields.required::<String>("from");
+    let events = fields.required::<u64>("events");
+    let nodes = fields.required::<u16>("nodes");
+    let runs = fields.required::<u64>("runs");
+    let minimal = fields.required::<bool>("minimal");
+    let before = fields.take("before").and_then(|node| rate(node, "repro.shrunk.before", fields.problems));
+    let again = fields.take("again").and_then(|node| rate(node, "repro.shrunk.again", fields.problems));
+    let token = fields.optional::<String>("token");
+    fields.finish(&["from", "events", "nodes", "runs", "minimal", "before", "again", "token"]);
+    let (from, events, nodes, runs, minimal) = (from?, events?, nodes?, runs?, minimal?);
+    Some(Cut { from, events, nodes, runs, minimal, before, again, token })
+}
+
+fn rate(node: &Node, path: &str, problems: &mut Problems) -> Option<Rate> {
+    let mut fields = Fields::open(node, path, problems)?;
+    let (failed, runs) = (fields.required::<u32>("failed"), fields.required::<u32>("runs"));
+    fields.finish(&["failed", "runs"]);
+    Some(Rate { failed: failed?, runs: runs? })
 }

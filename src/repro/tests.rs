@@ -1,6 +1,6 @@
 //! What is written reads back, and what a stranger may have put in is refused.
 
-use super::{Facts, Pins, ReadError, Repro, read};
+use super::{Cut, Facts, Pins, Rate, ReadError, Repro, read};
 use crate::check::Verdict;
 use crate::entropy::Seed;
 use crate::env::Image;
@@ -35,6 +35,16 @@ fn repro() -> Repro {
         tool: "0.1.0".into(),
         server: "valkey-server 8.0.1".into(),
         drawn: Some(Pins { shards: Some(3), replicas: None }),
+        shrunk: Some(Cut {
+            from: "00ff".into(),
+            events: 60,
+            nodes: 6,
+            runs: 143,
+            minimal: true,
+            before: None,
+            again: Some(Rate { failed: 19, runs: 20 }),
+            token: Some("67890:1f3a.2@1".into()),
+        }),
     };
     Repro { timeline, facts }
 }

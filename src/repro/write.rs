@@ -1,6 +1,7 @@
 //! A repro as text.
 
-use super::{FORMAT, Repro};
+use super::{Cut, FORMAT, Rate, Repro, wilson};
+use crate::env::in_real_time;
 use crate::yaml::fields::{Field, quote};
 use std::fmt::Write as _;
 
@@ -34,6 +35,8 @@ impl Repro {
             "Made by seedfault {}, generator {}, catalogue {}, profile {}.",
             facts.tool, timeline.generator, timeline.catalogue, timeline.profile
         ));
+        let exact = !in_real_time(&timeline.environment);
+        facts.shrunk.iter().flat_map(|cut| told(cut, exact)).for_each(|line| comment(&line));
         comment("`fuzz replay` of this file runs it again and compares; `fuzz run` of it just runs it.");
         out.push_str(&timeline.to_yaml());
         out.push_str("repro:\n");
@@ -61,6 +64,9 @@ impl Repro {
                 [pin("shards", pins.shards), pin("replicas", pins.replicas)].into_iter().flatten().collect();
             line("drawn", format!("{{{}}}", fields.join(", ")));
         }
+        if let Some(cut) = &facts.shrunk {
+            line("shrunk", fields(cut));
+        }
         if facts.schedule.is_empty() {
             line("schedule", "[]".into());
         } else {
@@ -71,6 +77,42 @@ impl Repro {
         }
         out
     }
+}
+
+/// What is known of a shrunk timeline, in words. Where execution is exact an interval says nothing.
+fn told(cut: &Cut, exact: bool) -> Vec<String> {
+    let minimal = if cut.minimal { "; without any of these events it passes" } else { "" };
+    let mut lines = vec![format!(
+        "Shrunk from {} events on {} nodes in {} runs{minimal}.",
+        cut.events, cut.nodes, cut.runs
+    )];
+    for (when, rate) in [("Before, it failed", cut.before), ("It fails", cut.again)] {
+        if let Some(Rate { failed, runs }) = rate {
+            let (low, high) = wilson(failed, runs);
+            let interval = if exact { String::new() } else { format!(" (95 %: {low:.0} to {high:.0} %)") };
+            lines.push(format!("{when} in {failed} of {runs} runs{interval}."));
+        }
+    }
+    lines
+}
+
+fn fields(cut: &Cut) -> String {
+    let rate = |name: &str, rate: Option<Rate>| {
+        rate.map_or_else(String::new, |rate| {
+            format!(", {name}: {{failed: {}, runs: {}}}", rate.failed, rate.runs)
+        })
+    };
+    format!(
+        "{{from: {}, events: {}, nodes: {}, runs: {}, minimal: {}{}{}{}}}",
+        quoted(&cut.from),
+        cut.events,
+        cut.nodes,
+        cut.runs,
+        cut.minimal,
+        rate("before", cut.before),
+        rate("again", cut.again),
+        cut.token.as_ref().map_or_else(String::new, |token| format!(", token: {}", quoted(token))),
+    )
 }
 
 /// Always in quotes: a hash of digits alone would read as a number.

@@ -1,0 +1,359 @@
+//! `fuzz shrink`, and what follows a failure of its own accord: from a timeline that fails to the fewest events that do.
+
+use super::choose::{self, Place};
+use super::console::{Console, talk};
+use super::exit::{Code, Failure};
+use super::flags::{Format, Output, Where, shell};
+use super::folder::{Folder, TIMELINE, write_whole};
+use super::input::{self, plain};
+use super::job::{self, Done, Job};
+use super::oracle::{self, Runs};
+use super::seed;
+use crate::check::Verdict;
+use crate::check::way::Way;
+use crate::env::in_real_time;
+use crate::repro::{Cut, Facts, Pins, Rate, Repro, wilson};
+use crate::shrink::{KEYS, Token, minimize};
+use crate::timeline::Timeline;
+use crate::yaml::document::Problems;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+#[derive(Clone, Debug, clap::Args)]
+pub struct Args {
+    /// A repro file, a scenario file, or the folder of a run
+    #[arg(value_name = "FILE|DIR")]
+    path: PathBuf,
+    /// The small repro; beside FILE when absent
+    #[arg(long, value_name = "FILE")]
+    to: Option<PathBuf>,
+    /// End after so long, with the best so far: `90s`, `10m`, `8h`
+    #[arg(long, value_name = "TIME", value_parser = super::flags::time)]
+    budget: Option<Duration>,
+    /// Runs side by side; the number of processors when absent, and one in real time
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
+    jobs: Option<u16>,
+    /// In real time: how many runs tell how often it fails, before and after
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(2..=1000))]
+    times: u32,
+    /// The seed of a scenario that has none
+    #[arg(long, value_name = "N", allow_hyphen_values = true)]
+    seed: Option<String>,
+    /// The folder of what was tried, and of the small repro's run; `runs/<time>-<seed>` when absent
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Print the outcome alone
+    #[arg(long, short)]
+    quiet: bool,
+    #[command(flatten)]
+    place: Where,
+}
+
+/// How long a failure is shrunk when nobody asked for it.
+pub const OWN_BUDGET: Duration = Duration::from_secs(300);
+
+pub fn main(args: &Args) -> super::Done {
+    let found = load(args)?;
+    let place = choose::place(&args.place, &found.spec)?;
+    let timeline = match found.timeline {
+        Some(timeline) => timeline,
+        None => {
+            let (seed, _) = seed::chosen(args.seed.as_deref(), &found.spec)?;
+            seed::draw(&found.spec, seed, &place)?
+        }
+    };
+    let mut console = Console::new(Format::Text, args.quiet, false);
+    console.say(&format!("{}: seed {}, {}", args.path.display(), timeline.seed, place.told()));
+    let folder = Folder::make(args.out.as_deref(), timeline.seed)?;
+    let output = Output::quiet(folder.path.join("first"));
+    let done = job::run(Job::plain(timeline.clone(), &place, &output), &mut silent())?;
+    if let code @ (Code::Interrupted | Code::Broken | Code::Environment) = done.code() {
+        let why = done.finished.error.unwrap_or_else(|| "the run broke".into());
+        return Err(Failure::new(code, format!("the first run of it did not come to an end: {why}")));
+    }
+    let real_time = in_real_time(place.profile.name);
+    let Some(way) = way(&done, &found.checks) else {
+        let verdict = done.finished.verdict;
+        let failure = Failure::new(
+            Code::Unknown,
+            format!("it does not fail here ({verdict}): there is nothing to shrink"),
+        );
+        return Err(failure.hint(if real_time {
+            "in real time a failure may be rare; `fuzz replay --times 20` says how often it comes"
+        } else {
+            "`fuzz replay` of a repro says what is not as it was recorded"
+        }));
+    };
+    let to = args.to.clone().unwrap_or_else(|| smaller_name(&args.path, &timeline, &way));
+    let wish = Wish {
+        place: &place,
+        way,
+        folder: folder.path.clone(),
+        jobs: args.jobs.map(usize::from),
+        budget: args.budget,
+        times: args.times,
+        drawn: found.drawn,
+        to,
+    };
+    shrink(&wish, &timeline, &mut console).map(|()| Code::Finding)
+}
+
+/// A failure that was just seen, shrunk of its own accord. In real time it is said how to, and an event stream is that of
+/// one run.
+pub fn after(done: &Done, timeline: &Timeline, place: &Place, drawn: Option<Pins>, console: &mut Console) {
+    let found = done.code() == Code::Finding && console.is_text();
+    let Some(repro) = done.finished.repro.as_ref().filter(|_| found) else { return };
+    if in_real_time(place.profile.name) {
+        console.say(&format!("to shrink it: fuzz shrink {}{}", shell(repro), place.spelled()));
+        return;
+    }
+    let Some(way) = way(done, &[]) else { return };
+    let wish = Wish {
+        place,
+        way,
+        folder: Path::new(&done.finished.run).join("shrink"),
+        jobs: None,
+        budget: Some(OWN_BUDGET),
+        times: 0,
+        drawn,
+        to: Path::new(repro).with_extension("min.yaml"),
+    };
+    if let Err(failure) = shrink(&wish, timeline, console) {
+        talk(&format!("warning: it could not be shrunk: {}", failure.text().trim_start_matches("error: ")));
+    }
+}
+
+struct Wish<'a> {
+    place: &'a Place,
+    way: Way,
+    folder: PathBuf,
+    jobs: Option<usize>,
+    budget: Option<Duration>,
+    times: u32,
+    /// The flags that pinned a timeline of the built-in scenario.
+    drawn: Option<Pins>,
+    to: PathBuf,
+}
+
+fn shrink(wish: &Wish<'_>, timeline: &Timeline, console: &mut Console) -> Result<(), Failure> {
+    let broken = |why: String| Failure::new(Code::Broken, why);
+    let folder = oracle::folder(&wish.folder)?;
+    oracle::attend().map_err(|error| broken(format!("failed to wait for Ctrl-C: {}", plain(&error))))?;
+    let real_time = in_real_time(wish.place.profile.name);
+    let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let jobs = if real_time { 1 } else { wish.jobs.unwrap_or(processors) };
+    let began = now();
+    let deadline = wish.budget.map(|budget| began + budget);
+    let mut runs = Runs::new(wish.place, wish.way.clone(), folder, jobs, deadline);
+    console.say(&format!(
+        "shrinking {}, which fails by {}: {} side by side{}",
+        shape(timeline),
+        wish.way.check,
+        counted(jobs, "run"),
+        wish.budget.map_or_else(String::new, |budget| format!(", for at most {} s", budget.as_secs()))
+    ));
+    let mut before = None;
+    if real_time {
+        let failed = runs.rate(timeline, wish.times).unwrap_or(0);
+        if failed == 0 {
+            return Err(Failure::new(Code::Unknown, format!("it failed in none of {} runs", runs.count)));
+        }
+        console.say(&format!("  it fails in {}", rate(failed, wish.times)));
+        runs.compare_rates(failed, wish.times);
+        before = Some(Rate { failed, runs: wish.times });
+    }
+    let keys = if real_time { 1 } else { KEYS };
+    // The best so far is there at any time.
+    let (mut best, mut last) = (None, None);
+    let shrunk = minimize(timeline, keys, &mut runs, &mut |step| {
+        last = Token::of(timeline, step.timeline).or(last);
+        let seconds = began.elapsed().as_secs();
+        console.say(&format!("  {:>4} s  {}: {}", seconds, step.did, shape(step.timeline)));
+        best = Some(write_whole(&wish.folder.join(TIMELINE), step.timeline.to_yaml().as_bytes()));
+    });
+    if let Some(Err(error)) = best {
+        talk(&format!(
+            "warning: failed to write {}: {}\n",
+            wish.folder.join(TIMELINE).display(),
+            plain(&error)
+        ));
+    }
+    let token = token(wish, timeline, &shrunk.timeline, last, &mut runs);
+    let times = if real_time { wish.times } else { 2 };
+    let again = runs.rate(&shrunk.timeline, times).ok().map(|failed| Rate { failed, runs: times });
+    // Its own run, whose folder stays.
+    let output = Output::quiet(wish.folder.join("smallest"));
+    let done = job::run(Job::plain(shrunk.timeline.clone(), wish.place, &output), &mut silent())?;
+    let mut repro = job::repro(&shrunk.timeline, None, &done.story, &done.finished);
+    if repro.facts.verdict != Verdict::Fail && !real_time {
+        let message = "the smallest timeline failed and does not fail again, where execution is exact";
+        return Err(broken(message.into()).hint(format!(
+            "{} holds it; `fuzz replay --check-determinism` of a repro says where two runs differ",
+            wish.folder.display()
+        )));
+    }
+    if repro.facts.verdict != Verdict::Fail {
+        // A coin that fell on the other side: the facts are those of the failure that is known.
+        repro.facts.verdict = Verdict::Fail;
+        repro.facts.checks = vec![wish.way.check.clone()];
+    }
+    repro.facts.shrunk = Some(Cut {
+        from: timeline.hash().to_hex().to_string(),
+        events: timeline.events.len() as u64,
+        nodes: timeline.cluster.nodes(),
+        runs: runs.count as u64,
+        minimal: shrunk.minimal,
+        before,
+        again,
+        token: token.as_ref().map(ToString::to_string),
+    });
+    write_whole(&wish.to, repro.to_yaml().as_bytes()).map_err(|error| {
+        let message = format!("failed to write {}: {}", wish.to.display(), plain(&error));
+        Failure::new(Code::Environment, message).hint("name another file by --to FILE")
+    })?;
+    tell(wish, timeline, &repro, &runs, began.elapsed(), console);
+    Ok(())
+}
+
+/// The word for what deletions alone made of the seed: of all the events that are left, if they fail as they were
+/// drawn, else of those that were left when it was last so.
+fn token(
+    wish: &Wish<'_>,
+    timeline: &Timeline,
+    smallest: &Timeline,
+    last: Option<Token>,
+    runs: &mut Runs<'_>,
+) -> Option<Token> {
+    use crate::shrink::Oracle as _;
+    // Where flags pinned the shape, the seed alone does not bring it back.
+    wish.drawn.as_ref().filter(|pins| **pins == Pins::default())?;
+    let gone = timeline.events.iter().filter(|event| smallest.event(&event.id).is_none());
+    let kept = gone.fold(timeline.clone(), |less, event| less.without(&event.id));
+    let keyed = |key| {
+        let mut keyed = kept.clone();
+        keyed.schedule.key = key;
+        keyed
+    };
+    let keys = [smallest.schedule.key, timeline.schedule.key].into_iter().chain((1..KEYS).map(Some));
+    let candidates: Vec<Timeline> = keys.map(keyed).collect();
+    match runs.first(&candidates) {
+        Ok(Some(at)) => Token::of(timeline, &candidates[at]),
+        _ => last,
+    }
+}
+
+fn tell(
+    wish: &Wish<'_>,
+    timeline: &Timeline,
+    repro: &Repro,
+    runs: &Runs<'_>,
+    took: Duration,
+    console: &mut Console,
+) {
+    let cut = repro.facts.shrunk.as_ref().expect("it was just set");
+    console.say("");
+    console.say(&format!(
+        "{} -> {} in {} runs, {} s{}",
+        shape(timeline),
+        shape(&repro.timeline),
+        runs.count,
+        took.as_secs(),
+        match (runs.stopped, cut.minimal) {
+            (Some(why), _) => format!("; {why}: it may not be the smallest"),
+            (None, true) => "; without any of these events it passes".into(),
+            (None, false) => String::new(),
+        }
+    ));
+    if runs.broken > 0 {
+        let why = runs.why_broken.as_deref().unwrap_or_default();
+        console.say(&format!("{} of these runs broke and count as passed, the first: {why}", runs.broken));
+    }
+    for event in &repro.timeline.events {
+        console.say(&format!("  {}", event.to_flow()));
+    }
+    for (when, known) in [("before", &cut.before), ("now", &cut.again)] {
+        if let Some(Rate { failed, runs }) = *known {
+            // Where execution is exact an interval says nothing.
+            let exact = !in_real_time(wish.place.profile.name) && failed == runs;
+            let often = if exact { format!("each of {runs} runs, exactly") } else { rate(failed, runs) };
+            console.say(&format!("{when}: fails in {often}"));
+        }
+    }
+    if let Some(token) = &cut.token {
+        let bugs: String = repro.timeline.bugs.iter().map(|bug| format!(" --bug {}", shell(bug))).collect();
+        console
+            .say(&format!("the same events of the seed: fuzz replay {token}{}{bugs}", wish.place.spelled()));
+    }
+    console.insist(&format!("fuzz replay {}{}", shell(&wish.to.to_string_lossy()), wish.place.spelled()));
+}
+
+fn rate(failed: u32, runs: u32) -> String {
+    let (low, high) = wilson(failed, runs);
+    format!("{failed} of {runs} runs (95 %: {low:.0} to {high:.0} %)")
+}
+
+fn shape(timeline: &Timeline) -> String {
+    format!(
+        "{} on {}",
+        counted(timeline.events.len(), "event"),
+        counted(timeline.cluster.nodes().into(), "node")
+    )
+}
+
+/// `1 event`, `3 events`.
+fn counted(count: usize, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
+}
+
+/// The way in which a run failed: that of the first of these checks, else of the first that failed.
+fn way(done: &Done, checks: &[String]) -> Option<Way> {
+    let ways: Vec<Way> = done.story.failed().filter_map(Way::of).collect();
+    let named = checks.iter().find_map(|check| ways.iter().find(|way| way.check == *check));
+    named.or(ways.first()).cloned()
+}
+
+/// What there is to shrink.
+struct Found {
+    spec: crate::spec::Spec,
+    /// Of a repro; a scenario's is drawn once the place is known.
+    timeline: Option<Timeline>,
+    checks: Vec<String>,
+    drawn: Option<Pins>,
+}
+
+fn load(args: &Args) -> Result<Found, Failure> {
+    let path = if args.path.is_dir() { args.path.join(TIMELINE) } else { args.path.clone() };
+    let source = input::read(&path)?;
+    let is_repro = source.bytes.split(|byte| *byte == b'\n').any(|line| line.starts_with(b"repro:"));
+    if !is_repro {
+        let spec = input::scenario(&source, false)?;
+        return Ok(Found { spec, timeline: None, checks: Vec::new(), drawn: None });
+    }
+    let mut problems = Problems::default();
+    let repro = crate::repro::read(&source.bytes, &mut problems);
+    talk(&input::render(&source, &problems));
+    let repro = repro.map_err(|error| Failure::bad_input(format!("{}: {error}", source.name)))?;
+    let mut spec = crate::spec::Spec::quiet(crate::spec::Dialect::Native);
+    spec.target = Some(repro.timeline.target.clone());
+    spec.environment = Some(repro.timeline.environment.clone());
+    spec.bugs.clone_from(&repro.timeline.bugs);
+    let Facts { checks, drawn, .. } = repro.facts;
+    Ok(Found { spec, timeline: Some(repro.timeline), checks, drawn })
+}
+
+/// `repro/x.min.yaml` for `repro/x.yaml`; of what has no name of its own, one like that of a saved finding.
+fn smaller_name(path: &Path, timeline: &Timeline, way: &Way) -> PathBuf {
+    if path.is_file() {
+        return path.with_extension("min.yaml");
+    }
+    PathBuf::from(format!("{}-{}-{}.min.yaml", way.check, timeline.target, timeline.seed))
+}
+
+fn silent() -> Console {
+    Console::new(Format::Text, true, false)
+}
+
+#[expect(clippy::disallowed_methods, reason = "the command line is the border")]
+fn now() -> Instant {
+    Instant::now()
+}
