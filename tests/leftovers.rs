@@ -22,7 +22,10 @@ use std::time::{Duration, Instant};
 
 /// How long killed processes may take to go. The kernel does it at once; a busy machine is given time.
 const GONE_MAX: Duration = Duration::from_secs(5);
-const TRIALS: u64 = 24;
+/// `SEEDFAULT_TRIALS` sets another number.
+fn count() -> u64 {
+    std::env::var("SEEDFAULT_TRIALS").ok().and_then(|text| text.parse().ok()).unwrap_or(24)
+}
 /// Where the tool's children get to know the run folder and how they shall be held.
 const RUN: &str = "SEEDFAULT_LEFTOVERS_RUN";
 const FREE: &str = "SEEDFAULT_LEFTOVERS_FREE";
@@ -92,7 +95,7 @@ fn trials() -> ExitCode {
     let mut failures = 0;
     // The trials prove nothing if the strikes come before anything runs, or if nothing would be left anyway.
     let (mut seen_max, mut swept) = (0, 0);
-    for trial in 0..TRIALS {
+    for trial in 0..count() {
         for caged in [true, false] {
             let caged = caged && held.is_ok();
             // Moments from 0 to 300 ms, without an order.
@@ -109,7 +112,7 @@ fn trials() -> ExitCode {
     }
     println!(
         "leftovers: {} trials, {failures} failed; up to {seen_max} processes struck, {swept} swept afterwards",
-        TRIALS * 2
+        count() * 2
     );
     if failures == 0 && seen_max >= 10 && swept > 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
