@@ -16,6 +16,20 @@ const HEAD: &str = include_str!("head.md");
 const TAIL: &str = include_str!("tail.md");
 /// What it has instead of what was measured where nothing was.
 const NOTHING: &str = "not measured";
+/// How the line begins that tells when and where.
+const MEASURED: &str = "Measured on ";
+
+/// Faults that take the nodes of a cluster and its own traffic, and where that is measured.
+const AMONG_NODES: &[(&str, &str)] = &[
+    (
+        "hold",
+        "`tests/live/order.yaml`: a PONG waits for a PING, as the nodes of a cluster of Valkey or Redis have it",
+    ),
+    (
+        "strike_link",
+        "`tests/live/messages.yaml`: a request for a vote is lost, another comes twice, a connect is lost",
+    ),
+];
 
 /// A fault by the names that other tools have for it; empty where it has none.
 struct Elsewhere {
@@ -54,6 +68,9 @@ const ELSEWHERE: &[Elsewhere] = &[
     elsewhere("full_disk", ["", "", "IOChaos `fault` with ENOSPC; `disk-fill` of PhysicalMachineChaos", ""]),
     elsewhere("strike_at", ["", "", "", ""]),
     elsewhere("kill", ["", "`node-start-stopper`, `:kill`", "PodChaos `pod-kill`, `container-kill`", "`kill`, `stop`"]),
+    elsewhere("slow_close", ["`slow_close`", "", "", ""]),
+    elsewhere("hold", ["", "", "", ""]),
+    elsewhere("strike_link", ["", "", "", "`iptables loss --mode nth`, packets alone"]),
     elsewhere("restart", ["", "`:kill` with `db/start!`; data kept", "PodChaos `pod-failure`; data kept or not by its volume", "`restart`; data kept"]),
 ];
 
@@ -77,22 +94,51 @@ fn names() -> Vec<&'static str> {
     names
 }
 
-pub fn write(measured: &Measured, devices: &BTreeMap<bool, String>) -> Option<String> {
+/// Writes the page; what was not measured now keeps the figures that it has there.
+pub fn write(measured: &Measured, devices: &BTreeMap<bool, String>, whole: bool) -> Option<String> {
     let lacks = incomplete();
     if lacks.is_some() {
         return lacks;
     }
-    fs::write(path(), page(measured, devices)).err().map(|error| format!("docs/faults.md: {error}"))
+    let old = fs::read_to_string(path()).unwrap_or_default();
+    let head = if whole { None } else { old.lines().find_map(|line| line.strip_prefix(MEASURED)) };
+    let head = head.map_or_else(|| machine(devices), String::from);
+    let page = page(measured, &figures(&old), &head);
+    fs::write(path(), page).err().map(|error| format!("FAILED: docs/faults.md: {error}"))
+}
+
+/// What stands in the page behind each program's name, by fault, fields and program.
+fn figures(page: &str) -> BTreeMap<(String, String, &'static str), String> {
+    let (mut fault, mut fields, mut found) = (String::new(), String::new(), BTreeMap::new());
+    for line in page.lines() {
+        if let Some(name) = line.strip_prefix("## `").and_then(|rest| rest.strip_suffix('`')) {
+            fault = name.into();
+        } else if let Some((text, _)) = line.strip_prefix('`').and_then(|rest| rest.split_once("`: ")) {
+            fields = text.into();
+        } else if let Some((name, rest)) = of_program(line) {
+            found.insert((fault.clone(), fields.clone(), name), rest.to_string());
+        }
+    }
+    found
+}
+
+/// A line of a program in a table: its name, and what stands behind that.
+fn of_program(line: &str) -> Option<(&'static str, &str)> {
+    let named = |program: &Program| {
+        let rest = line.strip_prefix(&format!("| {} | ", program.name()))?;
+        Some((program.name(), rest))
+    };
+    Program::ALL.iter().find_map(named)
 }
 
 /// What the page does not say and should, or says and should not. Figures may be others.
-pub fn is_amiss(measured: &Measured, devices: &BTreeMap<bool, String>) -> Option<String> {
+pub fn is_amiss() -> Option<String> {
     let lacks = incomplete();
     if lacks.is_some() {
         return lacks;
     }
     let is = fs::read_to_string(path()).unwrap_or_default();
-    let should = page(measured, devices);
+    let should = page(&Measured::new(), &BTreeMap::new(), "");
     let (is, should): (Vec<&str>, Vec<&str>) =
         (is.lines().map(bare).collect(), should.lines().map(bare).collect());
     let place = (0..is.len().max(should.len())).find(|place| is.get(*place) != should.get(*place))?;
@@ -106,36 +152,45 @@ pub fn is_amiss(measured: &Measured, devices: &BTreeMap<bool, String>) -> Option
 
 /// A line without its figures.
 fn bare(line: &str) -> &str {
-    if line.starts_with("Measured on ") {
-        return "Measured on ";
+    match of_program(line) {
+        _ if line.starts_with(MEASURED) => MEASURED,
+        Some((_, figures)) => &line[..line.len() - figures.len()],
+        None => line,
     }
-    let row = Program::ALL
-        .iter()
-        .map(|program| program.name())
-        .find(|name| line.starts_with(&format!("| {name} |")));
-    row.map_or(line, |name| &line[..name.len() + 3])
 }
 
 /// A fault of `live` that has no row, or of which nobody says who else has it.
 fn incomplete() -> Option<String> {
     let named = |fault: &str| ELSEWHERE.iter().any(|one| one.fault == fault);
-    let rowless = faults(true).find(|fault| ROWS.iter().all(|row| row.fault != fault.name));
+    let among = |fault: &str| AMONG_NODES.iter().any(|(name, _)| *name == fault);
+    let rowless =
+        faults(true).find(|fault| ROWS.iter().all(|row| row.fault != fault.name) && !among(fault.name));
     if let Some(fault) = rowless {
         return Some(format!("FAILED: `{}` has no line in tests/live/faults/rows.rs", fault.name));
     }
-    let nameless = names().into_iter().find(|fault| !named(fault));
+    let nameless =
+        names().into_iter().chain(AMONG_NODES.iter().map(|(name, _)| *name)).find(|fault| !named(fault));
     nameless.map(|fault| format!("FAILED: `{fault}` has no line in ELSEWHERE of tests/live/faults/page.rs"))
 }
 
-fn page(measured: &Measured, devices: &BTreeMap<bool, String>) -> String {
-    let mut page = HEAD.replace("{machine}", &machine(devices));
+fn page(
+    measured: &Measured,
+    old: &BTreeMap<(String, String, &'static str), String>,
+    machine: &str,
+) -> String {
+    let mut page = HEAD.replace("{machine}", machine);
     for fault in names() {
         let info = ACTIONS.iter().find(|one| one.name == fault);
         let _ = write!(page, "\n## `{fault}`\n\n{}", info.map_or("", |info| info.summary));
         page += ".\n";
         for (place, row) in ROWS.iter().enumerate().filter(|(_, row)| row.fault == fault) {
-            page += &table(place, row, measured);
+            page += &table(place, row, measured, old);
         }
+    }
+    page += "\n## Faults among nodes\n\nThese take the nodes of a cluster and what they send one another.\n\n| fault | what it is | measured by |\n|---|---|---|\n";
+    for (fault, by) in AMONG_NODES {
+        let info = ACTIONS.iter().find(|one| one.name == *fault);
+        let _ = writeln!(page, "| `{fault}` | {} | {by} |", info.map_or("", |info| info.summary));
     }
     page += "\n## Faults that `live` does not offer\n\n| fault | what it is | needs | environments that offer it |\n|---|---|---|---|\n";
     for fault in faults(false) {
@@ -160,7 +215,12 @@ fn page(measured: &Measured, devices: &BTreeMap<bool, String>) -> String {
 }
 
 /// One row of the list: its own small table, a line for each program.
-fn table(place: usize, row: &Row, measured: &Measured) -> String {
+fn table(
+    place: usize,
+    row: &Row,
+    measured: &Measured,
+    old: &BTreeMap<(String, String, &'static str), String>,
+) -> String {
     let mut text = format!("\n`{}`: {}\n\n", row.fields, row.effect);
     text += "| program | as root | as an ordinary user | healed |\n|---|---|---|---|\n";
     for program in Program::ALL {
@@ -168,8 +228,15 @@ fn table(place: usize, row: &Row, measured: &Measured) -> String {
         let cells = |ordinary: bool| measured.get(&(place, name, ordinary));
         let effect =
             |cells: Option<&Cells>| cells.map_or(NOTHING.into(), |cells| cells.effect.replace('|', "/"));
-        let heal = cells(false).or(cells(true)).map_or(NOTHING.into(), |cells| cells.heal.replace('|', "/"));
-        let _ = writeln!(text, "| {name} | {} | {} | {heal} |", effect(cells(false)), effect(cells(true)));
+        let figures =
+            match (cells(false).or(cells(true)), old.get(&(row.fault.into(), row.fields.into(), name))) {
+                (None, Some(old)) => old.clone(),
+                (healed, _) => {
+                    let heal = healed.map_or(NOTHING.into(), |cells| cells.heal.replace('|', "/"));
+                    format!("{} | {} | {heal} |", effect(cells(false)), effect(cells(true)))
+                }
+            };
+        let _ = writeln!(text, "| {name} | {figures}");
     }
     text
 }

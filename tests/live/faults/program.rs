@@ -21,6 +21,8 @@ pub enum Ask<'a> {
     Put(&'a [u8]),
     Get,
     Time,
+    /// To be answered, and then left alone: the program ends the connection.
+    Leave,
 }
 
 /// What came back, whole.
@@ -128,8 +130,15 @@ impl Program {
             let head = format!("{method} {path} HTTP/1.1\r\nHost: node\r\nContent-Length: {length}\r\n\r\n");
             [head.as_bytes(), body].concat()
         };
+        let leave = |path: &str| {
+            format!("GET {path} HTTP/1.1\r\nHost: node\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
+                .into_bytes()
+        };
         let mut bytes = Vec::new();
         match (self, ask) {
+            (Self::Valkey, Ask::Leave) => resp::encode(&["QUIT"], &mut bytes),
+            (Self::Etcd, Ask::Leave) => return leave("/health"),
+            (Self::Jvm, Ask::Leave) => return leave("/ping"),
             (Self::Valkey, Ask::Ping) => resp::encode(&["PING"], &mut bytes),
             (Self::Valkey, Ask::Put(value)) => resp::encode(&[&b"SET"[..], b"key", value], &mut bytes),
             (Self::Valkey, Ask::Get) => resp::encode(&["GET", "key"], &mut bytes),

@@ -49,7 +49,9 @@ impl Row {
 pub const ROWS: &[Row] = &[
     Row::of("slow", "{node: node-0, delay: 20ms, traffic: clients}", "20 ms each way: 40 ms a round trip", packets::slow),
     Row::of("slow", "{node: node-0, delay: 20ms, jitter: 20ms, traffic: clients}", "20 to 40 ms each way: 40 to 80 ms a round trip", packets::jitter),
+    Row::of("slow", "{node: node-0, delay: 20ms, jitter: 10ms, distribution: pareto, traffic: clients}", "20 ms each way and a heavy tail beyond, with a mean of 10 ms", packets::jitter),
     Row::of("lossy", "{node: node-0, lose: 100, traffic: clients}", "10 % of the segments each way are lost; one is sent again where its acknowledgement is lost, too", packets::lose),
+    Row::of("lossy", "{node: node-0, lose: 100, burst: 4, traffic: clients}", "10 % of the segments each way are lost, four in a row on average", packets::lose),
     Row::of("lossy", "{node: node-0, lose: 0, duplicate: 300, traffic: clients}", "30 % of the segments each way come twice", packets::duplicate),
     Row::of("lossy", "{node: node-0, lose: 0, reorder: 300, traffic: clients}", "30 % of the segments each way are overtaken by later ones", packets::reorder),
     Row::of("throttle", "{node: node-0, rate: 500, traffic: clients}", "500,000 bytes a second each way", packets::throttle),
@@ -81,4 +83,5 @@ pub const ROWS: &[Row] = &[
     Row::of("restart", "{node: node-0, data: empty}", "as above: it comes back without data", process::restart_empty),
     Row::of("restart", "{node: node-0, data: wiped}", "as above: it comes back without data and identity", process::restart_empty),
     Row::of("restart", "{node: node-0, data: older}", "as above: it comes back with the copy", process::restart_older),
+    Row::of("slow_close", "{node: node-0, delay: 700ms, traffic: clients}", "the end of a connection comes 700 ms after what was sent before it", links::slow_close),
 ];
