@@ -99,7 +99,7 @@ impl Bench {
         loop {
             let Some(striking) = &mut self.striking else { unreachable!("put there above") };
             let recorded = !striking.report.borrow().steps.is_empty() || striking.task.done();
-            let rhythm = ["flap", "stutter"].contains(&fault);
+            let rhythm = ["flap", "stutter", "clock_strobe"].contains(&fault);
             if recorded || rhythm && self.env.now() >= soon {
                 striking.ends = lasts.is_some();
                 return;

@@ -197,17 +197,8 @@ impl<'a> Lab<'a> {
 
     /// As [`Lab::answers`], of a program that may end instead: then its last words.
     pub fn comes_back(&mut self) -> Result<u64, String> {
-        let (began, mut answered) = (self.now(), false);
-        self.until(STARTS_WITHIN, |lab| {
-            if let Ok(client) = lab.open(false, 1000) {
-                let came = lab.ask(client, Ask::Ping, 1000);
-                lab.close(client);
-                answered = matches!(came, Ok((Answer { error: None, .. }, _)));
-            }
-            answered || !lab.runs()
-        });
-        if answered {
-            return Ok(self.now() - began);
+        if let Some(took) = self.answers_within(STARTS_WITHIN) {
+            return Ok(took);
         }
         assert!(!self.runs(), "{} does not answer", self.program.name());
         let lines = self.bench.seen.iter().rev().find_map(|input| match input {
@@ -216,6 +207,20 @@ impl<'a> Lab<'a> {
         });
         let line = lines.unwrap_or_default();
         Err(line.rsplit(" | ").next().unwrap_or_default().trim().to_string())
+    }
+
+    /// How long a new client waits for an answer, if it has one within so many milliseconds.
+    pub fn answers_within(&mut self, patience: u64) -> Option<u64> {
+        let (began, mut answered) = (self.now(), false);
+        self.until(patience, |lab| {
+            if let Ok(client) = lab.open(false, 1000) {
+                let came = lab.ask(client, Ask::Ping, 1000);
+                lab.close(client);
+                answered = matches!(came, Ok((Answer { error: None, .. }, _)));
+            }
+            answered || !lab.runs()
+        });
+        answered.then(|| self.now() - began)
     }
 
     /// Whether its process runs, as far as was seen.
@@ -247,20 +252,9 @@ impl<'a> Lab<'a> {
     /// How far the program's clock is ahead of ours: bounds in microseconds. Where it tells whole seconds, when the next
     /// begins.
     pub fn ahead(&mut self) -> Result<(i64, i64), String> {
-        let ours = || {
-            let time = nix::time::clock_gettime(nix::time::ClockId::CLOCK_REALTIME).expect("a clock");
-            time.tv_sec() * 1_000_000 + time.tv_nsec() / 1000
-        };
         let (grain, mut last) = (self.program.grain(), None);
         loop {
-            let before = ours();
-            // The date of an error is as good.
-            let client = self.open(false, COMES).map_err(|why| format!("{why:?}"))?;
-            let answer = self.ask(client, Ask::Time, COMES).map_err(|why| format!("{why:?}"));
-            self.close(client);
-            let (answer, _) = answer?;
-            let after = ours();
-            let time = answer.time.ok_or("it does not tell the time")?;
+            let (before, time, after) = self.glance()?;
             if grain < 1_000_000 {
                 return Ok((time - after, time + grain - before));
             }
@@ -269,6 +263,20 @@ impl<'a> Lab<'a> {
                 _ => self.wait(2),
             }
         }
+    }
+
+    /// Our clock, the program's, and ours again, in microseconds.
+    pub fn glance(&mut self) -> Result<(i64, i64, i64), String> {
+        let ours = || {
+            let time = nix::time::clock_gettime(nix::time::ClockId::CLOCK_REALTIME).expect("a clock");
+            time.tv_sec() * 1_000_000 + time.tv_nsec() / 1000
+        };
+        let before = ours();
+        let client = self.open(false, COMES).map_err(|why| format!("{why:?}"))?;
+        let answer = self.ask(client, Ask::Time, COMES).map_err(|why| format!("{why:?}"));
+        self.close(client);
+        // The date of an error is as good.
+        Ok((before, answer?.0.time.ok_or("it does not tell the time")?, ours()))
     }
 
     /// Between two rows: no fault is left, and the program answers. One that its data keeps from starting loses them.

@@ -66,6 +66,30 @@ pub fn rate(lab: &mut Lab, row: &Row) -> Measured {
     seen(format!("{} times the rate", spelled(fast)), format!("{} times the rate", spelled(again)))
 }
 
+pub fn strobe(lab: &mut Lab, row: &Row) -> Measured {
+    const HALF: i64 = 1_800_000_000;
+    row.strike(lab);
+    let (began, mut sides) = (lab.now(), Vec::new());
+    let flips = |sides: &[bool]| sides.windows(2).filter(|two| two[0] != two[1]).count();
+    // On a busy machine a look may take longer than a flip.
+    while lab.now() < began + 2_400_000 || flips(&sides) < 4 && lab.now() < began + 15_000_000 {
+        let (before, time, _) = lab.glance()?;
+        sides.push(time - before > HALF);
+        lab.wait(10);
+    }
+    let span = lab.now() - began;
+    lab.heal();
+    let (before, time, _) = lab.glance()?;
+    let flips = flips(&sides);
+    let part = super::lab::share(sides.iter().filter(|ahead| **ahead).count() as u64, sides.len() as u64);
+    expect(flips >= 4, || format!("{flips} flips in {} looks, {part:.0} % ahead", sides.len()))?;
+    expect((time - before).abs() < HALF, || "it is ahead after the heal".into())?;
+    seen(
+        format!("ahead in {part:.0} % of looks, {flips} jumps seen in {}", told(span)),
+        "its time of day is right",
+    )
+}
+
 /// What writing a value takes.
 fn write(lab: &mut Lab) -> Result<u64, String> {
     let times: Result<Vec<u64>, String> = (0..5).map(|_| lab.put(b"value")).collect();

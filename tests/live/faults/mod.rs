@@ -14,6 +14,7 @@ mod page;
 mod process;
 mod program;
 mod rows;
+mod shortage;
 
 use super::servers::side_by_side;
 use super::{Bench, again};
@@ -27,7 +28,7 @@ use std::path::Path;
 use std::process::Stdio;
 
 /// Most of a measurement is waiting; of what is written down, one at a time.
-const AT_ONCE: usize = 3;
+const AT_ONCE: usize = 4;
 /// Where a child tells what the nodes' devices are.
 const DEVICES: &str = "devices";
 

@@ -1,7 +1,7 @@
 //! The faults that are measured: a line each. A new fault gets one at the end.
 
 use super::lab::Lab;
-use super::{links, machine, packets, process};
+use super::{links, machine, packets, process, shortage};
 
 /// A fault with its fields, and who measures what it does.
 pub struct Row {
@@ -84,4 +84,11 @@ pub const ROWS: &[Row] = &[
     Row::of("restart", "{node: node-0, data: wiped}", "as above: it comes back without data and identity", process::restart_empty),
     Row::of("restart", "{node: node-0, data: older}", "as above: it comes back with the copy", process::restart_older),
     Row::of("slow_close", "{node: node-0, delay: 700ms, traffic: clients}", "the end of a connection comes 700 ms after what was sent before it", links::slow_close),
+    Row::of("clock_strobe", "{node: node-0, ahead: 1h, every: 300ms}", "its time of day is right and an hour ahead by turns", machine::strobe),
+    Row::of("cpu_limit", "{node: node-0, share: 5%}", "5 % of a core, for a node that wants more", shortage::cpu_limit),
+    Row::of("cpu_hog", "{node: node-0, threads: 3}", "the fourth part of a core, for a node with one busy thread", shortage::cpu_hog),
+    Row::of("fd_limit", "{node: node-0, spare: 0}", "it can open no file and take no connection", shortage::fd_limit),
+    Row::of("use_up_connections", "{node: node-0, connections: 100}", "100 of its connections are taken", shortage::connections),
+    Row::of("memory_limit", "{node: node-0, room: 0}", "it gets no memory beyond what it has", shortage::memory),
+    Row::of("memory_limit", "{node: node-0, room: 4, how: kill}", "it is killed when it has 4 MB more", shortage::memory),
 ];
