@@ -35,7 +35,7 @@ fn a_program_reads_the_clock_of_its_node() {
 fn a_child_that_was_forked_has_the_clock_and_one_that_was_executed_is_missed() {
     let mut wall = Wall::new().expect("memory");
     // The subshell is a fork that executes nothing until it is told.
-    let mut shell = start(&mut wall, "/bin/sh", &["-c", "(read line; exec sleep 100) & read other"]);
+    let mut shell = start(&mut wall, "/bin/sh", &["-c", "(read line; exec sleep 10) & read other"]);
     let pid = shell.id() as i32;
     assert_eq!(wall.missed_by([pid]), None);
     let mut sleeper = start(&mut wall, "/bin/sh", &["-c", "exec sleep 100"]);
