@@ -155,7 +155,7 @@ fn on(network: &str, server: &Path, amount: u64) -> ExitCode {
     six::wait_until_healthy(&mut env);
     let boot = env.wall().since(began).millis();
     let load = Load { program: benchmark_of(server), amount };
-    load.common(&env);
+    load.common(&mut env);
     println!("boot, ms\t{}", boot.0);
     if network != "loopback" && network != "bridge" {
         load.faults(&mut env);
@@ -189,7 +189,7 @@ struct Said {
 
 impl Load {
     /// What can be measured anywhere. The clients are the tool's.
-    fn common(&self, env: &ProcessesEnv) {
+    fn common(&self, env: &mut ProcessesEnv) {
         let ping = self.run(env, None, 20_000, &["-c", "1", "-t", "ping_mbulk"]);
         println!("round trip, p50, us\t{}", ping.p50_us);
         println!("round trip, p99, us\t{}", ping.p99_us);
@@ -200,7 +200,7 @@ impl Load {
         self.large(env, None, "");
     }
 
-    fn large(&self, env: &ProcessesEnv, from: Option<NodeId>, where_: &str) {
+    fn large(&self, env: &mut ProcessesEnv, from: Option<NodeId>, where_: &str) {
         for (test, count) in [("set", 40), ("get", 200)] {
             let size = LARGE.to_string();
             let said = self.run(env, from, count, &["--cluster", "-c", "1", "-d", &size, "-t", test]);
@@ -212,7 +212,7 @@ impl Load {
     /// What only links of the switch can be asked. The clients stand where a replica does.
     fn faults(&self, env: &mut ProcessesEnv) {
         let primaries: Vec<NodeId> = (0..six::SHARDS).map(NodeId).collect();
-        let ping = |env: &ProcessesEnv, count| {
+        let ping = |env: &mut ProcessesEnv, count| {
             self.run(env, Some(NEIGHBOUR), count, &["-c", "1", "-t", "ping_mbulk"]).p50_us
         };
         // A link so wide that nothing waits; and one on which each segment has a fate of its own, and one of a thousand
@@ -244,7 +244,7 @@ impl Load {
     }
 
     /// The first node is asked, and with `--cluster` those that it knows.
-    fn run(&self, env: &ProcessesEnv, from: Option<NodeId>, count: u64, arguments: &[&str]) -> Said {
+    fn run(&self, env: &mut ProcessesEnv, from: Option<NodeId>, count: u64, arguments: &[&str]) -> Said {
         let (address, port) = env.endpoint(NodeId(0)).expect("started");
         let count = (count * self.amount / 100).max(10).to_string();
         let mut command = Command::new(&self.program);

@@ -11,6 +11,8 @@ mod disk;
 mod faults;
 #[path = "live/node.rs"]
 mod node;
+#[path = "live/power.rs"]
+mod power;
 #[path = "live/programs.rs"]
 mod programs;
 #[path = "live/resources.rs"]
@@ -60,6 +62,9 @@ fn killings() -> u64 {
     std::env::var("SEEDFAULT_TRIALS").ok().and_then(|text| text.parse().ok()).unwrap_or(12)
 }
 
+/// What is told to a run that holds: its nodes may lose their power.
+const POWERED: &str = "power";
+
 type Case = (&'static str, fn(&mut Bench));
 
 const CASES: &[Case] = &[
@@ -90,6 +95,9 @@ const CASES: &[Case] = &[
     ("calls_to_a_disk_fail_from_the_nth_on_and_the_heal_is_tried", disk::error),
     ("a_full_disk_shortens_a_write_and_refuses_the_next", disk::full),
     ("a_slow_disk_takes_as_long_as_asked_for", disk::slow),
+    ("reads_from_a_slow_disk_take_as_long_as_asked_for", disk::slow_reads),
+    ("files_are_removed_under_a_server", disk::remove),
+    ("a_bit_is_flipped_where_it_was_asked_for_and_told", disk::flip),
     ("a_node_ends_at_its_nth_sync", disk::kill),
     ("a_node_ends_in_the_middle_of_a_write", disk::torn),
     ("a_node_stops_at_its_nth_rename_and_goes_on", disk::stop),
@@ -106,13 +114,25 @@ const CASES: &[Case] = &[
     ("etcd_waits_for_a_slow_disk_and_ends_at_a_failed_sync", programs::etcd),
 ];
 
+/// Cases in which nodes may lose their power.
+const POWER: &[Case] = &[
+    ("a_loss_of_power_takes_what_was_not_synced_and_nothing_else", power::loss),
+    ("a_node_that_is_killed_keeps_what_it_wrote_and_loses_it_with_the_power_later", power::kill),
+    ("a_node_loses_its_power_at_its_nth_sync", power::strike),
+    ("a_folder_is_served_as_the_folder_is", power::folder),
+    ("etcd_keeps_what_it_acknowledged_when_its_power_is_lost", power::etcd),
+    ("a_java_program_loses_what_it_has_not_forced_with_the_power", power::java),
+];
+
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().collect();
     match arguments.iter().skip(1).map(String::as_str).collect::<Vec<_>>().as_slice() {
         ["node", address] => node::serve(address).map_or(ExitCode::FAILURE, |()| ExitCode::SUCCESS),
         ["case", name] => case(name),
-        ["faults", program, rows @ ..] => in_cage(|bench| faults::measure(bench, program, rows)),
-        ["hold"] => hold(),
+        ["faults", program, rows @ ..] => {
+            in_cage(faults::is_served(rows), |bench| faults::measure(bench, program, rows))
+        }
+        ["hold", power] => hold(*power == POWERED),
         rest => all(rest.iter().find(|word| !word.starts_with('-')).copied().unwrap_or("")),
     }
 }
@@ -124,6 +144,14 @@ fn all(filter: &str) -> ExitCode {
         let required = std::env::var_os("SEEDFAULT_REQUIRE_LIVE").is_some();
         return if required { ExitCode::FAILURE } else { ExitCode::SUCCESS };
     }
+    let power = live::probe::probe_power();
+    if let Err(why) = &power {
+        println!("live: skipped, no node can lose its power here: {why}");
+        if std::env::var_os("SEEDFAULT_REQUIRE_LIVE").is_some() {
+            return ExitCode::FAILURE;
+        }
+    }
+    let cases = || CASES.iter().chain(POWER.iter().filter(|_| power.is_ok()));
     let place = std::env::temp_dir().join(format!("seedfault-live-{}", std::process::id()));
     fs::create_dir_all(&place).expect("writable");
     fs::set_permissions(&place, fs::Permissions::from_mode(0o777)).expect("ours");
@@ -135,7 +163,7 @@ fn all(filter: &str) -> ExitCode {
     let mut failures = 0;
     for user in users {
         let who = if user.is_some() { "as an ordinary user" } else { "as who started it" };
-        for (name, _) in CASES.iter().filter(|(name, _)| name.contains(filter)) {
+        for (name, _) in cases().filter(|(name, _)| name.contains(filter)) {
             let mut command =
                 again(&program, &["case", name], &place.join(format!("{name}-{user:?}")), *user);
             let passed = command.status().is_ok_and(|status| status.success());
@@ -144,7 +172,7 @@ fn all(filter: &str) -> ExitCode {
         }
         if "kill_9_leaves_nothing".contains(filter) {
             let trials: Vec<_> =
-                (0..killings()).map(|trial| killed(&program, &place, trial, *user)).collect();
+                (0..killings()).map(|trial| killed(&program, &place, trial, *user, power.is_ok())).collect();
             let left: Vec<&String> = trials.iter().filter_map(|trial| trial.as_ref().err()).collect();
             // Six nodes, the tool, and its waiter: else the strikes came before anything ran, and prove nothing.
             let most = trials.iter().flatten().max().copied().unwrap_or(0);
@@ -158,7 +186,7 @@ fn all(filter: &str) -> ExitCode {
     }
     failures += faults::all(filter, &program, &place, users);
     let _ = fs::remove_dir_all(&place);
-    failures += scenarios::all(filter);
+    failures += scenarios::all(filter, power.is_ok());
     if failures == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
@@ -175,18 +203,21 @@ fn again(program: &Path, arguments: &[&str], run: &Path, user: Option<u32>) -> C
 }
 
 fn case(name: &str) -> ExitCode {
-    let Some((_, act)) = CASES.iter().find(|(known, _)| *known == name) else { return ExitCode::FAILURE };
-    in_cage(act)
+    let power = POWER.iter().any(|(known, _)| *known == name);
+    let Some((_, act)) = CASES.iter().chain(POWER).find(|(known, _)| *known == name) else {
+        return ExitCode::FAILURE;
+    };
+    in_cage(power, act)
 }
 
-fn in_cage(act: impl FnOnce(&mut Bench)) -> ExitCode {
+fn in_cage(power: bool, act: impl FnOnce(&mut Bench)) -> ExitCode {
     // A listener of the machine, which no node may reach.
     let outside = TcpListener::bind("127.0.0.1:0").expect("a port");
     // In the machine's own network it is refused, whoever asks.
     let options = Options { dir: std::env::temp_dir().join("never-made/nodes"), ..Options::default() };
     assert!(live::new(None, options, Entropy::root(Seed(1))).is_err());
     let cage = cage::enter(Walls::Network);
-    let mut bench = Bench::new(&cage, outside.local_addr().expect("bound").port());
+    let mut bench = Bench::new(&cage, outside.local_addr().expect("bound").port(), power);
     act(&mut bench);
     bench.env.close();
     let lost: Vec<_> = bench.env.notes().iter().filter(|note| note.contains("the switch itself")).collect();
@@ -195,15 +226,15 @@ fn in_cage(act: impl FnOnce(&mut Bench)) -> ExitCode {
 }
 
 /// A run that goes on until somebody ends it.
-fn hold() -> ExitCode {
+fn hold(power: bool) -> ExitCode {
     let cage = cage::enter(Walls::Network);
-    let mut bench = Bench::new(&cage, 0);
+    let mut bench = Bench::new(&cage, 0, power);
     for node in 0..6 {
         bench.start(NodeId(node));
     }
     let cut = LinkRule { cut: true, ..LinkRule::default() };
     // One node waits in a call for its disk.
-    let slow = DiskRule::Slow { delay: Millis(600_000) };
+    let slow = DiskRule::Slow { delay: Millis(600_000), read: Millis(0) };
     bench.apply(Effect::Node(A, NodeAction::Disk("e".into(), Some(slow)))).expect("it is watched");
     let client = bench.client(A);
     bench.say(client, "disk write data 10");
@@ -222,9 +253,11 @@ fn hold() -> ExitCode {
 }
 
 /// Kills a run at some moment; answers how many processes it had then, or what was left.
-fn killed(program: &Path, place: &Path, trial: u64, user: Option<u32>) -> Result<usize, String> {
+fn killed(program: &Path, place: &Path, trial: u64, user: Option<u32>, power: bool) -> Result<usize, String> {
     let run = place.join(format!("killed-{trial}-{user:?}"));
-    let mut tool: Child = again(program, &["hold"], &run, user).spawn().map_err(|error| error.to_string())?;
+    let mut tool: Child = again(program, &["hold", if power { POWERED } else { "plain" }], &run, user)
+        .spawn()
+        .map_err(|error| error.to_string())?;
     // From before the namespaces are entered to when all runs.
     std::thread::sleep(Duration::from_millis(trial * 131 % 600));
     let marked = || -> Vec<i32> {
@@ -259,9 +292,10 @@ struct Bench {
 }
 
 impl Bench {
-    fn new(cage: &Cage, outside: u16) -> Self {
+    fn new(cage: &Cage, outside: u16, power: bool) -> Self {
         let run = PathBuf::from(std::env::var_os(FOLDER).expect("given by the parent"));
-        let options = Options { dir: run.join("nodes"), calls: Calls::ALL, pcap: true, ..Options::default() };
+        let calls = Calls { read: true, ..Calls::ALL };
+        let options = Options { dir: run.join("nodes"), calls, power, pcap: true, ..Options::default() };
         let env = live::new(Some(cage), options, Entropy::root(Seed(1))).expect("the probe said so");
         assert_eq!(env.profile().name, LIVE.name);
         let (world, striking) = (striking::world(), None);

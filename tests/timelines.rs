@@ -4,9 +4,9 @@ mod common;
 
 use common::{PAIRS, everything, timeline};
 use proptest::prelude::*;
-use seedfault::catalogue::{Action, EventId, NodeSelector};
+use seedfault::catalogue::{Ability, Action, EventId, NodeSelector};
 use seedfault::entropy::Seed;
-use seedfault::env::{EXACT, LIVE};
+use seedfault::env::{EXACT, LIVE, Profile};
 use seedfault::fault::disk::Blow;
 use seedfault::fault::pause::Pause;
 use seedfault::spec::Spread;
@@ -292,6 +292,7 @@ fn a_fault_that_no_seed_draws_by_itself_is_drawn_where_it_is_named() {
 
 #[test]
 fn a_node_is_drawn_to_lose_its_power_only_where_it_can() {
+    const WITHOUT: Profile = Profile { abilities: &[Ability::Disk], ..LIVE };
     let mut spec = everything(Spread::exactly(12), false);
     spec.draw.as_mut().expect("it draws").vocabulary = vec![("strike_at".to_string(), 1)];
     let blows = |profile| -> BTreeSet<Blow> {
@@ -303,6 +304,8 @@ fn a_node_is_drawn_to_lose_its_power_only_where_it_can() {
         };
         drawn.flat_map(|timeline| timeline.events).map(blow).collect()
     };
-    assert_eq!(blows(&EXACT), Blow::ALL.iter().copied().collect());
-    assert_eq!(blows(&LIVE), BTreeSet::from([Blow::Kill, Blow::Torn, Blow::Pause]));
+    for offers in [&EXACT, &LIVE] {
+        assert_eq!(blows(offers), Blow::ALL.iter().copied().collect());
+    }
+    assert_eq!(blows(&WITHOUT), BTreeSet::from([Blow::Kill, Blow::Torn, Blow::Pause]));
 }

@@ -33,6 +33,10 @@ pub enum Ability {
     Packet,
     /// Take time on the processor, files and connections away from one node.
     Resource,
+    /// Change files on the disk of one node, whether it runs or not.
+    Files,
+    /// Let reads from the disk of one node last.
+    Reads,
     /// Needs nothing of the environment: commands over the client port.
     None,
 }
@@ -52,6 +56,8 @@ impl Ability {
             Self::Connection => "connection",
             Self::Packet => "packet",
             Self::Resource => "resource",
+            Self::Files => "files",
+            Self::Reads => "reads",
             Self::None => "none",
         }
     }

@@ -22,7 +22,7 @@ pub fn main(args: &Args) -> super::Done {
     let mut text = String::from("✓ embedded: the target `embedded` in environment `sim` needs nothing\n");
     let mut missing = false;
     let mut findings = examine(&path, &args.runs);
-    findings.extend([network(), clocks(), disks(), resources()]);
+    findings.extend([network(), clocks(), disks(), power(), resources()]);
     findings.extend(servers_on(&path).iter().filter(|server| server.version.is_ok()).map(virtual_time));
     for finding in findings {
         let sign = match finding.standing {
@@ -128,6 +128,31 @@ fn resources() -> Finding {
             found: why,
             means: Some("runs whose faults take them away are refused".into()),
             mend: None,
+        },
+    }
+}
+
+/// Whether nodes can lose their power in real time.
+fn power() -> Finding {
+    let what = "power of nodes".into();
+    match live::probe::probe_power() {
+        Ok(()) => Finding {
+            what,
+            standing: Standing::Good,
+            found: "`--env live` takes from each what it has not synced".into(),
+            means: None,
+            mend: None,
+        },
+        Err(why) => Finding {
+            what,
+            standing: Standing::Limited,
+            mend: why
+                .contains("/dev/fuse")
+                .then(|| "modprobe fuse; docker run --device /dev/fuse ...".into()),
+            found: why,
+            means: Some(
+                "runs with a loss of power are refused in environment `live`; `exact` has them".into(),
+            ),
         },
     }
 }

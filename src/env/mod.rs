@@ -18,6 +18,7 @@ pub mod sim;
 pub mod trace;
 
 use crate::catalogue::{Ability, MessageType};
+use crate::fault::bit_flip::Flip;
 use crate::fault::disk::{Blow, DiskRule};
 use crate::fault::kill::Signal;
 use crate::fault::resource::ResourceRule;
@@ -106,7 +107,7 @@ pub const SIM: Profile = Profile {
 pub const PROCESSES: Profile = Profile {
     name: "processes",
     version: 1,
-    abilities: &[Ability::Signal, Ability::StaleData, Ability::Memory, Ability::Resource],
+    abilities: &[Ability::Signal, Ability::StaleData, Ability::Memory, Ability::Resource, Ability::Files],
     targets: &["valkey"],
     nodes_max: 16,
     summary: "real servers as processes on the loopback interface, in real time",
@@ -127,6 +128,7 @@ pub const EXACT: Profile = Profile {
         Ability::Memory,
         Ability::Message,
         Ability::Connection,
+        Ability::Files,
     ],
     targets: &["valkey"],
     nodes_max: 16,
@@ -136,7 +138,7 @@ pub const EXACT: Profile = Profile {
 /// Real servers on a network of their own.
 pub const LIVE: Profile = Profile {
     name: "live",
-    version: 2,
+    version: 3,
     abilities: &[
         Ability::Signal,
         Ability::StaleData,
@@ -149,6 +151,9 @@ pub const LIVE: Profile = Profile {
         Ability::Message,
         Ability::Memory,
         Ability::Resource,
+        Ability::Power,
+        Ability::Files,
+        Ability::Reads,
     ],
     targets: &["valkey"],
     nodes_max: 16,
@@ -221,6 +226,10 @@ pub enum NodeAction {
     Memory(Option<u32>),
     /// Take something away from it in the name of this event, or give it back: then it is told what was measured.
     Resource(String, Option<ResourceRule>),
+    /// Remove the files that a start with this data would not find, whether it runs or not.
+    Remove(RestartData),
+    /// Flip a bit of a file in its folder.
+    Flip(Flip),
     /// Tell, from its side, whether packets of a class cross to another node and back.
     Reach(NodeId, Traffic),
     /// Begin, from its side, to ask another node for an answer in packets of a class.

@@ -273,6 +273,8 @@ impl SimEnv {
             }
             NodeAction::Disk(..)
             | NodeAction::PowerLoss(..)
+            | NodeAction::Flip(_)
+            | NodeAction::Remove(_)
             | NodeAction::Memory(_)
             | NodeAction::Reach(..)
             | NodeAction::Knock(..)

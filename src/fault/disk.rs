@@ -37,8 +37,8 @@ pub enum DiskRule {
     Fail { call: FileCall, error: DiskErrno, nth: u32, count: u32 },
     /// There is room for so many bytes more.
     Full { room: u64 },
-    /// Every write and every sync takes so long.
-    Slow { delay: Millis },
+    /// Every write and every sync takes so long, and every read so long.
+    Slow { delay: Millis, read: Millis },
     /// At the `nth` such call.
     Strike { call: FileCall, nth: u32, how: Blow },
 }
@@ -49,24 +49,30 @@ pub struct Calls {
     pub write: bool,
     pub sync: bool,
     pub rename: bool,
+    pub read: bool,
 }
 
 impl Calls {
-    pub const ALL: Self = Self { write: true, sync: true, rename: true };
+    /// All that change something.
+    pub const ALL: Self = Self { write: true, sync: true, rename: true, read: false };
 
     pub const fn any(self) -> bool {
-        self.write || self.sync || self.rename
+        self.write || self.sync || self.rename || self.read
     }
     pub const fn and(self, other: Self) -> Self {
         Self {
             write: self.write || other.write,
             sync: self.sync || other.sync,
             rename: self.rename || other.rename,
+            read: self.read || other.read,
         }
     }
     /// Whether these hold all of the others.
     pub const fn hold(self, others: Self) -> bool {
-        (self.write || !others.write) && (self.sync || !others.sync) && (self.rename || !others.rename)
+        (self.write || !others.write)
+            && (self.sync || !others.sync)
+            && (self.rename || !others.rename)
+            && (self.read || !others.read)
     }
 }
 
@@ -87,7 +93,9 @@ impl DiskRule {
         match self {
             Self::Fail { call, .. } | Self::Strike { call, .. } => (*call).into(),
             Self::Full { .. } => FileCall::Write.into(),
-            Self::Slow { .. } => Calls { write: true, sync: true, rename: false },
+            Self::Slow { read, .. } => {
+                Calls { write: true, sync: true, rename: false, read: !read.is_zero() }
+            }
         }
     }
 }

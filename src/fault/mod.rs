@@ -2,6 +2,7 @@
 //! says what the environment is asked to do and what undoes it. To heal is data: both are written to the run
 //! folder before the fault is applied.
 
+pub mod bit_flip;
 pub mod clock_skew;
 pub mod clock_strobe;
 pub mod corrupt;

@@ -28,6 +28,10 @@ crate::record! {
         pub signal: Signal = Signal::Kill,
         /// how long it is down
         pub down: Millis = Millis(0),
+        /// how long it runs on with its files gone before it ends: they are removed under it (not with the embedded
+        /// target, and only where it comes back `empty` or `wiped`)
+        #[serde(default, skip_serializing_if = "Millis::is_zero")]
+        pub gone: Millis = Millis(0),
     }
 }
 
@@ -46,6 +50,10 @@ impl Declared for Restart {
         drawn: true,
         lasting: false,
     };
+
+    fn needs(&self) -> Ability {
+        if self.gone.is_zero() { Ability::StaleData } else { Ability::Files }
+    }
 
     fn draw(context: &mut DrawContext<'_>) -> Option<Self> {
         let shard = context.shard();
@@ -68,6 +76,6 @@ impl Declared for Restart {
         };
         let signal = if context.rng.ratio(3, 4) { Signal::Kill } else { Signal::Term };
         let down = Millis(*context.rng.pick(&[0, 100, 500, 1500, 4000]));
-        Some(Self { node, data, signal, down })
+        Some(Self { node, data, signal, down, gone: Millis(0) })
     }
 }

@@ -1,6 +1,7 @@
-//! `slow_disk`: every write and every sync of a node takes that much longer. The process waits in the call, others
+//! `slow_disk`: every write and every sync of a node takes that much longer, and every read where that is asked for. The
+//! process waits in the call, others
 //! go on. In environment `exact` what a background thread of the server does is not slowed; in `live` it is, and its
-//! other threads go on meanwhile.
+//! other threads go on meanwhile. Reads of mapped files are no calls, and are not slowed.
 
 use crate::catalogue::{Ability, ActionInfo, ActionKind, Class, Declared, DrawContext, NodeSelector};
 use crate::fault::disk::DiskRule;
@@ -10,8 +11,11 @@ crate::record! {
     pub struct SlowDisk {
         /// the node whose disk is slow
         pub node: NodeSelector,
-        /// how long each call takes
+        /// how long each write and sync takes
         pub delay: Millis = Millis(20),
+        /// how long each read takes (environment `live`)
+        #[serde(default, skip_serializing_if = "Millis::is_zero")]
+        pub read: Millis = Millis(0),
     }
 }
 
@@ -25,21 +29,25 @@ impl Declared for SlowDisk {
         kind: ActionKind::Fault,
         needs: Ability::Disk,
         class: Class::Disruptive,
-        summary: "let each write and sync of a node take that much longer",
+        summary: "let each write and sync of a node, or each read, take that much longer",
         targets: &["valkey"],
         drawn: false,
         lasting: true,
     };
 
+    fn needs(&self) -> Ability {
+        if self.read.is_zero() { Ability::Disk } else { Ability::Reads }
+    }
+
     fn draw(context: &mut DrawContext<'_>) -> Option<Self> {
         let node = NodeSelector::Primary(context.shard());
         let delay = Millis(*context.rng.pick(&[1, 5, 20, 100]));
-        Some(Self { node, delay })
+        Some(Self { node, delay, read: Millis(0) })
     }
 }
 
 impl SlowDisk {
     pub fn rule(&self) -> DiskRule {
-        DiskRule::Slow { delay: self.delay }
+        DiskRule::Slow { delay: self.delay, read: self.read }
     }
 }

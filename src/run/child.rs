@@ -4,7 +4,7 @@
 //! It is a process of its own because namespaces must be entered before any thread exists, because campaigns
 //! run many side by side, and because killing it must clean up by itself.
 
-use crate::catalogue::Action;
+use crate::catalogue::{Ability, Action};
 use crate::check::{self, Judgement, Verdict};
 #[cfg(exact)]
 use crate::env::EXACT;
@@ -346,9 +346,16 @@ fn environment(
                 keep_data: options.keep_data,
                 pcap: options.pcap,
                 calls: calls(timeline),
+                power: timeline.events.iter().any(|event| event.action.needs() == Ability::Power),
             };
+            let folder = options.dir.parent().unwrap_or(&options.dir);
+            // Before any thread exists.
+            if on_live && options.power {
+                live::disk::power::try_here(folder)
+                    .map_err(|why| RunError::Lacks(format!("nodes cannot lose their power here: {why}")))?;
+            }
             if on_live && options.calls.any() {
-                let tried = live::disk::try_here(options.dir.parent().unwrap_or(&options.dir));
+                let tried = live::disk::try_here(folder);
                 tried
                     .map_err(|why| RunError::Lacks(format!("the disks of nodes cannot fail here: {why}")))?;
             }

@@ -5,9 +5,10 @@
 
 use super::operation::OpIo;
 use super::record::Status;
-use super::strike::{Ending, failed, removed, running, up};
+use super::strike::{Ending, failed, removed, running, skipped, up};
 use crate::catalogue::NodeSelector;
 use crate::env::{NodeAction, NodeId};
+use crate::fault::bit_flip::BitFlip;
 use crate::fault::disk::DiskRule;
 use crate::fault::kill::Signal;
 use crate::fault::memory_limit::MemoryLimit;
@@ -50,16 +51,33 @@ pub(super) async fn power(fault: &PowerLoss, op: &OpIo, ending: &Ending) -> Resu
     let nodes = running(&fault.node, op)?;
     for node in &nodes {
         op.world.borrow_mut().announce(*node, &op.event, Signal::Kill);
-        op.io
-            .node(*node, NodeAction::PowerLoss(op.event.clone(), fault.flush_renamed))
-            .await
-            .map_err(failed)?;
+        let lost = op.io.node(*node, NodeAction::PowerLoss(op.event.clone(), fault.flush_renamed)).await;
+        lost.map_err(|error| {
+            op.breaks(&error);
+            failed(error)
+        })?;
         op.step(format!("{node} has no power"));
     }
     ending.wait(op).await;
     tell(op, false);
     for node in nodes {
         bring_back(op, node).await?;
+    }
+    Ok(())
+}
+
+/// A bit that is another stays so.
+pub(super) async fn flip(fault: &BitFlip, op: &OpIo) -> Result<(), Status> {
+    let nodes = op.select(&fault.node).map_err(skipped)?;
+    for node in nodes {
+        op.resolved(node);
+        let word = |purpose: &str| op.entropy.child("bit_flip").word(purpose, u64::from(node.0), 0);
+        let flip = fault.flip([word("file"), word("offset"), word("bit")]);
+        let said = op.io.node(node, NodeAction::Flip(flip)).await.map_err(|error| {
+            op.breaks(&error);
+            failed(error)
+        })?;
+        op.step(format!("{node}: {said}"));
     }
     Ok(())
 }

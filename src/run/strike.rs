@@ -101,6 +101,7 @@ pub async fn strike(action: Action, op: OpIo, ending: Ending, target: Rc<dyn Tar
             let rule = ResourceRule::Kill { room: fault.room };
             resources::take(&fault.node, &rule, &op, &ending).await
         }
+        Action::BitFlip(fault) => damage::flip(fault, &op).await,
         Action::MemoryLimit(fault) => damage::memory(fault, &op, &ending).await,
         Action::Reset(reset) => strike_reset(reset, &op).await,
         Action::Refuse(refuse) => strike_refuse(refuse, &op, &ending).await,
@@ -251,6 +252,14 @@ async fn strike_restart(restart: &Restart, op: &OpIo, target: Rc<dyn Target>) ->
         return Err(skipped(why));
     }
     for node in nodes {
+        if up(op, node) && !restart.gone.is_zero() {
+            let gone = op.io.node(node, NodeAction::Remove(restart.data)).await;
+            op.step(gone.map_err(|error| {
+                op.breaks(&error);
+                failed(error)
+            })?);
+            op.io.sleep(restart.gone).await;
+        }
         if up(op, node) {
             op.signal(node, restart.signal).await.map_err(failed)?;
             op.step(format!("SIG{} to {node}", restart.signal));

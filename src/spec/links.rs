@@ -1,11 +1,13 @@
-//! What faults of links, and those that come and go, need beside their fields' types: shares of a thousand, bursts that
-//! can be had, rhythms that have a beat, distributions of something.
+//! What faults of links, those that come and go, flipped bits and lost files need beside their fields' types: shares of a thousand,
+//! bursts that can be had, rhythms that have a beat, distributions of something, bits that a byte has.
 
 use super::events::{Act, Events};
 use super::order::{is_one, span_of};
 use super::parts::get;
 use crate::catalogue::{Action, NodeSelector};
+use crate::fault::bit_flip::BitFlip;
 use crate::fault::cut::Cut;
+use crate::fault::restart::RestartData;
 use crate::fault::slow::Slow;
 use crate::fault::strike_link::{LinkBlow, LinkPoint, StrikeLink};
 use crate::fault::traffic::Traffic;
@@ -103,6 +105,18 @@ fn wrong(action: &Action) -> Vec<Wrong> {
             "a node with one busy thread has a quarter of its core beside `threads: 3`".into(),
         )],
         Action::ClockStrobe(fault) => beats([("every", fault.every)]),
+        Action::BitFlip(flip) => flipped(flip),
+        Action::Restart(restart)
+            if !restart.gone.is_zero()
+                && !matches!(restart.data, RestartData::Empty | RestartData::Wiped) =>
+        {
+            vec![(
+                "gone",
+                restart.gone.to_string(),
+                format!("no file is gone where it comes back with its data {}", restart.data),
+                "write `data: wiped`, or `data: empty` to leave it its `nodes.conf`".into(),
+            )]
+        }
         Action::Flap(flap) => beats([("down", flap.down), ("up", flap.up)]),
         Action::Stutter(stutter) => beats([("stop", stutter.stop), ("run", stutter.run)]),
         _ => Vec::new(),
@@ -167,6 +181,19 @@ fn some(name: &'static str, value: u16) -> Option<Wrong> {
     let hint = "leave it out for 10 of a thousand";
     let none = (name, "0".to_string(), "nothing would be struck".to_string(), hint.to_string());
     if value == 0 { Some(none) } else { share(name, value) }
+}
+
+fn flipped(flip: &BitFlip) -> Vec<Wrong> {
+    let mut wrong = Vec::new();
+    if let Some(bit) = flip.bit.filter(|bit| *bit > 7) {
+        let message = "a byte has the bits 0 to 7".into();
+        wrong.push(("bit", bit.to_string(), message, "leave it out, and the seed chooses one".into()));
+    }
+    if flip.from_end && flip.offset.is_none() {
+        let message = "there is no `offset` that could count from the end".into();
+        wrong.push(("from_end", "true".into(), message, "write `offset: 0` for the last byte".into()));
+    }
+    wrong
 }
 
 fn share(name: &'static str, share: u16) -> Option<Wrong> {

@@ -237,6 +237,10 @@ timeline:
             ("- {at: 1s, do: {flap: {node: node-1, down: ^0ms}}}", "expected at least 10ms"),
             ("- {at: 1s, do: {stutter: {node: node-1, run: ^1ms}}}", "expected at least 10ms"),
             ("- {at: 1s, do: {half_open: {node: node-1}}, ^for: 2s}", "lost at once"),
+            ("- {at: 1s, do: {restart: {node: node-1, gone: ^2s}}}", "comes back with its data kept"),
+            ("- {at: 1s, do: {bit_flip: {node: node-1, file: ^../x}}}", "no path in the node's folder"),
+            ("- {at: 1s, do: {bit_flip: {node: node-1, file: '*.aof', bit: ^8}}}", "the bits 0 to 7"),
+            ("- {at: 1s, do: {bit_flip: {node: node-1, file: '*', from_end: ^true}}}", "no `offset`"),
             ("- {at: 1s, do: {cut: {node: node-1, traffic: ^buss}}}", "did you mean `bus`?"),
             (
                 "- {at: 1s, do: {reset: {node: node-1, clients: ^true, traffic: bus}}}",
@@ -279,14 +283,14 @@ timeline:
             refuse("fuzz: 1\nenvironment: processes\ntimeline: [{at: 1s, do: {cut: {node: node-1}}}]\n");
         assert!(found[0].contains("environment `processes` cannot do `cut`"), "{found:#?}");
         assert!(found[0].contains("environments that can: sim, exact"), "{found:#?}");
-        let strike = |how| {
-            let event = format!("{{strike_at: {{node: node-1, call: fsync, how: {how}}}}}");
-            format!("fuzz: 1\nenvironment: live\ntimeline: [{{at: 1s, do: {event}}}]\n")
+        let slow = |fields| {
+            let event = format!("{{slow_disk: {{node: node-1, {fields}}}}}");
+            format!("fuzz: 1\nenvironment: exact\ntimeline: [{{at: 1s, do: {event}}}]\n")
         };
-        let found = refuse(&strike("power"));
-        assert!(found[0].contains("cannot do `strike_at`, which needs the ability `power`"), "{found:#?}");
-        assert!(found[0].contains("environments that can: exact"), "{found:#?}");
-        read(&strike("kill"));
+        let found = refuse(&slow("read: 5ms"));
+        assert!(found[0].contains("cannot do `slow_disk`, which needs the ability `reads`"), "{found:#?}");
+        assert!(found[0].contains("environments that can: live"), "{found:#?}");
+        read(&slow("delay: 5ms"));
         let found = refuse("fuzz: 1\ntarget: embedded\ndraw: {from: [kill, scale_out, check]}\n");
         assert_eq!(found.len(), 2, "{found:#?}");
     }

@@ -3,6 +3,7 @@
 use super::{A, Bench};
 use seedfault::env::live::disk::DISKS;
 use seedfault::env::{ConnId, Effect, Exit, Input, NodeAction, NodeId, Observed};
+use seedfault::fault::bit_flip::{FilePattern, Flip};
 use seedfault::fault::disk::{Blow, DiskErrno, DiskRule, FileCall};
 use seedfault::fault::kill::Signal;
 use seedfault::fault::restart::RestartData;
@@ -11,11 +12,11 @@ use std::fs;
 
 const EIO: i64 = -5;
 const ENOSPC: i64 = -28;
-const EVENT: &str = "event";
+pub const EVENT: &str = "event";
 
 impl Bench {
     /// Starts a node, and answers a client of it.
-    fn alone(&mut self) -> ConnId {
+    pub fn alone(&mut self) -> ConnId {
         self.start(A);
         self.client(A)
     }
@@ -36,7 +37,7 @@ impl Bench {
         (came.parse().expect("a number"), took.parse().expect("a number"))
     }
 
-    fn came(&mut self, client: ConnId, what: &str) -> i64 {
+    pub fn came(&mut self, client: ConnId, what: &str) -> i64 {
         self.call(client, what).0
     }
 
@@ -63,7 +64,7 @@ impl Bench {
         }
     }
 
-    fn length(&self, name: &str) -> u64 {
+    pub fn length(&self, name: &str) -> u64 {
         let path = self.run.join(format!("nodes/{A}/{name}"));
         fs::metadata(path).map_or(0, |file| file.len())
     }
@@ -126,7 +127,7 @@ pub fn full(bench: &mut Bench) {
 
 pub fn slow(bench: &mut Bench) {
     let client = bench.alone();
-    bench.rule(DiskRule::Slow { delay: Millis(30) });
+    bench.rule(DiskRule::Slow { delay: Millis(30), read: Millis(0) });
     for what in ["write data 10", "sync data"] {
         let times: Vec<u64> = (0..10).map(|_| bench.call(client, what).1).collect();
         assert!(times.iter().all(|took| *took >= 30_000), "{what}: {times:?}");
@@ -140,12 +141,67 @@ pub fn slow(bench: &mut Bench) {
     let after = (0..5).map(|_| bench.call(client, "write data 10").1).min().expect("five");
     assert!(after < 30_000, "{after} us after the heal");
     // What lasts ends with its fault.
-    bench.rule(DiskRule::Slow { delay: Millis(60_000) });
+    bench.rule(DiskRule::Slow { delay: Millis(60_000), read: Millis(0) });
     bench.say(client, "disk write data 10");
     bench.pass(Millis(100));
     bench.heal();
     assert!(bench.hear(client).starts_with("10 "));
     assert_eq!(bench.disk_count("delayed"), 21);
+}
+
+pub fn slow_reads(bench: &mut Bench) {
+    let client = bench.alone();
+    assert_eq!(bench.came(client, "write data 10"), 10);
+    bench.rule(DiskRule::Slow { delay: Millis(0), read: Millis(30) });
+    let (count, took) = bench.call(client, "read data");
+    // It reads once more to see the end.
+    assert!(count == 10 && took >= 60_000, "{count} bytes in {took} us");
+    let writes = (0..5).map(|_| bench.call(client, "write data 1").1).min().expect("five");
+    assert!(writes < 30_000, "a write took {writes} us");
+    let said = bench.heal();
+    assert!(said.contains("a write, a sync and a rename pass again"), "{said}");
+    let after = (0..5).map(|_| bench.call(client, "read data").1).min().expect("five");
+    assert!(after < 60_000, "{after} us after the heal");
+    assert!(bench.disk_count("reads") > 0);
+}
+
+pub fn remove(bench: &mut Bench) {
+    let client = bench.alone();
+    assert_eq!(bench.came(client, "write data 10"), 10);
+    assert_eq!(bench.came(client, "child mkdir_-p_a/b;echo_x>a/b/c"), 0);
+    let remove = |bench: &mut Bench| bench.apply(Effect::Node(A, NodeAction::Remove(RestartData::Wiped)));
+    let said = remove(bench).expect("it is ours");
+    assert!(said.starts_with("2 files of node-0 are gone"), "{said}");
+    assert_eq!(bench.came(client, "read data"), -2);
+    assert_eq!(bench.came(client, "read a/b/c"), -2);
+    assert!(!bench.run.join(format!("nodes/{A}/a")).exists());
+    assert_eq!(bench.came(client, "write data 3"), 3, "it makes a new one");
+    bench.apply(Effect::Node(A, NodeAction::Signal(Signal::Kill))).expect("it ends");
+    assert!(remove(bench).expect("it is ours").starts_with("1 files of node-0 are gone"));
+    assert_eq!(bench.length("data"), 0);
+}
+
+pub fn flip(bench: &mut Bench) {
+    let client = bench.alone();
+    assert_eq!(bench.came(client, "write data 10"), 10);
+    let flip = |file: &str, offset, from_end, bit| Flip {
+        file: FilePattern::parse(file).expect("a path"),
+        offset,
+        from_end,
+        bit,
+        words: [7, 8, 9],
+    };
+    let mut tried = |flip: Flip| bench.apply(Effect::Node(A, NodeAction::Flip(flip)));
+    let said = tried(flip("da*", Some(2), true, Some(7))).expect("it is there");
+    assert_eq!(said, "bit 7 of byte 7 of 10 of data: 0x78 is 0xf8 now");
+    assert_eq!(
+        tried(flip("*", None, false, None)).expect("it is there"),
+        "bit 1 of byte 8 of 10 of data: 0x78 is 0x7a now"
+    );
+    let error = tried(flip("data", Some(10), false, None)).expect_err("it is shorter").to_string();
+    assert!(error.contains("data has only 10 bytes"), "{error}");
+    let error = tried(flip("server.log", None, false, None)).expect_err("that is ours").to_string();
+    assert!(error.contains("no file with content matches `server.log`; there is data"), "{error}");
 }
 
 pub fn kill(bench: &mut Bench) {
@@ -207,7 +263,7 @@ pub fn child(bench: &mut Bench) {
 
 pub fn wait(bench: &mut Bench) {
     let client = bench.alone();
-    bench.rule(DiskRule::Slow { delay: Millis(600_000) });
+    bench.rule(DiskRule::Slow { delay: Millis(600_000), read: Millis(0) });
     bench.say(client, "disk write data 10");
     bench.pass(Millis(100));
     bench.apply(Effect::Node(A, NodeAction::Pause)).expect("it stands still");

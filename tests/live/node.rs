@@ -171,6 +171,7 @@ fn disk(what: &[&str]) -> String {
         }),
         ["map", name] => File::options().read(true).write(true).open(name).and_then(|file| sync_map(&file)),
         ["copy", from, to] => fs::copy(from, to).map(|count| count as usize),
+        ["read", name] => fs::read(name).map(|bytes| bytes.len()),
         ["sync", name] => open(name).and_then(|file| file.sync_all()).map(|()| 0),
         ["rename", from, to] => fs::rename(from, to).map(|()| 0),
         ["child", script] => {

@@ -36,7 +36,7 @@ public class Writer {
 
 impl Bench {
     /// Starts a program, if it is installed, and waits until it says so.
-    fn program(
+    pub fn program(
         &mut self,
         name: &str,
         arguments: &[&str],
@@ -80,26 +80,27 @@ pub fn java(bench: &mut Bench) {
     bench.log_says("failed: No space left on device");
     bench.heal();
     bench.log_says("wrote 100");
-    bench.rule(DiskRule::Slow { delay: Millis(60) });
+    bench.rule(DiskRule::Slow { delay: Millis(60), read: Millis(0) });
     bench.log_says("wrote 100 slowly");
     bench.heal();
     bench.log_says("wrote 100");
     assert!(bench.disk_count("failed") > 1 && bench.disk_count("short") == 1);
 }
 
+pub const ETCD: [&str; 6] = [
+    "--data-dir={dir}/data",
+    "--listen-client-urls=http://{address}:{port}",
+    "--advertise-client-urls=http://{address}:{port}",
+    "--listen-peer-urls=http://{address}:2380",
+    "--initial-advertise-peer-urls=http://{address}:2380",
+    "--initial-cluster=default=http://{address}:2380",
+];
+
 /// A request of its gateway for JSON.
-const PUT: &str = "POST /v3/kv/put HTTP/1.1\r\nHost: etcd\r\nContent-Length: 32\r\n\r\n{\"key\": \"a2V5\", \"value\": \"dg==\"}";
+pub const PUT: &str = "POST /v3/kv/put HTTP/1.1\r\nHost: etcd\r\nContent-Length: 32\r\n\r\n{\"key\": \"a2V5\", \"value\": \"dg==\"}";
 
 pub fn etcd(bench: &mut Bench) {
-    let arguments = [
-        "--data-dir={dir}/data",
-        "--listen-client-urls=http://{address}:{port}",
-        "--advertise-client-urls=http://{address}:{port}",
-        "--listen-peer-urls=http://{address}:2380",
-        "--initial-advertise-peer-urls=http://{address}:2380",
-        "--initial-cluster=default=http://{address}:2380",
-    ];
-    if !bench.program("etcd", &arguments, BTreeMap::new(), "serving") {
+    if !bench.program("etcd", &ETCD, BTreeMap::new(), "serving") {
         return;
     }
     let client = bench.client(A);
@@ -111,7 +112,7 @@ pub fn etcd(bench: &mut Bench) {
         bench.env.wall().since(began).millis()
     };
     put(bench);
-    bench.rule(DiskRule::Slow { delay: Millis(200) });
+    bench.rule(DiskRule::Slow { delay: Millis(200), read: Millis(0) });
     let slow = put(bench);
     bench.heal();
     let times: Vec<Millis> = (0..5).map(|_| put(bench)).collect();

@@ -21,12 +21,19 @@ const SCENARIOS: &[Scenario] = &[
     ("messages", messages),
     ("order", order),
     ("resources", resources),
+    ("power-always", power_always),
+    ("power-everysec", power_everysec),
+    ("bit-flip", bit_flip),
+    ("gone", gone),
 ];
 
 /// Runs those whose name holds the filter. Answers how many failed.
-pub fn all(filter: &str) -> u32 {
-    let named: Vec<&Scenario> =
-        SCENARIOS.iter().filter(|(name, _)| format!("scenario_{name}").contains(filter)).collect();
+pub fn all(filter: &str, power: bool) -> u32 {
+    let here = |name: &str| power || !name.starts_with("power");
+    let named: Vec<&Scenario> = SCENARIOS
+        .iter()
+        .filter(|(name, _)| here(name) && format!("scenario_{name}").contains(filter))
+        .collect();
     let servers = if named.is_empty() { Vec::new() } else { installed() };
     if servers.is_empty() && !named.is_empty() {
         println!("live: scenarios: skipped, no server is on PATH");
@@ -282,6 +289,65 @@ fn order(told: &Told) -> Vec<String> {
         unless(cut > 0, "no vote was on its way"),
         unless(told.promoted(0).first() == Some(&1), format!("promoted: {:?}", told.promoted(0))),
         unless(told.ends("vote").is_some() && told.ends("vote") < won, "the vote has arrived"),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}
+
+fn steps(told: &Told, event: &str) -> String {
+    let applied = told.0.applied().find(|applied| applied["event"] == event);
+    applied.map(|applied| applied["steps"].to_string()).unwrap_or_default()
+}
+
+/// How many acknowledged writes are lost, by the reason for which they may be.
+fn lost(told: &Told) -> Value {
+    told.0.judged("acknowledged_loss").map(|judgement| judgement["classes"].clone()).unwrap_or_default()
+}
+
+fn power_always(told: &Told) -> Vec<String> {
+    let (off, at_sync) = (steps(told, "off"), steps(told, "at-sync"));
+    [
+        unless(off.contains("of node-1 were not synced and are lost"), off),
+        unless(at_sync.contains("node-1 lost its power before an fsync"), at_sync.clone()),
+        unless(at_sync.contains("of node-1 were not synced and are lost"), at_sync),
+        unless(lost(told) == serde_json::json!({}), format!("lost: {}", lost(told))),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}
+
+fn power_everysec(told: &Told) -> Vec<String> {
+    let classes = lost(told);
+    let count = classes["appendfsync-everysec"].as_u64().unwrap_or(0);
+    [
+        unless(count > 0, format!("lost: {classes}")),
+        unless(classes.as_object().is_some_and(|classes| classes.len() == 1), format!("lost: {classes}")),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}
+
+fn bit_flip(told: &Told) -> Vec<String> {
+    let (running, stopped) = (steps(told, "running"), steps(told, "stopped"));
+    let last = stopped.contains("bit 5 of byte ") && stopped.contains(".incr.aof: 0x0a is 0x2a now");
+    [
+        unless(running.contains("node-3: bit ") && running.contains(".incr.aof: 0x"), running),
+        unless(last, stopped),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}
+
+fn gone(told: &Told) -> Vec<String> {
+    let (gone, reads) = (steps(told, "gone"), steps(told, "reads"));
+    [
+        unless(gone.contains("files of node-3 are gone"), gone.clone()),
+        unless(gone.contains("node-3 started again, data wiped"), gone),
+        unless(reads.contains("the disk of node-4 is well"), reads),
     ]
     .into_iter()
     .flatten()

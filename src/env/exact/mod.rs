@@ -302,6 +302,20 @@ impl ExactEnv {
             NodeAction::Disk(event, rule) => self.set_disk_rule(id, &event, rule),
             NodeAction::PowerLoss(event, flushed) => Ok(self.lose_power(id, event, flushed)),
             NodeAction::Memory(room) => self.limit_memory(id, room),
+            NodeAction::Remove(data) => match node.folder.remove_under(data, &node.spec) {
+                Ok(count) => Ok(format!("{count} files of {id} are gone")),
+                Err(error) => Err(EnvError::Failed {
+                    what: format!("removing the files of {id}"),
+                    why: error.to_string(),
+                }),
+            },
+            NodeAction::Flip(flip) => {
+                let done = super::processes::flip::flip(&node.folder, &flip);
+                done.map_err(|error| EnvError::Failed {
+                    what: format!("flipping a bit on the disk of {id}"),
+                    why: error.to_string(),
+                })
+            }
             NodeAction::Reach(..) | NodeAction::Knock(..) | NodeAction::Unheard(..) => {
                 Err(EnvError::Unable { what: "try whether packets cross".into() })
             }

@@ -64,7 +64,7 @@ impl Ground for Bridge {
         Ok(())
     }
 
-    fn place(&self, node: NodeId, _: &Path, command: &mut Command) -> io::Result<()> {
+    fn place(&mut self, node: NodeId, _: &Path, command: &mut Command) -> io::Result<()> {
         self.nodes.get(&node).ok_or(Errno::ENOENT)?.take_in(command);
         Ok(())
     }

@@ -28,7 +28,7 @@ use super::processes::ground::{Ground, Spot};
 use super::processes::{Options, ProcessesEnv};
 use super::{
     EnvError, Evidence, Hold, LIVE, LinkRule, LinkRules, LinkStrike, LinkTold, NetworkTold, NodeId, Observed,
-    Profile, connections, struck_so_far,
+    Profile, Trouble, connections, struck_so_far,
 };
 use crate::catalogue::MessageType;
 use crate::entropy::Entropy;
@@ -37,6 +37,7 @@ use crate::fault::traffic::Traffic;
 use capture::Capture;
 pub use device::Kind;
 use disk::Disks;
+use disk::power::Power;
 use driver::Driver;
 use namespace::Namespace;
 use nix::errno::Errno;
@@ -77,13 +78,18 @@ pub fn with(
     let port = options.base_port.unwrap_or(PORT);
     let failed =
         |what: &str, error: io::Error| EnvError::Failed { what: what.into(), why: error.to_string() };
+    // Before any thread exists.
+    let power = options.power.then(|| Power::start(key)).transpose();
+    let power = power.map_err(|error| failed("serving the nodes' folders", error))?;
     let capture = options.pcap.then(|| Capture::create(&run.join(CAPTURE))).transpose();
     let capture = capture.map_err(|error| failed("writing a capture", error))?;
     let mut net = Net::new(run.join(LINKS), port, key, kinds, capture)
         .map_err(|error| failed("making the network", error))?;
+    net.power = power;
     if options.calls.any() {
         let disks = Disks::start(options.calls, key, run.join(disk::DISKS));
-        net.disks = Some(disks.map_err(|error| failed("watching the nodes' disks", error))?);
+        let disks = disks.map_err(|error| failed("watching the nodes' disks", error))?;
+        net.disks = Some(disks.with_power(options.power));
     }
     ProcessesEnv::on(Box::new(net), options)
 }
@@ -127,6 +133,12 @@ struct Net {
     asked: bool,
     /// The next port from which it connects.
     own_port: u16,
+    /// Where the timeline has a loss of power.
+    power: Option<Power>,
+    /// Nodes that lose it: by which event, and whether files that took the place of others are safe.
+    losing: BTreeMap<NodeId, (String, bool)>,
+    lost: BTreeMap<NodeId, Result<Evidence, String>>,
+    trouble: Option<Trouble>,
 }
 
 impl Net {
@@ -168,6 +180,10 @@ impl Net {
             told: None,
             asked: false,
             own_port: *OWN_PORTS.start(),
+            power: None,
+            losing: BTreeMap::new(),
+            lost: BTreeMap::new(),
+            trouble: None,
         })
     }
 
@@ -354,8 +370,11 @@ impl Ground for Net {
         Ok(())
     }
 
-    fn place(&self, node: NodeId, folder: &Path, command: &mut Command) -> io::Result<()> {
+    fn place(&mut self, node: NodeId, folder: &Path, command: &mut Command) -> io::Result<()> {
         self.nodes.get(&node).ok_or(Errno::ENOENT)?.take_in(command);
+        if let Some(power) = &mut self.power {
+            power.place(node, folder, command)?;
+        }
         self.disks.as_ref().map_or(Ok(()), |disks| disks.watch(node, folder, command))
     }
 
@@ -369,6 +388,48 @@ impl Ground for Net {
     ) -> Result<Option<Evidence>, EnvError> {
         let unable = || EnvError::Unable { what: "strike a disk whose calls are not watched".into() };
         self.disks.as_mut().ok_or_else(unable)?.change(node, event, rule, runs, waited)
+    }
+
+    fn furnished(&mut self, node: NodeId) -> io::Result<()> {
+        self.power.as_mut().map_or(Ok(()), |power| power.leave(node))
+    }
+
+    fn cut_power(&mut self, node: NodeId, event: &str, flushed: bool) -> Result<(), EnvError> {
+        if self.power.is_none() {
+            return Err(EnvError::Unable {
+                what: "lose what was not synced: the folders are not served".into(),
+            });
+        }
+        self.losing.insert(node, (event.into(), flushed));
+        Ok(())
+    }
+
+    fn ended(&mut self, node: NodeId, incarnation: u32) -> Option<Observed> {
+        let struck = self.disks.as_ref().and_then(|disks| disks.take_power(node)).map(|event| (event, true));
+        let (event, flushed) = self.losing.remove(&node).or(struck)?;
+        let lost = self.power.as_mut()?.lose(node, incarnation, flushed).map_err(|error| error.to_string());
+        let what = match &lost {
+            Ok(said) => said.clone(),
+            Err(why) => {
+                let what = format!("what {node} had not synced could not be taken back: {why}");
+                self.trouble = Some(Trouble::Leak { node, what: what.clone() });
+                what
+            }
+        };
+        self.lost.insert(node, lost);
+        Some(Observed::Struck { node, event, blow: None, what })
+    }
+
+    fn lost(&mut self, node: NodeId) -> Result<Evidence, EnvError> {
+        let what = format!("cutting the power of {node}");
+        match self.lost.remove(&node) {
+            Some(lost) => lost.map_err(|why| EnvError::Failed { what, why }),
+            None => Err(EnvError::Failed { what, why: "it had ended before".into() }),
+        }
+    }
+
+    fn trouble(&self) -> Option<&Trouble> {
+        self.trouble.as_ref()
     }
 
     fn reach(
@@ -530,6 +591,11 @@ impl Ground for Net {
             notes.push(format!("failed to write {LINKS}: {error}"));
         }
         notes.extend(self.disks.iter_mut().flat_map(Disks::close));
+        if let Some(Err(error)) = self.power.take().map(|power| power.works())
+            && let Some(node) = self.nodes.keys().next()
+        {
+            self.trouble.get_or_insert(Trouble::Leak { node: *node, what: error.to_string() });
+        }
         if !self.driver.stop() {
             notes.push(format!("failed to write all of {CAPTURE}"));
         }

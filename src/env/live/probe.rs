@@ -9,6 +9,7 @@ use crate::env::processes::cage::{self, Walls};
 use crate::env::processes::doctor;
 use crate::env::processes::wall::Wall;
 use std::fs;
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 /// Why not, and the command that mends it.
@@ -58,9 +59,18 @@ pub fn probe_clocks() -> Result<(), String> {
 
 /// Whether calls to the disks of nodes can be answered here.
 pub fn probe_disks() -> Result<(), String> {
-    let folder = std::env::temp_dir().join(format!("seedfault-disks-{}", std::process::id()));
+    in_folder("disks", &disk::try_here)
+}
+
+/// Whether what nodes have not synced can be taken from them here.
+pub fn probe_power() -> Result<(), String> {
+    in_folder("power", &disk::power::try_here)
+}
+
+fn in_folder(name: &str, act: &dyn Fn(&Path) -> Result<(), String>) -> Result<(), String> {
+    let folder = std::env::temp_dir().join(format!("seedfault-{name}-{}", std::process::id()));
     fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
-    let tried = cage::inside(Walls::Network, &|| disk::try_here(&folder));
+    let tried = cage::inside(Walls::Network, &|| act(&folder));
     // What cannot be removed is seen in the temporary folder.
     let _ = fs::remove_dir_all(&folder);
     tried

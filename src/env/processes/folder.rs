@@ -4,6 +4,7 @@ use crate::env::{EnvError, NodeId, NodeSpec};
 use crate::fault::restart::RestartData;
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 /// What the server printed, and where a server that wants a log file of its own should write.
@@ -87,11 +88,7 @@ impl Folder {
     pub fn prepare(&self, data: RestartData, spec: &NodeSpec) -> io::Result<()> {
         match data {
             RestartData::Kept => Ok(()),
-            RestartData::Empty => self.remove(&|name| is_data(name, spec)),
-            // What is left is what the server is told, not what it has learned.
-            RestartData::Wiped => self.remove(&|name| {
-                !spec.files.contains_key(name) || spec.config_files.iter().any(|config| config == name)
-            }),
+            RestartData::Empty | RestartData::Wiped => self.remove(&|name| is_lost(name, data, spec)),
             RestartData::Older if !self.has_copy => {
                 Err(io::Error::new(io::ErrorKind::NotFound, "no copy of its folder was kept"))
             }
@@ -99,6 +96,28 @@ impl Folder {
                 self.remove(&|_| true)?;
                 copy_tree(&self.copy, &self.path).map(drop)
             }
+        }
+    }
+
+    /// Removes what a start with this data would not find, under a server that may run and make new files meanwhile.
+    /// Answers how many are gone.
+    pub fn remove_under(&self, data: RestartData, spec: &NodeSpec) -> io::Result<usize> {
+        let number = |file: &PathBuf| fs::symlink_metadata(self.path.join(file)).map(|meta| meta.ino()).ok();
+        let mut files = self.files()?;
+        files.retain(|file| is_lost(&file.to_string_lossy(), data, spec));
+        let known: Vec<(PathBuf, Option<u64>)> =
+            files.into_iter().map(|file| (file.clone(), number(&file))).collect();
+        for (file, _) in &known {
+            match fs::remove_file(self.path.join(file)) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
+        }
+        // One in which the server has made a file since stays.
+        let _ = remove_empty_folders(&self.path);
+        match known.iter().find(|(file, before)| before.is_some() && number(file) == *before) {
+            Some((file, _)) => Err(io::Error::other(format!("{} is still there", file.display()))),
+            None => Ok(known.len()),
         }
     }
 
@@ -150,8 +169,20 @@ impl Folder {
     }
 }
 
-fn is_ours(name: &str) -> bool {
+pub fn is_ours(name: &str) -> bool {
     name == LOG || name == EXIT
+}
+
+/// Whether a start with this data does not find a file.
+fn is_lost(name: &str, data: RestartData, spec: &NodeSpec) -> bool {
+    match data {
+        RestartData::Kept | RestartData::Older => false,
+        RestartData::Empty => is_data(name, spec),
+        // What is left is what the server is told, not what it has learned.
+        RestartData::Wiped => {
+            !spec.files.contains_key(name) || spec.config_files.iter().any(|config| config == name)
+        }
+    }
 }
 
 /// Temporary files of a save that a kill interrupted count as data: a server would not read them, and "empty"

@@ -9,6 +9,7 @@ use super::ports::{self, ADDRESS, Ports};
 use crate::catalogue::MessageType;
 use crate::env::{
     EnvError, Evidence, Hold, LinkRules, LinkStrike, NetworkTold, NodeId, Observed, PROCESSES, Profile,
+    Trouble,
 };
 use crate::fault::disk::DiskRule;
 use crate::fault::traffic::Traffic;
@@ -37,7 +38,7 @@ pub trait Ground: std::fmt::Debug {
     /// Whether a server could listen there now; if not, why.
     fn is_free(&self, spot: Spot) -> Result<(), String>;
     /// What the command starts is the node of this folder: puts it where the node belongs.
-    fn place(&self, _: NodeId, _folder: &Path, _: &mut Command) -> io::Result<()> {
+    fn place(&mut self, _: NodeId, _folder: &Path, _: &mut Command) -> io::Result<()> {
         Ok(())
     }
     /// Whether nodes have a wall clock of their own, which can be set.
@@ -86,6 +87,23 @@ pub trait Ground: std::fmt::Debug {
     ) -> Attempt {
         Err(EnvError::Unable { what: "strike a node's disk".into() })
     }
+    /// What is in a node's folder now was put there by us, for its next start.
+    fn furnished(&mut self, _: NodeId) -> io::Result<()> {
+        Ok(())
+    }
+    /// A node is about to be ended in the name of an event: its power is lost. `flushed`: files that took the place of
+    /// others are safe.
+    fn cut_power(&mut self, _: NodeId, _event: &str, _flushed: bool) -> Result<(), EnvError> {
+        Err(EnvError::Unable { what: "lose what a node has not synced".into() })
+    }
+    /// All processes of a node are dead: what its power takes with it, if that was lost. Answers what it saw.
+    fn ended(&mut self, _: NodeId, _incarnation: u32) -> Option<Observed> {
+        None
+    }
+    /// What became of the last loss of power of a node.
+    fn lost(&mut self, node: NodeId) -> Result<Evidence, EnvError> {
+        Err(EnvError::Failed { what: format!("cutting the power of {node}"), why: "it was not cut".into() })
+    }
     /// Tells from a node's side whether packets of a class cross to another and back. Called again, with how long it has waited,
     /// until it answers something.
     fn reach(&mut self, _from: NodeId, _to: NodeId, _: Traffic, _waited: Option<Duration>) -> Attempt {
@@ -114,6 +132,10 @@ pub trait Ground: std::fmt::Debug {
     }
     /// What links carried, once it is closed.
     fn network(&self) -> Option<&NetworkTold> {
+        None
+    }
+    /// Why nothing that was seen counts, if that is so.
+    fn trouble(&self) -> Option<&Trouble> {
         None
     }
     /// The nodes are gone. Answers what the user should know.

@@ -14,6 +14,7 @@ pub mod cage;
 pub mod clock;
 mod connection;
 pub mod doctor;
+pub(in crate::env) mod flip;
 pub(in crate::env) mod folder;
 pub(in crate::env) mod ground;
 pub mod heals;
@@ -29,10 +30,11 @@ mod tests;
 
 use super::{
     ActorId, ConnId, Effect, Env, EnvError, Input, NetworkTold, NodeAction, NodeId, NodeSpec, Observed,
-    Profile, Step, Why,
+    Profile, Step, Trouble, Why,
 };
 use crate::catalogue::MessageType;
 use crate::fault::disk::{Blow, Calls};
+use crate::fault::kill::Signal as Fatal;
 use crate::fault::resource::ResourceRule;
 use crate::time::Micros;
 use clock::Clock;
@@ -81,6 +83,8 @@ pub struct Options {
     pub pcap: bool,
     /// The calls to disks that rules may be about, where the environment can watch them.
     pub calls: Calls,
+    /// Whether nodes may lose what they have not synced, where the environment can take it from them.
+    pub power: bool,
 }
 
 /// See the module's page.
@@ -162,7 +166,7 @@ impl ProcessesEnv {
     }
 
     /// Has a command run where a node's processes do.
-    pub fn beside(&self, node: NodeId, command: &mut Command) -> std::io::Result<()> {
+    pub fn beside(&mut self, node: NodeId, command: &mut Command) -> std::io::Result<()> {
         self.ground.place(node, &self.dir.join(node.to_string()), command)
     }
 
@@ -211,7 +215,7 @@ impl ProcessesEnv {
         let so_far = waited.unwrap_or_default();
         match action {
             NodeAction::Start(data) => {
-                let evidence = node.start(*data, so_far, now, self.ground.as_ref(), &mut self.heals)?;
+                let evidence = node.start(*data, so_far, now, self.ground.as_mut(), &mut self.heals)?;
                 if let (Some(_), Some(process)) = (&evidence, &node.process) {
                     let (incarnation, pid) = (process.incarnation, process.pid as u32);
                     let started = Observed::Started { node: id, incarnation, pid };
@@ -242,7 +246,22 @@ impl ProcessesEnv {
                 let rule = room.map(|room| ResourceRule::Data { room });
                 node.resource(MEMORY, rule.as_ref(), waited, None)
             }
-            NodeAction::PowerLoss(..) => Err(EnvError::Unable { what: "cut a node's power".into() }),
+            NodeAction::PowerLoss(event, flushed) => {
+                if waited.is_none() {
+                    self.ground.cut_power(id, event, *flushed)?;
+                }
+                match node.signal(Fatal::Kill, waited)? {
+                    Some(_) => self.ground.lost(id).map(Some),
+                    None => Ok(None),
+                }
+            }
+            NodeAction::Remove(data) => match node.folder.remove_under(*data, &node.spec) {
+                Ok(count) => Ok(Some(format!("{count} files of {id} are gone"))),
+                Err(error) => Err(node.failed("removing the files of", error.to_string())),
+            },
+            NodeAction::Flip(flip) => flip::flip(&node.folder, flip)
+                .map(Some)
+                .map_err(|error| node.failed("flipping a bit on the disk of", error.to_string())),
         }
     }
 
@@ -353,9 +372,10 @@ impl ProcessesEnv {
             if gone.is_some() {
                 node.tail.last_words(&mut lines);
             }
+            let power = gone.and_then(|(incarnation, _)| self.ground.ended(id, incarnation));
             let said = lines.into_iter().map(|line| Observed::Log { node: id, line });
             let exited = gone.map(|(incarnation, exit)| Observed::Exited { node: id, incarnation, exit });
-            arrived.extend(said.chain(exited));
+            arrived.extend(said.chain(power).chain(exited));
         }
         // What ended a node was seen before its end was.
         let seen = self.ground.take_observed().into_iter().chain(arrived);
@@ -512,6 +532,10 @@ impl Env for ProcessesEnv {
 
     fn notes(&self) -> &[String] {
         &self.notes
+    }
+
+    fn trouble(&self) -> Option<&Trouble> {
+        self.ground.trouble()
     }
 
     fn close(&mut self) {

@@ -97,7 +97,7 @@ impl Node {
         data: RestartData,
         waited: Duration,
         now: Micros,
-        ground: &dyn Ground,
+        ground: &mut dyn Ground,
         heals: &mut Heals,
     ) -> Attempt {
         if let Some(process) = &self.process {
@@ -116,13 +116,16 @@ impl Node {
                 format!("{} data: {error}", crate::yaml::fields::Field::write(&data)),
             )
         })?;
+        if data != RestartData::Kept {
+            ground.furnished(self.id).map_err(|error| self.failed("starting", error.to_string()))?;
+        }
         ground.is_free(self.spot).map_err(|why| self.failed("starting", why))?;
         let pid =
             self.spawn(now, ground, heals).map_err(|error| self.failed("starting", error.to_string()))?;
         Ok(Some(format!("pid {pid}, incarnation {}", self.incarnations)))
     }
 
-    fn spawn(&mut self, now: Micros, ground: &dyn Ground, heals: &mut Heals) -> io::Result<i32> {
+    fn spawn(&mut self, now: Micros, ground: &mut dyn Ground, heals: &mut Heals) -> io::Result<i32> {
         let log = OpenOptions::new().create(true).append(true).open(self.folder.path.join(LOG))?;
         let (program, arguments) =
             self.spec.argv.split_first().ok_or_else(|| io::Error::other("the command line is empty"))?;

@@ -374,6 +374,7 @@ fn strike_formation(plan: &Plan<'_>, past: &Past<'_>, rng: &mut Rng) -> Option<E
                 data: RestartData::Kept,
                 signal: kill,
                 down: Millis(lasts.0 / 4),
+                gone: Millis(0),
             }),
             None,
         ),

@@ -113,7 +113,7 @@ pub fn slow_disk(lab: &mut Lab, row: &Row) -> Measured {
 }
 
 /// What a client that writes has of it, and the program.
-fn try_write(lab: &mut Lab, value: &[u8]) -> Result<(Option<String>, bool), String> {
+pub fn try_write(lab: &mut Lab, value: &[u8]) -> Result<(Option<String>, bool), String> {
     let client = lab.open(true, COMES).map_err(|why| format!("{why:?}"))?;
     let came = lab.ask(client, Ask::Put(value), 1500);
     lab.close(client);
@@ -136,7 +136,7 @@ fn short(error: &str) -> String {
 
 /// After the heal: it runs, and takes a value. One that has ended may not start on what it has left on its disk, which
 /// is its own affair, and told.
-fn works(lab: &mut Lab, ended: bool) -> Result<String, String> {
+pub fn works(lab: &mut Lab, ended: bool) -> Result<String, String> {
     lab.bench.seen.clear();
     let healed = lab.heal();
     if let Err(words) = lab.comes_back() {

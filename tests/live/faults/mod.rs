@@ -11,6 +11,7 @@ mod links;
 mod machine;
 mod packets;
 mod page;
+mod power;
 mod process;
 mod program;
 mod rows;
@@ -38,6 +39,11 @@ pub type Measured = BTreeMap<(usize, &'static str, bool), Cells>;
 pub struct Cells {
     pub effect: String,
     pub heal: String,
+}
+
+/// Whether a child that measures these rows serves the node's folder.
+pub fn is_served(rows: &[&str]) -> bool {
+    rows.iter().filter_map(|row| row.parse::<usize>().ok()).all(|row| ROWS[row].is_served())
 }
 
 /// The child: measures these rows on one program, a line of JSON each.
@@ -73,10 +79,13 @@ pub fn all(filter: &str, tool: &Path, place: &Path, users: &[Option<u32>]) -> u3
     if !missing.is_empty() {
         println!("live: faults: not measured on {}, which is not on PATH", missing.join(", "));
     }
+    // Of a folder that is served nothing else is measured.
+    let (served, plain): (Vec<usize>, Vec<usize>) = rows.iter().partition(|row| ROWS[**row].is_served());
     let jobs: Vec<(Program, Option<u32>)> =
         users.iter().flat_map(|user| installed.iter().map(move |program| (*program, *user))).collect();
     let runs = side_by_side(&jobs, if update { 1 } else { AT_ONCE }, |(program, user)| {
-        one(*program, *user, &rows, tool, place)
+        let some = [&plain, &served].into_iter().filter(|rows| !rows.is_empty());
+        some.flat_map(|rows| one(*program, *user, rows, tool, place)).collect::<Vec<Value>>()
     });
     let (mut measured, mut devices, mut failures) = (Measured::new(), BTreeMap::new(), 0);
     for ((program, user), lines) in jobs.iter().zip(runs) {
@@ -121,10 +130,11 @@ pub fn all(filter: &str, tool: &Path, place: &Path, users: &[Option<u32>]) -> u3
 
 /// What one child says.
 fn one(program: Program, user: Option<u32>, rows: &[usize], tool: &Path, place: &Path) -> Vec<Value> {
+    let served = if rows.iter().all(|row| ROWS[*row].is_served()) { "served-" } else { "" };
     let rows: Vec<String> = rows.iter().map(ToString::to_string).collect();
     let arguments: Vec<&str> =
         ["faults", program.name()].into_iter().chain(rows.iter().map(String::as_str)).collect();
-    let run = place.join(format!("faults-{}-{user:?}", program.name()));
+    let run = place.join(format!("faults-{served}{}-{user:?}", program.name()));
     let mut command = again(tool, &arguments, &run, user);
     let output = command.stderr(Stdio::inherit()).output().expect("it starts");
     let text = String::from_utf8_lossy(&output.stdout);

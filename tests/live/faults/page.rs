@@ -78,6 +78,8 @@ const ELSEWHERE: &[Elsewhere] = &[
     elsewhere("hold", ["", "", "", ""]),
     elsewhere("strike_link", ["", "", "", "`iptables loss --mode nth`, packets alone"]),
     elsewhere("restart", ["", "`:kill` with `db/start!`; data kept", "PodChaos `pod-failure`; data kept or not by its volume", "`restart`; data kept"]),
+    elsewhere("power_loss", ["", "`jepsen.lazyfs`", "", ""]),
+    elsewhere("bit_flip", ["", "`bitflip`", "IOChaos `mistake`, in what is read and written", ""]),
 ];
 
 fn path() -> PathBuf {
@@ -198,7 +200,9 @@ fn page(
         let info = ACTIONS.iter().find(|one| one.name == *fault);
         let _ = writeln!(page, "| `{fault}` | {} | {by} |", info.map_or("", |info| info.summary));
     }
-    page += "\n## Faults that `live` does not offer\n\n| fault | what it is | needs | environments that offer it |\n|---|---|---|---|\n";
+    if faults(false).next().is_some() {
+        page += "\n## Faults that `live` does not offer\n\n| fault | what it is | needs | environments that offer it |\n|---|---|---|---|\n";
+    }
     for fault in faults(false) {
         let offer: Vec<&str> =
             PROFILES.iter().filter(|one| one.offers(fault.needs)).map(|one| one.name).collect();

@@ -1,7 +1,7 @@
 //! The faults that are measured: a line each. A new fault gets one at the end.
 
 use super::lab::Lab;
-use super::{links, machine, packets, process, shortage};
+use super::{links, machine, packets, power, process, shortage};
 
 /// A fault with its fields, and who measures what it does.
 pub struct Row {
@@ -38,6 +38,11 @@ impl Row {
         measure: fn(&mut Lab, &Row) -> Measured,
     ) -> Self {
         Self { fault, fields, effect, measure }
+    }
+
+    /// Whether the node's folder is served by a file system of ours for it.
+    pub fn is_served(&self) -> bool {
+        matches!(self.fault, "power_loss" | "bit_flip") || self.fields.contains("how: power")
     }
 
     pub fn strike(&self, lab: &mut Lab) {
@@ -77,11 +82,13 @@ pub const ROWS: &[Row] = &[
     Row::of("strike_at", "{node: node-0, call: fsync, nth: 2, how: kill}", "it ends before its second fsync", machine::strike_end),
     Row::of("strike_at", "{node: node-0, call: write, how: torn}", "it ends in the middle of a write", machine::strike_end),
     Row::of("strike_at", "{node: node-0, call: fsync, how: pause}", "it stops before an fsync", machine::strike_stop),
+    Row::of("strike_at", "{node: node-0, call: fsync, how: power}", "its power fails before an fsync: what was not synced is lost", power::strike),
     Row::of("kill", "{node: node-0}", "SIGKILL: it ends at once, and is started again with its data", process::kill),
     Row::of("kill", "{node: node-0, signal: TERM}", "SIGTERM: it ends as it likes, and is started again with its data", process::kill),
     Row::of("restart", "{node: node-0, data: kept}", "after «older», a copy of its folder and «last»: it comes back with all data", process::restart_kept),
     Row::of("restart", "{node: node-0, data: empty}", "as above: it comes back without data", process::restart_empty),
     Row::of("restart", "{node: node-0, data: wiped}", "as above: it comes back without data and identity", process::restart_empty),
+    Row::of("restart", "{node: node-0, data: wiped, gone: 500ms}", "as above: its files are removed under it 500 ms before it ends", process::restart_empty),
     Row::of("restart", "{node: node-0, data: older}", "as above: it comes back with the copy", process::restart_older),
     Row::of("slow_close", "{node: node-0, delay: 700ms, traffic: clients}", "the end of a connection comes 700 ms after what was sent before it", links::slow_close),
     Row::of("clock_strobe", "{node: node-0, ahead: 1h, every: 300ms}", "its time of day is right and an hour ahead by turns", machine::strobe),
@@ -91,4 +98,6 @@ pub const ROWS: &[Row] = &[
     Row::of("use_up_connections", "{node: node-0, connections: 100}", "100 of its connections are taken", shortage::connections),
     Row::of("memory_limit", "{node: node-0, room: 0}", "it gets no memory beyond what it has", shortage::memory),
     Row::of("memory_limit", "{node: node-0, room: 4, how: kill}", "it is killed when it has 4 MB more", shortage::memory),
+    Row::of("power_loss", "{node: node-0}", "it ends at once, and what was not synced is lost", power::loss),
+    Row::of("bit_flip", "{node: node-0, file: '*'}", "one bit of one of its files is another", power::flip),
 ];

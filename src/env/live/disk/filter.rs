@@ -6,7 +6,7 @@
 //! around it are refused as by a kernel that does not have them: `io_uring`, `io_submit`, calls of another
 //! architecture.
 
-use crate::fault::disk::{Calls, FileCall};
+use crate::fault::disk::Calls;
 use nix::libc::{self, c_long, sock_filter};
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
@@ -42,9 +42,33 @@ const RENAMES: &[c_long] = &[libc::SYS_rename, libc::SYS_renameat, libc::SYS_ren
 #[cfg(not(target_arch = "x86_64"))]
 const RENAMES: &[c_long] = &[libc::SYS_renameat, libc::SYS_renameat2];
 
+const READS: &[c_long] =
+    &[libc::SYS_read, libc::SYS_pread64, libc::SYS_readv, libc::SYS_preadv, libc::SYS_preadv2];
+
 /// The kind of a call that is watched.
-pub fn kind(number: c_long) -> Option<FileCall> {
-    let kinds = [(SYNCS, FileCall::Sync), (WRITES, FileCall::Write), (RENAMES, FileCall::Rename)];
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    Write,
+    Sync,
+    Rename,
+    Read,
+}
+
+impl From<Kind> for Calls {
+    fn from(kind: Kind) -> Self {
+        let none = Self::default();
+        match kind {
+            Kind::Write => Self { write: true, ..none },
+            Kind::Sync => Self { sync: true, ..none },
+            Kind::Rename => Self { rename: true, ..none },
+            Kind::Read => Self { read: true, ..none },
+        }
+    }
+}
+
+/// Of what kind a call is, if it is watched.
+pub fn kind(number: c_long) -> Option<Kind> {
+    let kinds = [(SYNCS, Kind::Sync), (WRITES, Kind::Write), (RENAMES, Kind::Rename), (READS, Kind::Read)];
     kinds.into_iter().find(|(numbers, _)| numbers.contains(&number)).map(|(_, kind)| kind)
 }
 
@@ -58,7 +82,9 @@ impl Filter {
         let architecture =
             ARCHITECTURE.ok_or_else(|| io::Error::other("calls of this architecture are not known"))?;
         let mut watched = Vec::new();
-        for (numbers, wanted) in [(SYNCS, calls.sync), (WRITES, calls.write), (RENAMES, calls.rename)] {
+        let kinds =
+            [(SYNCS, calls.sync), (WRITES, calls.write), (RENAMES, calls.rename), (READS, calls.read)];
+        for (numbers, wanted) in kinds {
             watched.extend_from_slice(if wanted { numbers } else { &[] });
         }
         let load = |at| statement((libc::BPF_LD | libc::BPF_W | libc::BPF_ABS) as u16, at);
@@ -172,7 +198,7 @@ mod tests {
     fn the_watched_are_asked_about_the_ways_around_are_refused_and_all_else_goes_on() {
         let own = ARCHITECTURE.expect("tests run where it is known");
         let refused = libc::SECCOMP_RET_ERRNO | libc::ENOSYS as u32;
-        for calls in [Calls::ALL, FileCall::Sync.into(), FileCall::Write.into()] {
+        for calls in [Calls::ALL, Kind::Sync.into(), Kind::Write.into(), Kind::Read.into()] {
             let Filter(program) = Filter::new(calls).expect("known");
             for number in 0..600 {
                 let watched = kind(number).is_some_and(|kind| calls.hold(kind.into()));

@@ -9,6 +9,7 @@
 
 mod filter;
 mod kernel;
+pub mod power;
 mod rules;
 mod supervisor;
 mod trial;
@@ -20,6 +21,7 @@ use super::tally::Tally;
 use crate::entropy::Entropy;
 use crate::env::{EnvError, NodeId, Observed};
 use crate::fault::disk::{Blow, Calls, DiskRule};
+use crate::time::Millis;
 use filter::Filter;
 use nix::errno::Errno;
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
@@ -35,7 +37,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 use supervisor::{Counts, Shared, greeting};
-use trial::{Failed, Trial};
+use trial::{Failed, Slow, Trial};
 
 /// What became of each node's calls, in the run folder.
 pub const DISKS: &str = "disks.tsv";
@@ -55,6 +57,8 @@ pub struct Disks {
     key: Entropy,
     trials: BTreeMap<NodeId, (Trial, String)>,
     file: PathBuf,
+    /// Whether a node may lose its power at a call.
+    power: bool,
 }
 
 impl Disks {
@@ -69,7 +73,23 @@ impl Disks {
             move || shared.run()
         })?;
         let thread = Some(thread);
-        Ok(Self { calls, filter, supervisor: theirs, shared, thread, key, trials: BTreeMap::new(), file })
+        Ok(Self {
+            calls,
+            filter,
+            supervisor: theirs,
+            shared,
+            thread,
+            key,
+            trials: BTreeMap::new(),
+            file,
+            power: false,
+        })
+    }
+
+    /// Somebody takes from a node what it has not synced, when it loses its power at a call.
+    pub fn with_power(mut self, power: bool) -> Self {
+        self.power = power;
+        self
     }
 
     /// What the command starts belongs to this node: its calls to files below `folder` are watched.
@@ -118,8 +138,8 @@ impl Disks {
         waited: Duration,
     ) -> Result<Option<String>, String> {
         self.works()?;
-        if matches!(rule, DiskRule::Strike { how: Blow::Power, .. }) {
-            return Err("what was not synced cannot be lost here".into());
+        if matches!(rule, DiskRule::Strike { how: Blow::Power, .. }) && !self.power {
+            return Err("what was not synced cannot be lost in this run".into());
         }
         if !self.calls.hold(rule.calls()) {
             return Err(format!("these calls are not watched in this run: {rule:?}"));
@@ -173,9 +193,10 @@ impl Disks {
     /// Begins to try whether this rule is in force no longer.
     fn try_disk(&mut self, node: NodeId, rule: &DiskRule, said: String) -> Result<(), String> {
         let folder = self.shared.lock().disks.get(&node).map(|disk| disk.folder.clone()).unwrap_or_default();
+        let limit = |time: Millis| (!time.is_zero()).then(|| Duration::from_millis(time.0));
         let slow = match rule {
-            DiskRule::Slow { delay } if !delay.is_zero() => Some(Duration::from_millis(delay.0)),
-            _ => None,
+            DiskRule::Slow { delay, read } => Slow { write: limit(*delay), read: limit(*read) },
+            _ => Slow::default(),
         };
         let trial = Trial::begin(&self.filter, self.supervisor.as_raw_fd(), node, &folder, slow)
             .map_err(|error| format!("no process can try it: {error}"))?;
@@ -186,6 +207,11 @@ impl Disks {
     /// Whether calls of a node wait for their answer: their threads do nothing then, though they are not stopped.
     pub fn keeps(&self, node: NodeId) -> bool {
         self.shared.lock().keeps(node)
+    }
+
+    /// By which event a node has lost its power, if it has since this was asked.
+    pub fn take_power(&self, node: NodeId) -> Option<String> {
+        self.shared.lock().power.remove(&node)
     }
 
     /// A node goes on.
@@ -270,13 +296,14 @@ pub fn try_here(folder: &Path) -> Result<(), String> {
 }
 
 /// Columns that tell what came by; those after them tell what a fault did.
-const SEEN: usize = 3;
+const SEEN: usize = 4;
 
-fn columns(counts: &Counts) -> [(&'static str, u64); 7] {
+fn columns(counts: &Counts) -> [(&'static str, u64); 8] {
     [
         ("writes", counts.writes),
         ("syncs", counts.syncs),
         ("renames", counts.renames),
+        ("reads", counts.reads),
         ("failed", counts.failed),
         ("short", counts.short),
         ("delayed", counts.delayed),

@@ -4,13 +4,13 @@
 //! errors the last counts, and what ends or stops the node goes before all. A rule counts the calls that it is about,
 //! whatever other rules make of them.
 
-use crate::fault::disk::{Blow, DiskErrno, DiskRule, FileCall};
+use super::filter::Kind;
+use crate::fault::disk::{Blow, DiskErrno, DiskRule};
 
 /// A call to a file of the node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Call {
-    /// Any but [`FileCall::Any`].
-    pub kind: FileCall,
+    pub kind: Kind,
     /// The bytes of a write.
     pub length: u64,
     /// Whether a part of it can be done; space cannot be reserved in part.
@@ -119,7 +119,8 @@ impl Held {
     fn judge(&mut self, call: Call, verdict: &mut Verdict) {
         let over = matches!(verdict.fate, Fate::End(_) | Fate::Hold);
         match self.rule.clone() {
-            DiskRule::Slow { delay } => {
+            DiskRule::Slow { delay, read } => {
+                let delay = if call.kind == Kind::Read { read } else { delay };
                 self.struck += 1;
                 verdict.delay = verdict.delay.saturating_add(delay.micros().0);
             }
@@ -149,7 +150,8 @@ impl Held {
                         let part = self.word.checked_rem(call.length).unwrap_or(0);
                         (Fate::End(if call.in_parts { part } else { 0 }), "was killed in the middle of")
                     }
-                    Blow::Kill | Blow::Power => (Fate::End(0), "was killed before"),
+                    Blow::Kill => (Fate::End(0), "was killed before"),
+                    Blow::Power => (Fate::End(0), "lost its power before"),
                     Blow::Pause => (Fate::Hold, "was stopped before"),
                 };
                 verdict.fate = fate;
@@ -180,12 +182,13 @@ impl Held {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fault::disk::FileCall;
     use crate::time::Millis;
 
-    const SYNC: Call = Call { kind: FileCall::Sync, length: 0, in_parts: false };
+    const SYNC: Call = Call { kind: Kind::Sync, length: 0, in_parts: false };
 
     fn write(length: u64) -> Call {
-        Call { kind: FileCall::Write, length, in_parts: true }
+        Call { kind: Kind::Write, length, in_parts: true }
     }
 
     fn fates(rules: &mut Rules, calls: &[Call]) -> Vec<Fate> {
@@ -222,10 +225,11 @@ mod tests {
     #[test]
     fn delays_add_up_and_what_ends_the_node_goes_before_an_error() {
         let mut rules = Rules::default();
-        rules.put("slow", DiskRule::Slow { delay: Millis(3) }, 0);
-        rules.put("slower", DiskRule::Slow { delay: Millis(4) }, 0);
+        rules.put("slow", DiskRule::Slow { delay: Millis(3), read: Millis(0) }, 0);
+        rules.put("slower", DiskRule::Slow { delay: Millis(4), read: Millis(9) }, 0);
         assert_eq!(rules.judge(SYNC), Verdict { fate: Fate::Done, delay: 7000, hits: Vec::new() });
-        assert_eq!(rules.judge(Call { kind: FileCall::Rename, ..SYNC }).delay, 0);
+        assert_eq!(rules.judge(Call { kind: Kind::Rename, ..SYNC }).delay, 0);
+        assert_eq!(rules.judge(Call { kind: Kind::Read, ..SYNC }).delay, 9000);
         let strike = |how| DiskRule::Strike { call: FileCall::Write, nth: 1, how };
         rules.put("tear", strike(Blow::Torn), 25);
         rules.put("fail", DiskRule::Fail { call: FileCall::Any, error: DiskErrno::Io, nth: 1, count: 0 }, 0);

@@ -8,13 +8,13 @@
 //! with it.
 
 use super::super::alarm::Alarm;
-use super::filter;
+use super::filter::{self, Kind};
 use super::kernel::{self, Answer, Waiting};
 use super::rules::{Call, Fate, Hit, Rules};
 use crate::env::processes::folder::LOG;
 use crate::env::processes::{heals, proc};
 use crate::env::{NodeId, Observed};
-use crate::fault::disk::{DiskErrno, FileCall};
+use crate::fault::disk::{Blow, DiskErrno};
 use nix::errno::Errno;
 use nix::libc;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
@@ -51,6 +51,7 @@ pub struct Counts {
     pub writes: u64,
     pub syncs: u64,
     pub renames: u64,
+    pub reads: u64,
     pub failed: u64,
     pub short: u64,
     pub delayed: u64,
@@ -94,6 +95,8 @@ pub struct Inner {
     /// Those of nodes that are stopped.
     held: Vec<Later>,
     pub observed: Vec<Observed>,
+    /// Nodes that have lost their power at a call, by which event.
+    pub power: BTreeMap<NodeId, String>,
     /// What could not be done as it was asked for.
     pub trouble: Option<String>,
     /// Goes off when the next answer is due.
@@ -195,6 +198,10 @@ impl Shared {
             disk.counts.add(verdict.fate, verdict.delay);
         }
         let (node, leader) = (listener.node, listener.leader);
+        // Told before it ends.
+        if let Some(hit) = verdict.hits.iter().find(|hit| hit.blow == Some(Blow::Power)) {
+            inner.power.insert(node, hit.event.clone());
+        }
         let hits: Vec<Observed> =
             verdict.hits.into_iter().map(|hit| told(hit, node, kind, leader, &waiting)).collect();
         if !hits.is_empty() {
@@ -245,6 +252,7 @@ impl Inner {
             later: BTreeMap::new(),
             held: Vec::new(),
             observed: Vec::new(),
+            power: BTreeMap::new(),
             trouble: None,
             alarm,
         }
@@ -316,11 +324,12 @@ impl Inner {
 }
 
 impl Counts {
-    fn saw(&mut self, kind: FileCall) {
+    fn saw(&mut self, kind: Kind) {
         match kind {
-            FileCall::Write => self.writes += 1,
-            FileCall::Sync => self.syncs += 1,
-            FileCall::Rename | FileCall::Any => self.renames += 1,
+            Kind::Write => self.writes += 1,
+            Kind::Sync => self.syncs += 1,
+            Kind::Rename => self.renames += 1,
+            Kind::Read => self.reads += 1,
         }
     }
 
@@ -364,11 +373,12 @@ fn received(from: RawFd) -> Option<(u64, OwnedFd)> {
     Some((u64::from_ne_bytes(word), fd))
 }
 
-fn told(hit: Hit, node: NodeId, kind: FileCall, leader: i32, waiting: &Waiting) -> Observed {
+fn told(hit: Hit, node: NodeId, kind: Kind, leader: i32, waiting: &Waiting) -> Observed {
     let call = match kind {
-        FileCall::Sync => "an fsync",
-        FileCall::Rename => "a rename",
-        FileCall::Write | FileCall::Any => "a write",
+        Kind::Sync => "an fsync",
+        Kind::Rename => "a rename",
+        Kind::Write => "a write",
+        Kind::Read => "a read",
     };
     let whose = if process_of(waiting.thread) == Some(leader) { "" } else { " of a forked child" };
     let Hit { event, blow, what } = hit;
@@ -391,9 +401,9 @@ fn write_part(waiting: &Waiting, part: u64) -> io::Result<u64> {
 }
 
 /// Whether a call is about a file of the node that is not the server's log.
-fn is_about(waiting: &Waiting, kind: FileCall, folder: &Path) -> bool {
+fn is_about(waiting: &Waiting, kind: Kind, folder: &Path) -> bool {
     let thread = waiting.thread;
-    if kind == FileCall::Rename {
+    if kind == Kind::Rename {
         return renamed(waiting).is_some_and(|path| path.starts_with(folder));
     }
     let Some(fd) = waiting.file() else {

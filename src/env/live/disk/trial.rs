@@ -32,7 +32,7 @@ const SLOW: i32 = 255;
 pub enum Failed {
     #[error("{}", .0.desc())]
     Call(Errno),
-    #[error("each write takes as long as it did")]
+    #[error("each write or read takes as long as it did")]
     Slow,
     #[error("they take longer than {0} s")]
     Late(u64),
@@ -42,6 +42,13 @@ pub enum Failed {
     Lost(String),
 }
 
+/// How long each write and each read has taken, where they were slow: now they must be quicker.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Slow {
+    pub write: Option<Duration>,
+    pub read: Option<Duration>,
+}
+
 #[derive(Debug)]
 pub struct Trial {
     process: Pid,
@@ -49,13 +56,12 @@ pub struct Trial {
 }
 
 impl Trial {
-    /// Each write must take less than `slow` where that is given.
     pub fn begin(
         filter: &Filter,
         supervisor: RawFd,
         node: NodeId,
         folder: &Path,
-        slow: Option<Duration>,
+        slow: Slow,
     ) -> io::Result<Self> {
         let [first, second] = NAMES;
         let name = |name: &str| CString::new(folder.join(name).as_os_str().as_bytes());
@@ -108,22 +114,27 @@ impl Drop for Trial {
 
 /// Whether it went quickly enough. Between fork and the end: system calls alone.
 #[expect(unsafe_code, reason = "system calls with names and bytes that live until they return")]
-fn write(first: &CStr, second: &CStr, slow: Option<Duration>) -> io::Result<bool> {
+fn write(first: &CStr, second: &CStr, slow: Slow) -> io::Result<bool> {
     let done = |result: i64| if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) };
-    let mut quickest = Duration::MAX;
+    let (mut quickest, mut quickest_read) = (Duration::MAX, Duration::MAX);
+    let mut bytes = [0u8; BYTES];
     unsafe {
         let fd =
-            done(libc::open(first.as_ptr(), libc::O_CREAT | libc::O_WRONLY | libc::O_TRUNC, 0o600).into())?;
+            done(libc::open(first.as_ptr(), libc::O_CREAT | libc::O_RDWR | libc::O_TRUNC, 0o600).into())?;
         for _ in 0..WRITES {
             let before = now();
             done(libc::write(fd as i32, first.as_ptr().cast(), BYTES) as i64)?;
             quickest = quickest.min(now().saturating_sub(before));
+            let before = now();
+            done(libc::pread(fd as i32, bytes.as_mut_ptr().cast(), BYTES, 0) as i64)?;
+            quickest_read = quickest_read.min(now().saturating_sub(before));
         }
         done(libc::fsync(fd as i32).into())?;
         done(libc::rename(first.as_ptr(), second.as_ptr()).into())?;
         done(libc::unlink(second.as_ptr()).into())?;
     }
-    Ok(slow.is_none_or(|slow| quickest < slow))
+    let quick = slow.write.is_none_or(|slow| quickest < slow);
+    Ok(quick && slow.read.is_none_or(|slow| quickest_read < slow))
 }
 
 fn now() -> Duration {
