@@ -20,7 +20,7 @@ use std::path::Path;
 const AT_ONCE: usize = 4;
 
 /// The scenarios and their seeds. All of them pass.
-const RUNS: [(&str, &str); 15] = [
+const RUNS: [(&str, &str); 16] = [
     ("membership", "67890"),
     ("restarts", "3"),
     ("admin", "5"),
@@ -34,6 +34,7 @@ const RUNS: [(&str, &str); 15] = [
     ("links", "7"),
     ("disks", "1"),
     ("packets", "1"),
+    ("shortages", "1"),
     ("clocks", "1"),
     ("broken", "1"),
 ];
@@ -50,7 +51,7 @@ fn runs() -> Vec<(&'static str, &'static str)> {
     let live = has_live();
     let here = |name: &str| match name {
         "links" | "disks" => EXACT,
-        "packets" | "clocks" | "broken" => live,
+        "packets" | "shortages" | "clocks" | "broken" => live,
         _ => true,
     };
     RUNS.into_iter().filter(|(name, _)| here(name)).collect()

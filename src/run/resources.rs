@@ -8,6 +8,10 @@ use super::strike::{Ending, failed, running, up};
 use crate::catalogue::NodeSelector;
 use crate::env::{NodeAction, NodeId, STRUCK_NOTHING};
 use crate::fault::resource::ResourceRule;
+use crate::time::Millis;
+
+/// How long a killed process may take to be gone.
+const KILLED_WITHIN: Millis = Millis(2_000);
 
 pub(super) async fn take(
     selector: &NodeSelector,
@@ -21,8 +25,9 @@ pub(super) async fn take(
         op.step(format!("{node}: {said}"));
     }
     ending.wait(op).await;
+    let mut struck = false;
     if matches!(rule, ResourceRule::Kill { .. }) {
-        let struck = op.world.borrow().strikes.contains_key(&op.event);
+        struck = op.world.borrow().strikes.contains_key(&op.event);
         if !struck {
             op.detail(STRUCK_NOTHING);
         }
@@ -34,6 +39,10 @@ pub(super) async fn take(
             op.detail(STRUCK_NOTHING);
         }
         op.step(format!("{node} has all again: {said}"));
+        // On a busy machine one that was killed may still be about to end.
+        if struck && up(op, node) {
+            op.gone(node, KILLED_WITHIN).await;
+        }
         bring_back(op, node).await?;
     }
     Ok(())
