@@ -6,6 +6,8 @@
 //!       spec::parse  timeline::generate  run::execute       check::*                     report::*
 //! ```
 //!
+//! `shrink` goes round the line: it asks of ever smaller timelines whether they still fail.
+//!
 //! Data flows one way: each stage's output type lives in the stage's module, and a stage imports from its left.
 
 pub mod canary;
