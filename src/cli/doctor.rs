@@ -62,99 +62,59 @@ fn network() -> Finding {
     }
 }
 
+/// What a probe came to: what there is, or why not and what is missing without it.
+fn ability(what: &str, probe: Result<(), String>, good: String, means: &str) -> Finding {
+    let (standing, found, means) = match probe {
+        Ok(()) => (Standing::Good, good, None),
+        Err(why) => (Standing::Limited, why, Some(means.into())),
+    };
+    Finding { what: what.into(), standing, found, means, mend: None }
+}
+
 /// Whether the clocks of nodes can be set in real time.
 fn clocks() -> Finding {
-    let what = "clocks of nodes".into();
-    match live::probe::probe_clocks() {
-        Ok(()) => Finding {
-            what,
-            standing: Standing::Good,
-            found: "`--env live` sets the time of day of each".into(),
-            means: None,
-            mend: None,
-        },
-        Err(why) => Finding {
-            what,
-            standing: Standing::Limited,
-            found: why,
-            means: Some("runs that set a clock are refused in environment `live`; `exact` has them".into()),
-            mend: None,
-        },
-    }
+    ability(
+        "clocks of nodes",
+        live::probe::probe_clocks(),
+        "`--env live` sets the time of day of each".into(),
+        "runs that set a clock are refused in environment `live`; `exact` has them",
+    )
 }
 
 /// Whether the disks of nodes can fail in real time.
 fn disks() -> Finding {
-    let what = "disks of nodes".into();
-    match live::probe::probe_disks() {
-        Ok(()) => Finding {
-            what,
-            standing: Standing::Good,
-            found: "`--env live` lets calls to each fail, last, tear and stop".into(),
-            means: None,
-            mend: None,
-        },
-        Err(why) => Finding {
-            what,
-            standing: Standing::Limited,
-            found: format!(
-                "{why} (it takes Linux 5.19, and a container that allows seccomp and pidfd_getfd)"
-            ),
-            means: Some(
-                "runs with a fault of a disk are refused in environment `live`; `exact` has them".into(),
-            ),
-            mend: None,
-        },
-    }
+    let takes = "it takes Linux 5.19, and a container that allows seccomp and pidfd_getfd";
+    ability(
+        "disks of nodes",
+        live::probe::probe_disks().map_err(|why| format!("{why} ({takes})")),
+        "`--env live` lets calls to each fail, last, tear and stop".into(),
+        "runs with a fault of a disk are refused in environment `live`; `exact` has them",
+    )
 }
 
 /// Whether nodes can be short of processor time, files and connections.
 fn resources() -> Finding {
-    let what = "resources of nodes".into();
-    match resources::probe() {
-        Ok(()) => Finding {
-            what,
-            standing: Standing::Good,
-            found: format!(
-                "`cpu_limit`, `cpu_hog`, `fd_limit`, `memory_limit` and `use_up_connections`, up to {} of these",
-                resources::files_at_most()
-            ),
-            means: None,
-            mend: None,
-        },
-        Err(why) => Finding {
-            what,
-            standing: Standing::Limited,
-            found: why,
-            means: Some("runs whose faults take them away are refused".into()),
-            mend: None,
-        },
-    }
+    let most = resources::files_at_most();
+    ability(
+        "resources of nodes",
+        resources::probe(),
+        format!(
+            "`cpu_limit`, `cpu_hog`, `fd_limit`, `memory_limit` and `use_up_connections`, up to {most} of these"
+        ),
+        "runs whose faults take them away are refused",
+    )
 }
 
 /// Whether nodes can lose their power in real time.
 fn power() -> Finding {
-    let what = "power of nodes".into();
-    match live::probe::probe_power() {
-        Ok(()) => Finding {
-            what,
-            standing: Standing::Good,
-            found: "`--env live` takes from each what it has not synced".into(),
-            means: None,
-            mend: None,
-        },
-        Err(why) => Finding {
-            what,
-            standing: Standing::Limited,
-            mend: why
-                .contains("/dev/fuse")
-                .then(|| "modprobe fuse; docker run --device /dev/fuse ...".into()),
-            found: why,
-            means: Some(
-                "runs with a loss of power are refused in environment `live`; `exact` has them".into(),
-            ),
-        },
-    }
+    let finding = ability(
+        "power of nodes",
+        live::probe::probe_power(),
+        "`--env live` takes from each what it has not synced".into(),
+        "runs with a loss of power are refused in environment `live`; `exact` has them",
+    );
+    let device = finding.means.is_some() && finding.found.contains("/dev/fuse");
+    Finding { mend: device.then(|| "modprobe fuse; docker run --device /dev/fuse ...".into()), ..finding }
 }
 
 /// Whether a server can run in virtual time on this machine.

@@ -4,7 +4,7 @@ use super::choose;
 use super::console::{Console, talk};
 use super::exit::{Code, Failure};
 use super::flags::{Output, Shape, Where, shell};
-use super::input;
+use super::input::{self, Source};
 use super::job::{self, Done, Job, Save};
 use super::seed;
 use super::standing;
@@ -18,6 +18,8 @@ use crate::env::{
 use crate::report::story::Story;
 use crate::repro::{Agreement, Repro, compare, read, wilson};
 use crate::shrink::{Token, TokenError};
+use crate::spec::{Dialect, Spec};
+use crate::timeline::Timeline;
 use crate::yaml::document::Problems;
 use std::path::{Path, PathBuf};
 
@@ -63,9 +65,7 @@ pub fn main(args: &Args) -> super::Done {
         return Err(Failure::bad_input("a repro file names its bugs itself: leave --bug out"));
     }
     let repro = load(&args.file)?;
-    let mut spec = crate::spec::Spec::quiet(crate::spec::Dialect::Native);
-    spec.target = Some(repro.timeline.target.clone());
-    spec.environment = Some(repro.timeline.environment.clone());
+    let spec = bare(&repro.timeline);
     let mut flags = args.place.clone();
     for (flag, given, is) in [
         ("--target", &flags.target, &repro.timeline.target),
@@ -79,7 +79,6 @@ pub fn main(args: &Args) -> super::Done {
     }
     flags.target = None;
     flags.environment = None;
-    spec.bugs.clone_from(&repro.timeline.bugs);
     let place = choose::place(&flags, &spec)?;
     let mut console = args.output.console();
     console.say(&format!("{}: seed {}, {}", args.file.display(), repro.timeline.seed, place.told()));
@@ -151,7 +150,8 @@ fn token(args: &Args, text: &str) -> super::Done {
         return Err(Failure::bad_input(message).hint("`fuzz shrink` saves one beside the token"));
     }
     let mut spec = seed::built_in();
-    choose::pin(&mut spec, &Shape { bugs: args.bugs.clone(), ..Shape::default() })?;
+    let shape = Shape { bugs: args.bugs.clone(), ..Shape::default() };
+    choose::pin(&mut spec, &shape)?;
     let place = choose::place(&args.place, &spec)?;
     let timeline = token
         .timeline(&seed::draw(&spec, token.seed, &place)?)
@@ -166,9 +166,8 @@ fn token(args: &Args, text: &str) -> super::Done {
         timeline.events.len(),
         place.told()
     ));
-    let bugs: String = args.bugs.iter().map(|bug| format!(" --bug {}", shell(bug))).collect();
     let job = Job {
-        reproduce: Some(format!("fuzz replay {token}{}{bugs}", place.spelled())),
+        reproduce: Some(format!("fuzz replay {token}{}{}", place.spelled(), shape.spelled())),
         ..Job::plain(timeline, &place, &args.output)
     };
     let done = job::run(job, &mut console)?;
@@ -266,10 +265,23 @@ fn load(path: &Path) -> Result<Repro, Failure> {
             failure.hint("a failing run says where it saved its repro, below `repro/`")
         });
     }
-    let source = input::read(path)?;
+    parsed(&input::read(path)?)
+}
+
+/// What says where a recorded timeline runs, and draws nothing.
+pub fn bare(timeline: &Timeline) -> Spec {
+    let mut spec = Spec::quiet(Dialect::Native);
+    spec.target = Some(timeline.target.clone());
+    spec.environment = Some(timeline.environment.clone());
+    spec.bugs.clone_from(&timeline.bugs);
+    spec
+}
+
+/// The repro that a text holds; what is wrong with it is said.
+pub fn parsed(source: &Source) -> Result<Repro, Failure> {
     let mut problems = Problems::default();
     let repro = read(&source.bytes, &mut problems);
-    talk(&input::render(&source, &problems));
+    talk(&input::render(source, &problems));
     repro.map_err(|error| Failure::bad_input(format!("{}: {error}", source.name)))
 }
 

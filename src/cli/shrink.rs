@@ -3,19 +3,18 @@
 use super::choose::{self, Place};
 use super::console::{Console, talk};
 use super::exit::{Code, Failure};
-use super::flags::{Format, Output, Where, shell};
+use super::flags::{Format, Output, Shape, Where, shell};
 use super::folder::{Folder, TIMELINE, write_whole};
 use super::input::{self, plain};
 use super::job::{self, Done, Job};
 use super::oracle::{self, Runs};
-use super::seed;
+use super::{replay, seed};
 use crate::check::Verdict;
 use crate::check::way::Way;
 use crate::env::in_real_time;
 use crate::repro::{Cut, Facts, Pins, Rate, Repro, wilson};
 use crate::shrink::{KEYS, Token, minimize};
 use crate::timeline::Timeline;
-use crate::yaml::document::Problems;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -280,7 +279,7 @@ fn tell(
         }
     }
     if let Some(token) = &cut.token {
-        let bugs: String = repro.timeline.bugs.iter().map(|bug| format!(" --bug {}", shell(bug))).collect();
+        let bugs = Shape { bugs: repro.timeline.bugs.clone(), ..Shape::default() }.spelled();
         console
             .say(&format!("the same events of the seed: fuzz replay {token}{}{bugs}", wish.place.spelled()));
     }
@@ -329,14 +328,8 @@ fn load(args: &Args) -> Result<Found, Failure> {
         let spec = input::scenario(&source, false)?;
         return Ok(Found { spec, timeline: None, checks: Vec::new(), drawn: None });
     }
-    let mut problems = Problems::default();
-    let repro = crate::repro::read(&source.bytes, &mut problems);
-    talk(&input::render(&source, &problems));
-    let repro = repro.map_err(|error| Failure::bad_input(format!("{}: {error}", source.name)))?;
-    let mut spec = crate::spec::Spec::quiet(crate::spec::Dialect::Native);
-    spec.target = Some(repro.timeline.target.clone());
-    spec.environment = Some(repro.timeline.environment.clone());
-    spec.bugs.clone_from(&repro.timeline.bugs);
+    let repro = replay::parsed(&source)?;
+    let spec = replay::bare(&repro.timeline);
     let Facts { checks, drawn, .. } = repro.facts;
     Ok(Found { spec, timeline: Some(repro.timeline), checks, drawn })
 }
