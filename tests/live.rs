@@ -160,15 +160,22 @@ fn all(filter: &str) -> ExitCode {
     fs::copy(std::env::current_exe().expect("we run"), &program).expect("readable");
     let users: &[Option<u32>] =
         if nix::unistd::geteuid().is_root() { &[None, Some(NOBODY)] } else { &[None] };
-    let mut failures = 0;
+    let mut failed: Vec<String> = Vec::new();
     for user in users {
         let who = if user.is_some() { "as an ordinary user" } else { "as who started it" };
         for (name, _) in cases().filter(|(name, _)| name.contains(filter)) {
-            let mut command =
-                again(&program, &["case", name], &place.join(format!("{name}-{user:?}")), *user);
-            let passed = command.status().is_ok_and(|status| status.success());
-            println!("live: {name}, {who}: {}", if passed { "ok" } else { "FAILED" });
-            failures += u32::from(!passed);
+            // Most of them measure wall times: a busy machine has a second attempt.
+            let passed = (1..=2).find(|attempt| {
+                let run = place.join(format!("{name}-{user:?}-{attempt}"));
+                again(&program, &["case", name], &run, *user).status().is_ok_and(|status| status.success())
+            });
+            let told = match passed {
+                Some(1) => "ok",
+                Some(_) => "ok, at the second attempt",
+                None => "FAILED",
+            };
+            println!("live: {name}, {who}: {told}");
+            failed.extend(passed.is_none().then(|| format!("{name}, {who}")));
         }
         if "kill_9_leaves_nothing".contains(filter) {
             let trials: Vec<_> =
@@ -181,13 +188,16 @@ fn all(filter: &str) -> ExitCode {
                 trials.len(),
                 left.len()
             );
-            failures += left.len() as u32 + u32::from(most < 8);
+            failed.extend((!left.is_empty() || most < 8).then(|| format!("kill_9_leaves_nothing, {who}")));
         }
     }
-    failures += faults::all(filter, &program, &place, users);
+    failed.extend(faults::all(filter, &program, &place, users));
     let _ = fs::remove_dir_all(&place);
-    failures += scenarios::all(filter, power.is_ok());
-    if failures == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    failed.extend(scenarios::all(filter, power.is_ok()));
+    // The last lines say which, whatever came before.
+    println!("live: {} failed", failed.len());
+    failed.iter().for_each(|what| println!("live: FAILED: {what}"));
+    if failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 fn again(program: &Path, arguments: &[&str], run: &Path, user: Option<u32>) -> Command {

@@ -9,6 +9,11 @@ use std::path::{Path, PathBuf};
 /// Most of a run is waiting.
 const AT_ONCE: usize = 4;
 
+/// Redis 7.0 writes `nodes.conf` in place and does not always sync it, so that a loss of power may tear it, and the
+/// server does not start again. It is written beside and renamed since 7.2 and in Valkey (redis/redis#10924). Of such a
+/// run the scenarios tell nothing.
+const TORN_CONFIG: &str = "Unrecoverable error: corrupted cluster config file";
+
 /// A scenario, and what is wrong with its run.
 type Scenario = (&'static str, fn(&Told) -> Vec<String>);
 
@@ -27,8 +32,8 @@ const SCENARIOS: &[Scenario] = &[
     ("gone", gone),
 ];
 
-/// Runs those whose name holds the filter. Answers how many failed.
-pub fn all(filter: &str, power: bool) -> u32 {
+/// Runs those whose name holds the filter. Answers which failed.
+pub fn all(filter: &str, power: bool) -> Vec<String> {
     let here = |name: &str| power || !name.starts_with("power");
     let named: Vec<&Scenario> = SCENARIOS
         .iter()
@@ -40,29 +45,54 @@ pub fn all(filter: &str, power: bool) -> u32 {
     }
     let jobs: Vec<(&Scenario, &PathBuf)> =
         named.iter().flat_map(|scenario| servers.iter().map(move |server| (*scenario, server))).collect();
-    let runs = side_by_side(&jobs, AT_ONCE, |((name, _), server)| {
+    let attempt = |(name, judge): &Scenario, server: &PathBuf| {
         let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/live/{name}.yaml"));
-        run(&format!("live-{name}"), &["run", &file.to_string_lossy(), "--seed", "1"], server)
-    });
-    let mut failures = 0;
-    for (((name, judge), server), ran) in jobs.iter().zip(runs) {
+        let ran = run(&format!("live-{name}"), &["run", &file.to_string_lossy(), "--seed", "1"], server);
         let mut amiss = amiss(&ran);
         let told = Told(ran);
         amiss.extend(judge(&told));
-        let server = server.display();
-        println!("live: scenario_{name}, {server}: {}", if amiss.is_empty() { "ok" } else { "FAILED" });
+        (amiss, told)
+    };
+    let runs = side_by_side(&jobs, AT_ONCE, |(scenario, server)| attempt(scenario, server));
+    let mut failed = Vec::new();
+    for ((scenario, server), (mut amiss, mut told)) in jobs.iter().zip(runs) {
+        let what = format!("scenario_{}, {}", scenario.0, server.display());
+        // Several ran at once, in real time: a busy machine has a second attempt, alone.
         if !amiss.is_empty() {
+            println!("live: {what}: run again, for it went so: {}", amiss.join("; "));
+            (amiss, told) = attempt(scenario, server);
+        }
+        let known = !amiss.is_empty() && told.is_torn_config();
+        let said = match (amiss.is_empty(), known) {
+            (true, _) => "ok",
+            (_, true) => "not decided: the server found its nodes.conf torn, redis/redis#10924",
+            _ => "FAILED",
+        };
+        println!("live: {what}: {said}");
+        if !amiss.is_empty() && !known {
             println!("  {}\n{}", amiss.join("\n  "), told.0.story());
-            failures += 1;
+            failed.push(format!("{what}: {}", amiss.join("; ")));
         }
     }
-    failures
+    failed
 }
 
 /// What a run tells of itself.
 struct Told(Ran);
 
 impl Told {
+    /// Whether the one finding is that a server could not read its own `nodes.conf`.
+    fn is_torn_config(&self) -> bool {
+        let torn = self.0.judged("crash").is_some_and(|crash| {
+            let evidence = crash["evidence"].as_array();
+            evidence
+                .into_iter()
+                .flatten()
+                .all(|line| line.as_str().is_some_and(|it| it.contains(TORN_CONFIG)))
+        });
+        torn && matches!(self.0.findings()[..], [one] if one.starts_with("crash: "))
+    }
+
     /// When an event was in force, in microseconds.
     fn span(&self, event: &str) -> (u64, u64) {
         let applied = self.0.applied().find(|applied| applied["event"] == event);
