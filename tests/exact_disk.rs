@@ -7,6 +7,7 @@ mod servers;
 
 use exact_support::{Bench, ME, TURN};
 use seedfault::env::{ConnId, Effect, Env, Exit, Input, NodeAction, NodeId, Observed};
+use seedfault::fault::disk::DiskRule;
 use seedfault::time::Millis;
 use servers::{Ran, installed, run};
 use std::fs;
@@ -221,5 +222,37 @@ fn a_node_without_memory_ends_the_same_twice_and_has_it_again_when_the_limit_is_
             sums.push(bench.sum());
         }
         assert_eq!(sums[0], sums[1], "{}", server.display());
+    }
+}
+
+#[test]
+fn what_is_written_to_a_narrow_disk_takes_as_long_as_it_is_long() {
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    for server in &installed() {
+        let mut bench = Bench::boot("narrow", server, 4);
+        bench.pass(Millis(3_000));
+        assert_eq!(bench.ask(0, "CONFIG SET appendonly yes"), "+OK\r\n");
+        bench.pass(Millis(3_000));
+        let took = |bench: &mut Bench, number| {
+            let (id, began) = (ConnId(number), bench.env.now().0);
+            bench.env.submit(ME, Effect::Open(id, NodeId(0)));
+            // Its slot is the node's.
+            bench
+                .env
+                .submit(ME, Effect::Send(id, format!("SET bar {}\r\n", "x".repeat(50_000)).into_bytes()));
+            bench.pass(Millis(1_000));
+            let came = |(at, _, input): &(u64, _, Input)| {
+                (*input == Input::Bytes(id, b"+OK\r\n".to_vec())).then(|| at - began)
+            };
+            bench.seen.iter().find_map(came).unwrap_or_else(|| panic!("{:?}", bench.seen))
+        };
+        let before = took(&mut bench, 9_001);
+        let narrow = DiskRule::Slow { delay: Millis(0), read: Millis(0), rate: 100 };
+        bench.act(0, NodeAction::Disk("narrow".into(), Some(narrow))).expect("it runs");
+        let during = took(&mut bench, 9_002);
+        bench.act(0, NodeAction::Disk("narrow".into(), None)).expect("it is there");
+        let after = took(&mut bench, 9_003);
+        assert!(before < 50_000 && after < 50_000, "{before} us before, {after} us after it");
+        assert!((500_000..600_000).contains(&during), "{during} us");
     }
 }

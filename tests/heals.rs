@@ -23,6 +23,7 @@ const CASES: &[Case] = &[
     ("older-epoch", &[("over", "applied"), ("back", "applied"), ("older", "applied")]),
     ("older-than-wiped", &[("wiped", "applied"), ("older", "skipped"), ("more", "applied")]),
     ("stranger-alone", &[("wiped", "applied")]),
+    ("foreign", &[("replica", "applied"), ("primary", "applied")]),
     ("two-ways", &[("to-1", "applied"), ("fro-1", "applied"), ("to-6", "applied"), ("fro-6", "applied")]),
     ("heard-late", &[("pong", "applied"), ("ping", "applied"), ("to", "applied"), ("fro", "applied")]),
     ("idle-primary", &[("some", "applied"), ("older", "applied")]),

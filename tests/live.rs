@@ -244,7 +244,7 @@ fn hold(power: bool) -> ExitCode {
     }
     let cut = LinkRule { cut: true, ..LinkRule::default() };
     // One node waits in a call for its disk.
-    let slow = DiskRule::Slow { delay: Millis(600_000), read: Millis(0) };
+    let slow = DiskRule::Slow { delay: Millis(600_000), read: Millis(0), rate: 0 };
     bench.apply(Effect::Node(A, NodeAction::Disk("e".into(), Some(slow)))).expect("it is watched");
     let client = bench.client(A);
     bench.say(client, "disk write data 10");

@@ -84,6 +84,20 @@ pub enum Class {
     Voids(&'static [&'static str]),
 }
 
+/// The claims about what a cluster holds and serves: void where a node's data are not what it wrote.
+pub const OF_DATA: &[&str] = &[
+    "acknowledged_loss",
+    "slot_coverage",
+    "topology",
+    "view_agreement",
+    "data_consistency",
+    "convergence_time",
+    "replica_sync",
+    "replication_lag",
+    "linearizability",
+    "quorum",
+];
+
 #[derive(Clone, Copy, Debug)]
 pub struct ActionInfo {
     pub name: &'static str,
@@ -113,6 +127,10 @@ pub trait Declared: Record {
     /// What an environment must be able to do for this very event: what its kind needs, or more by its parameters.
     fn needs(&self) -> Ability {
         Self::INFO.needs
+    }
+    /// What this very event does to the promises of the system.
+    fn class(&self) -> Class {
+        Self::INFO.class
     }
     /// Draws the parameters. Pure: only `context` may be looked at.
     fn draw(context: &mut DrawContext<'_>) -> Option<Self>;

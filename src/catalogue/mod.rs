@@ -115,6 +115,10 @@ macro_rules! infos {
             pub fn needs(&self) -> Ability {
                 match self { $(Self::$variant(action) => action.needs()),* }
             }
+            /// What this very event does to the promises of the system under test.
+            pub fn class(&self) -> Class {
+                match self { $(Self::$variant(action) => action.class()),* }
+            }
             /// Draws the parameters of the entry called `name`; `None` when the cluster's shape leaves no room.
             pub fn draw(name: &str, context: &mut DrawContext<'_>) -> Option<Self> {
                 $(if name == <$ty>::NAME { return <$ty as Declared>::draw(context).map(Self::$variant); })*

@@ -363,7 +363,7 @@ pub fn disruptive<'a>(applied: &'a [Applied], timeline: &Timeline) -> Vec<&'a Ap
         };
         match &event.action {
             Action::Failover(failover) => failover.mode != FailoverMode::Default,
-            action => !matches!(action.info().class, Class::Safe),
+            action => !matches!(action.class(), Class::Safe),
         }
     };
     applied.iter().filter(weighs).collect()

@@ -187,7 +187,7 @@ fn voided(record: &Record, name: &str) -> Option<String> {
     record.applied.iter().find_map(|applied| {
         let event = record.timeline.event(&applied.event)?;
         let happened = !matches!(applied.status, Status::Skipped(_));
-        (happened && voids(event.action.info().class)).then(|| {
+        (happened && voids(event.action.class())).then(|| {
             format!("{} (`{}`) voids this claim for the rest of the run", applied.event, applied.action)
         })
     })

@@ -211,6 +211,8 @@ pub enum NodeAction {
     Resume,
     /// Keep a copy of its folder as the "older" data of a later start.
     KeepCopy,
+    /// Put a copy of what another node has learned into its folder, in place of what it has itself. It does not run.
+    Adopt(NodeId),
     /// Jump ahead and back, and run at this rate in per cent from now on.
     Clock {
         ahead: Millis,

@@ -275,6 +275,7 @@ impl SimEnv {
             | NodeAction::PowerLoss(..)
             | NodeAction::Flip(_)
             | NodeAction::Remove(_)
+            | NodeAction::Adopt(_)
             | NodeAction::Memory(_)
             | NodeAction::Reach(..)
             | NodeAction::Knock(..)

@@ -7,6 +7,7 @@
 //! append-only file has no checksum, so nothing that the servers claim of data or of the cluster is owed any more. That
 //! they do not crash is.
 
+use crate::catalogue::info::OF_DATA;
 use crate::catalogue::{Ability, ActionInfo, ActionKind, Class, Declared, DrawContext, NodeSelector};
 use crate::yaml::document::Node;
 use crate::yaml::fields::{Field, quote, scalar};
@@ -101,18 +102,7 @@ impl Declared for BitFlip {
         name: Self::NAME,
         kind: ActionKind::Fault,
         needs: Ability::Files,
-        class: Class::Voids(&[
-            "acknowledged_loss",
-            "slot_coverage",
-            "topology",
-            "view_agreement",
-            "data_consistency",
-            "convergence_time",
-            "replica_sync",
-            "replication_lag",
-            "linearizability",
-            "quorum",
-        ]),
+        class: Class::Voids(OF_DATA),
         summary: "flip one bit of a file on a node's disk",
         targets: &["valkey"],
         drawn: false,

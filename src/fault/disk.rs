@@ -37,8 +37,9 @@ pub enum DiskRule {
     Fail { call: FileCall, error: DiskErrno, nth: u32, count: u32 },
     /// There is room for so many bytes more.
     Full { room: u64 },
-    /// Every write and every sync takes so long, and every read so long.
-    Slow { delay: Millis, read: Millis },
+    /// Every write and every sync takes so long, and every read so long; where there is a rate, writes follow one
+    /// another at so many thousand bytes a second.
+    Slow { delay: Millis, read: Millis, rate: u32 },
     /// At the `nth` such call.
     Strike { call: FileCall, nth: u32, how: Blow },
 }
@@ -85,6 +86,11 @@ impl From<FileCall> for Calls {
             FileCall::Any => Self::ALL,
         }
     }
+}
+
+/// Microseconds that so many bytes take at a rate in thousand bytes a second; none where there is no rate.
+pub const fn transfer(bytes: u64, rate: u32) -> u64 {
+    if rate == 0 { 0 } else { bytes.saturating_mul(1000) / rate as u64 }
 }
 
 impl DiskRule {

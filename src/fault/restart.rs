@@ -1,5 +1,11 @@
-//! `restart`: a node ends and comes back, with its data kept, emptied, wiped or older than it should be.
+//! `restart`: a node ends and comes back, with its data kept, emptied, wiped, older than it should be, or another node's.
+//!
+//! `data: foreign` is what a volume does that is mounted at the wrong machine, or a backup that is restored twice: what
+//! the other node has learned, its identity too, is there once more. What a node is told (its own configuration file)
+//! stays its own. Nobody promised to survive that, so claims about data are void. When the faults are over such a node is
+//! wiped and brought in anew.
 
+use crate::catalogue::info::OF_DATA;
 use crate::catalogue::{Ability, ActionInfo, ActionKind, Class, Declared, DrawContext, NodeSelector};
 use crate::fault::kill::Signal;
 use crate::time::Millis;
@@ -15,6 +21,8 @@ crate::word! {
         Wiped = "wiped",
         /// A copy of its folder from earlier in the run.
         Older = "older",
+        /// A copy of another node's: its data and its identity.
+        Foreign = "foreign",
     }
 }
 
@@ -32,6 +40,9 @@ crate::record! {
         /// target, and only where it comes back `empty` or `wiped`)
         #[serde(default, skip_serializing_if = "Millis::is_zero")]
         pub gone: Millis = Millis(0),
+        /// whose data it finds, with `data: foreign`
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pub from: Option<NodeSelector> = None,
     }
 }
 
@@ -45,14 +56,19 @@ impl Declared for Restart {
         kind: ActionKind::Fault,
         needs: Ability::StaleData,
         class: Class::Disruptive,
-        summary: "end a process and start it again with its data kept, empty, wiped or older",
+        summary: "end a process and start it again with its data kept, empty, wiped, older or another node's",
         targets: &["valkey", "embedded"],
         drawn: true,
         lasting: false,
     };
 
     fn needs(&self) -> Ability {
-        if self.gone.is_zero() { Ability::StaleData } else { Ability::Files }
+        let files = !self.gone.is_zero() || self.data == RestartData::Foreign;
+        if files { Ability::Files } else { Ability::StaleData }
+    }
+
+    fn class(&self) -> Class {
+        if self.data == RestartData::Foreign { Class::Voids(OF_DATA) } else { Self::INFO.class }
     }
 
     fn draw(context: &mut DrawContext<'_>) -> Option<Self> {
@@ -76,6 +92,6 @@ impl Declared for Restart {
         };
         let signal = if context.rng.ratio(3, 4) { Signal::Kill } else { Signal::Term };
         let down = Millis(*context.rng.pick(&[0, 100, 500, 1500, 4000]));
-        Some(Self { node, data, signal, down, gone: Millis(0) })
+        Some(Self { node, data, signal, down, gone: Millis(0), from: None })
     }
 }

@@ -153,12 +153,14 @@ fn events(record: &Record, tally: &mut Tally) {
                 StopAfter::TargetOwns => Some(Mark::ReshardAtTargetOwns),
                 StopAfter::Done => None,
             },
-            Action::Restart(restart) => Some(match restart.data {
-                RestartData::Kept => Mark::RestartKept,
-                RestartData::Empty => Mark::RestartEmpty,
-                RestartData::Wiped => Mark::RestartWiped,
-                RestartData::Older => Mark::RestartOlder,
-            }),
+            Action::Restart(restart) => match restart.data {
+                RestartData::Kept => Some(Mark::RestartKept),
+                RestartData::Empty => Some(Mark::RestartEmpty),
+                RestartData::Wiped => Some(Mark::RestartWiped),
+                RestartData::Older => Some(Mark::RestartOlder),
+                // No seed draws it: there is nothing that a campaign could miss.
+                RestartData::Foreign => None,
+            },
             Action::Cut(_) => Some(Mark::PrimaryCutOff),
             Action::Lossy(_) => Some(Mark::MessagesLost),
             Action::ClockSkew(_) | Action::ClockStrobe(_) => Some(Mark::ClockSkewed),

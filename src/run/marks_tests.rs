@@ -165,7 +165,14 @@ fn pause(shard: u16) -> Action {
 }
 fn restart(data: RestartData) -> Action {
     let node = NodeSelector::Replica(0, 0);
-    Action::Restart(Restart { node, data, signal: Signal::Kill, down: Millis(0), gone: Millis(0) })
+    Action::Restart(Restart {
+        node,
+        data,
+        signal: Signal::Kill,
+        down: Millis(0),
+        gone: Millis(0),
+        from: None,
+    })
 }
 fn failover(mode: FailoverMode) -> Action {
     Action::Failover(Failover { shard: Some(0), of: None, mode, to: None, timeout: Millis(10_000) })

@@ -142,8 +142,8 @@ impl OpIo {
         let mut world = self.world.borrow_mut();
         if let Some(state) = world.nodes.get_mut(&node) {
             state.left_dead = false;
-            if data == RestartData::Wiped {
-                state.stranger = true;
+            state.stranger |= data == RestartData::Wiped;
+            if matches!(data, RestartData::Wiped | RestartData::Foreign) {
                 state.former_ids.extend(state.id.clone());
             }
         }

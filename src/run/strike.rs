@@ -251,7 +251,15 @@ async fn strike_restart(restart: &Restart, op: &OpIo, target: Rc<dyn Target>) ->
     {
         return Err(skipped(why));
     }
+    let owner = match &restart.from {
+        Some(from) if restart.data == RestartData::Foreign => Some(op.select_one(from).map_err(skipped)?),
+        _ => None,
+    };
+    owner.into_iter().for_each(|owner| op.resolved(owner));
     for node in nodes {
+        if owner == Some(node) {
+            return Err(skipped(format!("{node} has just these data itself")));
+        }
         if up(op, node) && !restart.gone.is_zero() {
             let gone = op.io.node(node, NodeAction::Remove(restart.data)).await;
             op.step(gone.map_err(|error| {
@@ -274,6 +282,13 @@ async fn strike_restart(restart: &Restart, op: &OpIo, target: Rc<dyn Target>) ->
         if removed(op, node) {
             op.step(format!("{node} has left the cluster and stays down"));
             continue;
+        }
+        if let Some(owner) = owner {
+            let copied = op.io.node(node, NodeAction::Adopt(owner)).await.map_err(|error| {
+                op.breaks(&error);
+                failed(error)
+            })?;
+            op.step(format!("{node} finds what {owner} had: {copied}"));
         }
         let old_id = op.id(node).ok();
         op.start(node, restart.data).await.map_err(failed)?;

@@ -7,8 +7,9 @@ use super::parts::get;
 use crate::catalogue::{Action, NodeSelector};
 use crate::fault::bit_flip::BitFlip;
 use crate::fault::cut::Cut;
-use crate::fault::restart::RestartData;
+use crate::fault::restart::{Restart, RestartData};
 use crate::fault::slow::Slow;
+use crate::fault::slow_disk::RATE_MAX;
 use crate::fault::strike_link::{LinkBlow, LinkPoint, StrikeLink};
 use crate::fault::traffic::Traffic;
 use crate::time::Millis;
@@ -117,8 +118,47 @@ fn wrong(action: &Action) -> Vec<Wrong> {
                 "write `data: wiped`, or `data: empty` to leave it its `nodes.conf`".into(),
             )]
         }
+        Action::Restart(restart) => foreign(restart),
+        Action::SlowDisk(slow) if slow.rate > RATE_MAX => vec![(
+            "rate",
+            slow.rate.to_string(),
+            "a disk so wide could not be told from one without a limit".into(),
+            format!("at most {RATE_MAX}, in thousand bytes a second"),
+        )],
+        Action::SlowDisk(slow) if slow.delay.is_zero() && slow.read.is_zero() && slow.rate == 0 => vec![(
+            "delay",
+            slow.delay.to_string(),
+            "nothing would be slow".into(),
+            "leave `delay` out for 20ms, or give a `read` or a `rate`".into(),
+        )],
         Action::Flap(flap) => beats([("down", flap.down), ("up", flap.up)]),
         Action::Stutter(stutter) => beats([("stop", stutter.stop), ("run", stutter.run)]),
+        _ => Vec::new(),
+    }
+}
+
+/// Whose data a node finds.
+fn foreign(restart: &Restart) -> Vec<Wrong> {
+    let Restart { node, data, from, .. } = restart;
+    match (data, from) {
+        (RestartData::Foreign, None) => {
+            vec![("data", data.to_string(), "whose data?".into(), "add for instance `from: node-1`".into())]
+        }
+        (RestartData::Foreign, Some(from)) if from == node && is_one(node) && *node != NodeSelector::All => {
+            vec![(
+                "from",
+                from.to_string(),
+                "these data are its own".into(),
+                "name another node, or write `data: kept`".into(),
+            )]
+        }
+        (RestartData::Foreign, Some(_)) => Vec::new(),
+        (_, Some(from)) => vec![(
+            "from",
+            from.to_string(),
+            format!("it comes back with its own data {data}"),
+            "leave it out, or write `data: foreign`".into(),
+        )],
         _ => Vec::new(),
     }
 }

@@ -238,6 +238,18 @@ timeline:
             ("- {at: 1s, do: {stutter: {node: node-1, run: ^1ms}}}", "expected at least 10ms"),
             ("- {at: 1s, do: {half_open: {node: node-1}}, ^for: 2s}", "lost at once"),
             ("- {at: 1s, do: {restart: {node: node-1, gone: ^2s}}}", "comes back with its data kept"),
+            ("- {at: 1s, do: {restart: {node: node-1, data: ^foreign}}}", "whose data?"),
+            ("- {at: 1s, do: {restart: {node: node-1, from: ^node-2}}}", "its own data kept"),
+            (
+                "- {at: 1s, do: {restart: {node: node-1, data: foreign, from: ^node-9}}}",
+                "no such node `node-9`",
+            ),
+            ("- {at: 1s, do: {restart: {node: node-1, data: foreign, from: ^node-1}}}", "are its own"),
+            ("- {at: 1s, do: {slow_disk: {node: node-1, delay: ^0ms}}}", "nothing would be slow"),
+            (
+                "- {at: 1s, do: {slow_disk: {node: node-1, rate: ^100001}}}",
+                "could not be told from one without",
+            ),
             ("- {at: 1s, do: {bit_flip: {node: node-1, file: ^../x}}}", "no path in the node's folder"),
             ("- {at: 1s, do: {bit_flip: {node: node-1, file: '*.aof', bit: ^8}}}", "the bits 0 to 7"),
             ("- {at: 1s, do: {bit_flip: {node: node-1, file: '*', from_end: ^true}}}", "no `offset`"),

@@ -127,7 +127,7 @@ pub fn full(bench: &mut Bench) {
 
 pub fn slow(bench: &mut Bench) {
     let client = bench.alone();
-    bench.rule(DiskRule::Slow { delay: Millis(30), read: Millis(0) });
+    bench.rule(DiskRule::Slow { delay: Millis(30), read: Millis(0), rate: 0 });
     for what in ["write data 10", "sync data"] {
         let times: Vec<u64> = (0..10).map(|_| bench.call(client, what).1).collect();
         assert!(times.iter().all(|took| *took >= 30_000), "{what}: {times:?}");
@@ -141,7 +141,7 @@ pub fn slow(bench: &mut Bench) {
     let after = (0..5).map(|_| bench.call(client, "write data 10").1).min().expect("five");
     assert!(after < 30_000, "{after} us after the heal");
     // What lasts ends with its fault.
-    bench.rule(DiskRule::Slow { delay: Millis(60_000), read: Millis(0) });
+    bench.rule(DiskRule::Slow { delay: Millis(60_000), read: Millis(0), rate: 0 });
     bench.say(client, "disk write data 10");
     bench.pass(Millis(100));
     bench.heal();
@@ -152,7 +152,7 @@ pub fn slow(bench: &mut Bench) {
 pub fn slow_reads(bench: &mut Bench) {
     let client = bench.alone();
     assert_eq!(bench.came(client, "write data 10"), 10);
-    bench.rule(DiskRule::Slow { delay: Millis(0), read: Millis(30) });
+    bench.rule(DiskRule::Slow { delay: Millis(0), read: Millis(30), rate: 0 });
     let (count, took) = bench.call(client, "read data");
     // It reads once more to see the end.
     assert!(count == 10 && took >= 60_000, "{count} bytes in {took} us");
@@ -263,7 +263,7 @@ pub fn child(bench: &mut Bench) {
 
 pub fn wait(bench: &mut Bench) {
     let client = bench.alone();
-    bench.rule(DiskRule::Slow { delay: Millis(600_000), read: Millis(0) });
+    bench.rule(DiskRule::Slow { delay: Millis(600_000), read: Millis(0), rate: 0 });
     bench.say(client, "disk write data 10");
     bench.pass(Millis(100));
     bench.apply(Effect::Node(A, NodeAction::Pause)).expect("it stands still");

@@ -80,7 +80,7 @@ pub fn java(bench: &mut Bench) {
     bench.log_says("failed: No space left on device");
     bench.heal();
     bench.log_says("wrote 100");
-    bench.rule(DiskRule::Slow { delay: Millis(60), read: Millis(0) });
+    bench.rule(DiskRule::Slow { delay: Millis(60), read: Millis(0), rate: 0 });
     bench.log_says("wrote 100 slowly");
     bench.heal();
     bench.log_says("wrote 100");
@@ -112,7 +112,7 @@ pub fn etcd(bench: &mut Bench) {
         bench.env.wall().since(began).millis()
     };
     put(bench);
-    bench.rule(DiskRule::Slow { delay: Millis(200), read: Millis(0) });
+    bench.rule(DiskRule::Slow { delay: Millis(200), read: Millis(0), rate: 0 });
     let slow = put(bench);
     bench.heal();
     let times: Vec<Millis> = (0..5).map(|_| put(bench)).collect();

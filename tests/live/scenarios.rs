@@ -30,6 +30,7 @@ const SCENARIOS: &[Scenario] = &[
     ("power-everysec", power_everysec),
     ("bit-flip", bit_flip),
     ("gone", gone),
+    ("foreign", foreign),
 ];
 
 /// Runs those whose name holds the filter. Answers which failed.
@@ -378,6 +379,24 @@ fn gone(told: &Told) -> Vec<String> {
         unless(gone.contains("files of node-3 are gone"), gone.clone()),
         unless(gone.contains("node-3 started again, data wiped"), gone),
         unless(reads.contains("the disk of node-4 is well"), reads),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}
+
+fn foreign(told: &Told) -> Vec<String> {
+    let (foreign, narrow) = (steps(told, "foreign"), steps(told, "narrow"));
+    let mut notes = told.0.events.iter().filter(|event| event["event"] == "note");
+    let wiped =
+        notes.any(|note| note.to_string().contains("node-3, which came back as another node, was wiped"));
+    let voided = told.0.judged("topology").is_some_and(|judgement| judgement["verdict"] == "voided");
+    [
+        unless(foreign.contains("node-3 finds what node-1 had"), foreign.clone()),
+        unless(foreign.contains("node-3 started again, data foreign"), foreign),
+        unless(narrow.contains("the disk of node-4 is well"), narrow),
+        unless(voided, "what is claimed of the topology is not void"),
+        unless(wiped, "it was not wiped"),
     ]
     .into_iter()
     .flatten()

@@ -47,7 +47,7 @@ pub struct Healed {
 pub fn timeline(fault: &str, fields: &str) -> Result<Timeline, String> {
     let ends = if fault == "kill" { ", for: 1s" } else { "" };
     let text = format!(
-        "fuzz: 1\nname: one fault\ntarget: valkey\nenvironment: live\ncluster: {{shards: 1, replicas: 0}}\nlength: 60s\n\
+        "fuzz: 1\nname: one fault\ntarget: valkey\nenvironment: live\ncluster: {{shards: 1, replicas: 1}}\nlength: 60s\n\
          timeline:\n  - {{id: fault, at: 1s, do: {{{fault}: {fields}}}{ends}}}\n"
     );
     let mut problems = Problems::default();

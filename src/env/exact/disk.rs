@@ -85,7 +85,8 @@ impl Held {
                 (u64::from(*nth), times, errno(*error) as u64)
             }
             DiskRule::Full { room } => (0, 0, *room),
-            DiskRule::Slow { delay, .. } => (0, 0, delay.micros().0),
+            // Its number of times is free for the rate.
+            DiskRule::Slow { delay, rate, .. } => (0, u64::from(*rate), delay.micros().0),
             DiskRule::Strike { nth, .. } => (u64::from(*nth), 1, word),
         };
         Self { event, rule, countdown, times, amount, told: false }

@@ -256,6 +256,9 @@ impl ExactEnv {
         if let NodeAction::Create(spec) = &action {
             return Some(self.create(id, spec));
         }
+        if let NodeAction::Adopt(owner) = action {
+            return Some(self.adopt(id, owner));
+        }
         let Some(node) = self.nodes.get_mut(&id) else {
             return Some(Err(EnvError::NotRunning { node: id }));
         };
@@ -276,7 +279,7 @@ impl ExactEnv {
             return Some(Err(EnvError::NotRunning { node: id }));
         }
         Some(match action {
-            NodeAction::Create(_) => unreachable!("handled above"),
+            NodeAction::Create(_) | NodeAction::Adopt(_) => unreachable!("handled above"),
             NodeAction::Start(_) if running => Err(EnvError::AlreadyRunning { node: id }),
             NodeAction::Start(data) => self.start(id, data),
             NodeAction::Signal(signal) => Ok(self.signal(id, signal)),
@@ -323,6 +326,22 @@ impl ExactEnv {
                 Err(EnvError::Unable { what: "take real resources away where time is virtual".into() })
             }
         })
+    }
+
+    /// What a node finds at its next start is a copy of another's.
+    fn adopt(&mut self, id: NodeId, owner: NodeId) -> Result<String, EnvError> {
+        let node = self.nodes.get(&id).ok_or(EnvError::NotRunning { node: id })?;
+        let other = self.nodes.get(&owner).ok_or(EnvError::NotRunning { node: owner })?;
+        if node.server.is_some() {
+            return Err(EnvError::AlreadyRunning { node: id });
+        }
+        match other.folder.lend(&other.spec, &node.folder, &node.spec) {
+            Ok((files, bytes)) => Ok(format!("{files} files, {bytes} bytes")),
+            Err(error) => Err(EnvError::Failed {
+                what: format!("copying the folder of {owner}"),
+                why: error.to_string(),
+            }),
+        }
     }
 
     fn start(&mut self, id: NodeId, data: RestartData) -> Result<String, EnvError> {

@@ -84,17 +84,25 @@ impl Folder {
         Ok(Self { path, copy, has_copy: false })
     }
 
+    /// Puts a copy of what this node has learned into another's folder, in place of what that one has. What either was
+    /// told stays its own. Answers files and bytes.
+    pub fn lend(&self, own: &NodeSpec, to: &Self, other: &NodeSpec) -> io::Result<(u64, u64)> {
+        to.remove(&|name| is_lost(name, RestartData::Wiped, other))?;
+        copy_tree(&self.path, &to.path, &|name| is_lost(name, RestartData::Wiped, own))
+    }
+
     /// Brings the folder into the state that a start is to find.
     pub fn prepare(&self, data: RestartData, spec: &NodeSpec) -> io::Result<()> {
         match data {
-            RestartData::Kept => Ok(()),
+            // Another's was put there before.
+            RestartData::Kept | RestartData::Foreign => Ok(()),
             RestartData::Empty | RestartData::Wiped => self.remove(&|name| is_lost(name, data, spec)),
             RestartData::Older if !self.has_copy => {
                 Err(io::Error::new(io::ErrorKind::NotFound, "no copy of its folder was kept"))
             }
             RestartData::Older => {
                 self.remove(&|_| true)?;
-                copy_tree(&self.copy, &self.path).map(drop)
+                copy_tree(&self.copy, &self.path, &|_| true).map(drop)
             }
         }
     }
@@ -128,7 +136,7 @@ impl Folder {
             fs::remove_dir_all(&self.copy)?;
         }
         fs::create_dir_all(&self.copy)?;
-        let counts = copy_tree(&self.path, &self.copy)?;
+        let counts = copy_tree(&self.path, &self.copy, &|_| true)?;
         self.has_copy = true;
         Ok(counts)
     }
@@ -176,7 +184,7 @@ pub fn is_ours(name: &str) -> bool {
 /// Whether a start with this data does not find a file.
 fn is_lost(name: &str, data: RestartData, spec: &NodeSpec) -> bool {
     match data {
-        RestartData::Kept | RestartData::Older => false,
+        RestartData::Kept | RestartData::Older | RestartData::Foreign => false,
         RestartData::Empty => is_data(name, spec),
         // What is left is what the server is told, not what it has learned.
         RestartData::Wiped => {
@@ -221,11 +229,12 @@ fn remove_empty_folders(folder: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Copies files and folders, our own left out. Sockets and the like are no data.
-fn copy_tree(from: &Path, to: &Path) -> io::Result<(u64, u64)> {
+/// Copies those files whose relative path the rule names, our own left out. Sockets and the like are no data.
+fn copy_tree(from: &Path, to: &Path, rule: &dyn Fn(&str) -> bool) -> io::Result<(u64, u64)> {
     let (mut files, mut bytes) = (0, 0);
     for name in files_below(from)? {
-        if is_ours(&name.to_string_lossy()) || !fs::symlink_metadata(from.join(&name))?.is_file() {
+        let text = name.to_string_lossy();
+        if is_ours(&text) || !rule(&text) || !fs::symlink_metadata(from.join(&name))?.is_file() {
             continue;
         }
         let target = to.join(&name);
@@ -333,6 +342,30 @@ mod tests {
         assert!(!folder.path.join("appendonlydir/aof.2").exists());
         folder.drop_data(&spec()).expect("writable");
         assert_eq!(names(&folder), [EXIT, "nodes.conf", "server.conf", LOG]);
+        fs::remove_dir_all(nodes).expect("writable");
+    }
+
+    #[test]
+    fn a_foreign_start_finds_what_the_other_learned_and_what_it_was_told_itself() {
+        let (nodes, other) = used("foreign");
+        let folder = Folder::create(&nodes, NodeId(1), &spec()).expect("writable");
+        for (name, text) in
+            [("server.conf", "port 2"), ("dump.rdb", "own"), ("appendonlydir.x", "own"), (LOG, "mine")]
+        {
+            fs::write(folder.path.join(name), text).expect("writable");
+        }
+        let (files, _) = other.lend(&spec(), &folder, &spec()).expect("writable");
+        folder.prepare(RestartData::Foreign, &spec()).expect("nothing is left to do");
+        assert_eq!(files, 4);
+        assert_eq!(
+            names(&folder),
+            ["appendonlydir/aof.1", "dump.rdb", "nodes.conf", "server.conf", LOG, "temp-77.rdb"]
+        );
+        let read = |name: &str| fs::read_to_string(folder.path.join(name)).expect("readable");
+        assert_eq!(
+            (read("server.conf"), read("dump.rdb"), read(LOG)),
+            ("port 2".into(), "new".into(), "mine".into())
+        );
         fs::remove_dir_all(nodes).expect("writable");
     }
 

@@ -206,9 +206,24 @@ impl ProcessesEnv {
         Ok(Some(format!("{}:{}", spot.address, spot.port)))
     }
 
+    /// What a node finds at its next start is a copy of another's.
+    fn adopt(&mut self, id: NodeId, owner: NodeId) -> Attempt {
+        let Some(node) = self.nodes.remove(&id) else { return Err(EnvError::NotRunning { node: id }) };
+        let lent = match self.nodes.get_mut(&owner) {
+            _ if node.process.is_some() => Err(EnvError::AlreadyRunning { node: id }),
+            Some(owner) => owner.lend(&node.folder, &node.spec),
+            None => Err(EnvError::NotRunning { node: owner }),
+        };
+        self.nodes.insert(id, node);
+        lent
+    }
+
     fn attempt(&mut self, id: NodeId, action: &NodeAction, waited: Option<Duration>) -> Attempt {
         if let NodeAction::Create(spec) = action {
             return self.create(id, spec);
+        }
+        if let NodeAction::Adopt(owner) = action {
+            return self.adopt(id, *owner);
         }
         let now = self.clock.now();
         let Some(node) = self.nodes.get_mut(&id) else { return Err(EnvError::NotRunning { node: id }) };
@@ -230,7 +245,7 @@ impl ProcessesEnv {
                 node.resume(so_far)
             }
             NodeAction::KeepCopy => node.keep_copy(),
-            NodeAction::Create(_) => unreachable!("handled above"),
+            NodeAction::Create(_) | NodeAction::Adopt(_) => unreachable!("handled above"),
             NodeAction::Clock { ahead, behind, rate } => node.set_clock((*ahead, *behind), *rate),
             NodeAction::Disk(event, rule) => {
                 let runs = node.process.as_ref().is_some_and(Process::is_running);

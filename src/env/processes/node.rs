@@ -300,8 +300,26 @@ impl Node {
         struck
     }
 
-    /// Copies the folder as it is at one instant: the process stands still meanwhile.
+    /// Copies the folder as it is at one instant, for a later start.
     pub fn keep_copy(&mut self) -> Attempt {
+        let copied = self.still(|node| node.folder.keep_copy());
+        self.copied(copied)
+    }
+
+    /// Puts a copy of what it has learned into another's folder.
+    pub fn lend(&mut self, to: &Folder, other: &NodeSpec) -> Attempt {
+        let copied = self.still(|node| node.folder.lend(&node.spec, to, other));
+        self.copied(copied)
+    }
+
+    fn copied(&self, copied: io::Result<(u64, u64)>) -> Attempt {
+        let (files, bytes) =
+            copied.map_err(|error| self.failed("copying the folder of", error.to_string()))?;
+        Ok(Some(format!("{files} files, {bytes} bytes")))
+    }
+
+    /// Does something while the process stands still.
+    fn still<T>(&mut self, act: impl FnOnce(&mut Self) -> T) -> T {
         let pid = self.process.as_ref().filter(|process| process.exit.is_none()).map(|process| process.pid);
         let held = self.resources.is_held();
         self.resources.hold();
@@ -312,16 +330,14 @@ impl Node {
             }
         };
         hold(Signal::SIGSTOP);
-        let copied = self.folder.keep_copy();
+        let done = act(self);
         if let Some(pid) = stopped {
             kill_family(pid, &proc::family(pid, &self.folder.path), Signal::SIGCONT);
         }
         if !held {
             self.resources.release(stopped.is_some());
         }
-        let (files, bytes) =
-            copied.map_err(|error| self.failed("copying the folder of", error.to_string()))?;
-        Ok(Some(format!("{files} files, {bytes} bytes")))
+        done
     }
 
     /// Notices the end of the process. It counts as ended when all that it had started is gone too: at once

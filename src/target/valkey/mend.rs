@@ -11,6 +11,8 @@ use super::hands;
 use super::operations::claims;
 use super::rejoin::rejoin;
 use crate::env::NodeId;
+use crate::fault::kill::Signal;
+use crate::fault::restart::RestartData;
 use crate::run::operation::OpIo;
 use crate::run::view::ClusterView;
 use crate::run::world::World;
@@ -26,6 +28,13 @@ const SLOTS: u16 = 16384;
 
 /// Brings strangers in, then gives slots that nobody has to who should have them. What it cannot do is a step.
 pub async fn mend(op: OpIo) {
+    let impostors = impostors(&op.world.borrow());
+    for node in impostors {
+        op.step(match wipe(&op, node).await {
+            Ok(()) => format!("{node}, which came back as another node, was wiped"),
+            Err(why) => format!("{node}, which came back as another node, is that still: {why}"),
+        });
+    }
     let strangers: Vec<NodeId> = {
         let world = op.world.borrow();
         let strange = world.nodes.values().filter(|n| n.stranger && world.is_live(n.node));
@@ -56,6 +65,23 @@ pub async fn mend(op: OpIo) {
     if let Err(why) = idle_primaries(&op).await {
         op.step(why);
     }
+}
+
+/// Live nodes that have another's data and identity since their last start.
+fn impostors(world: &World) -> Vec<NodeId> {
+    let last = |node: &NodeId| world.lives.iter().rev().find(|life| life.node == *node);
+    let foreign = |node: &NodeId| last(node).is_some_and(|life| life.stale.as_deref() == Some("foreign"));
+    world.live().into_iter().filter(foreign).collect()
+}
+
+/// Nobody can tell two nodes of one id apart: the second begins anew.
+async fn wipe(op: &OpIo, node: NodeId) -> Result<(), String> {
+    op.signal(node, Signal::Kill).await.map_err(|error| error.to_string())?;
+    if !op.gone(node, TIMEOUT).await {
+        return Err(format!("{node} did not end"));
+    }
+    op.start(node, RestartData::Wiped).await.map_err(|error| error.to_string())?;
+    Ok(())
 }
 
 /// A primary that comes back with a claim to slots that have since gone to its shard's new primary, and some of them to

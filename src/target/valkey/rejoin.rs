@@ -30,6 +30,12 @@ pub async fn rejoin(op: OpIo, node: NodeId, old_id: Option<String>) -> Done {
     ghosts
         .extend(op.world.borrow().nodes.get(&node).map(|state| state.former_ids.clone()).unwrap_or_default());
     ghosts.remove(&new_id);
+    // It may have come back as another node before: that one lives, and keeps its id.
+    let others: BTreeSet<String> = {
+        let world = op.world.borrow();
+        world.nodes.values().filter(|other| other.node != node).filter_map(|other| other.id.clone()).collect()
+    };
+    ghosts.retain(|ghost| !others.contains(ghost));
     for ghost in ghosts {
         let told = forget(&op, &ghost, node, deadline).await;
         // Who is down now, or refuses, has it in `nodes.conf` still.

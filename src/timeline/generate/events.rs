@@ -375,6 +375,7 @@ fn strike_formation(plan: &Plan<'_>, past: &Past<'_>, rng: &mut Rng) -> Option<E
                 signal: kill,
                 down: Millis(lasts.0 / 4),
                 gone: Millis(0),
+                from: None,
             }),
             None,
         ),

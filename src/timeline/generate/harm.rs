@@ -203,7 +203,7 @@ impl<'a> Ledger<'a> {
             | Action::FdLimit(_)
             | Action::UseUpConnections(_) => (node_of(&event.action)?, event.lasts),
             Action::Restart(restart) => {
-                let back = restart.data != RestartData::Wiped;
+                let back = !matches!(restart.data, RestartData::Wiped | RestartData::Foreign);
                 (&restart.node, back.then_some(restart.down))
             }
             // A replica that leaves, or is forgotten for a while, cannot take over.

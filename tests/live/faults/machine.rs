@@ -112,6 +112,27 @@ pub fn slow_disk(lab: &mut Lab, row: &Row) -> Measured {
     )
 }
 
+pub fn narrow_disk(lab: &mut Lab, row: &Row) -> Measured {
+    const BYTES: usize = 200_000;
+    const RATE: u64 = 500;
+    let value = vec![b'v'; BYTES];
+    lab.put(&value)?;
+    let before = lab.put(&value)?;
+    row.strike(lab);
+    let during = lab.put(&value)?;
+    let healed = lab.heal();
+    let after = lab.put(&value)?;
+    let asked = BYTES as u64 * 1000 / RATE;
+    expect(during >= asked, || format!("{BYTES} bytes took {during} us and not {asked}"))?;
+    expect(before < asked && after < asked, || format!("before {before} us, after it {after} us"))?;
+    let well = healed.steps.iter().any(|step| step.contains("is well"));
+    expect(well, || format!("{:?}", healed.steps))?;
+    seen(
+        format!("a value of {} kB takes {}; {} before", BYTES / 1000, told(during), told(before)),
+        format!("it takes {}; a write to the disk was tried", told(after)),
+    )
+}
+
 /// What a client that writes has of it, and the program.
 pub fn try_write(lab: &mut Lab, value: &[u8]) -> Result<(Option<String>, bool), String> {
     let client = lab.open(true, COMES).map_err(|why| format!("{why:?}"))?;

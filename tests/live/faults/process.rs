@@ -1,11 +1,12 @@
 //! Faults of a process: when it answers, how it ends, and with what it comes back.
 
-use super::super::{A, Bench};
+use super::super::{A, B, Bench};
 use super::lab::{COMES, Lab, No, SILENT, exited, share, told};
 use super::machine::quoted;
 use super::program::Ask;
 use super::rows::{Measured, Row, expect, seen};
-use seedfault::env::{Effect, NodeAction};
+use seedfault::env::{Effect, NodeAction, NodeSpec};
+use seedfault::timeline::Role;
 
 pub fn pause(lab: &mut Lab, row: &Row) -> Measured {
     const FOR: u64 = 700;
@@ -109,4 +110,28 @@ pub fn restart_empty(lab: &mut Lab, row: &Row) -> Measured {
 
 pub fn restart_older(lab: &mut Lab, row: &Row) -> Measured {
     restart(lab, row, b"older")
+}
+
+/// The other node never runs: its folder is a copy of this one's as it was before.
+pub fn restart_foreign(lab: &mut Lab, row: &Row) -> Measured {
+    lab.put(b"other")?;
+    let program = lab.program;
+    let create = NodeAction::Create(program.node(program.binary().expect("it runs")));
+    for action in [create, NodeAction::Adopt(A)] {
+        lab.bench.apply(Effect::Node(B, action)).expect("there is room");
+    }
+    lab.bench.world.borrow_mut().add_node(NodeSpec::default(), 0, Role::Replica);
+    lab.put(b"last")?;
+    let began = lab.now();
+    row.strike(lab);
+    lab.exit();
+    let healed = lab.heal();
+    lab.bench.world.borrow_mut().nodes.remove(&B);
+    lab.answers();
+    let took = lab.now() - began;
+    let value = lab.get()?;
+    expect(value == b"other", || format!("it reads {:?}", String::from_utf8_lossy(&value)))?;
+    let whose = healed.steps.iter().any(|step| step.starts_with("node-0 finds what node-1 had"));
+    expect(whose, || format!("{:?}", healed.steps))?;
+    seen(format!("reads {}", quoted(&value)), format!("it answers {} after the signal", told(took)))
 }

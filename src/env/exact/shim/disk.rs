@@ -81,6 +81,10 @@ unsafe fn judge(slot: &Slot, fd: i32, call: u32, length: usize, mut store: impl 
             match rule.does.load(Relaxed) {
                 SLOWS => {
                     delay += amount;
+                    let rate = rule.times.load(Relaxed);
+                    if rate > 0 && call == WRITE {
+                        delay += length as u64 * 1000 / rate;
+                    }
                     rule.countdown.store(rule.countdown.load(Relaxed) + 1, Relaxed);
                 }
                 // Where another rule let the call fail nothing is written.

@@ -64,7 +64,8 @@ pub const NO_RULE: u32 = 0;
 pub const FAILS: u32 = 1;
 /// Writes fail once as many bytes were written as `amount` says.
 pub const FILLS: u32 = 2;
-/// The call takes `amount` microseconds; `countdown` counts those that did.
+/// The call takes `amount` microseconds, a write also a thousand for every `times` bytes unless that is 0; `countdown`
+/// counts those that did.
 pub const SLOWS: u32 = 3;
 /// The scheduler is asked, and ends or stops the process before the call.
 pub const STRIKES: u32 = 4;

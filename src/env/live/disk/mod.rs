@@ -195,7 +195,9 @@ impl Disks {
         let folder = self.shared.lock().disks.get(&node).map(|disk| disk.folder.clone()).unwrap_or_default();
         let limit = |time: Millis| (!time.is_zero()).then(|| Duration::from_millis(time.0));
         let slow = match rule {
-            DiskRule::Slow { delay, read } => Slow { write: limit(*delay), read: limit(*read) },
+            DiskRule::Slow { delay, read, rate } => {
+                Slow { write: limit(*delay), read: limit(*read), rate: *rate }
+            }
             _ => Slow::default(),
         };
         let trial = Trial::begin(&self.filter, self.supervisor.as_raw_fd(), node, &folder, slow)

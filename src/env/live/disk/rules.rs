@@ -5,7 +5,7 @@
 //! whatever other rules make of them.
 
 use super::filter::Kind;
-use crate::fault::disk::{Blow, DiskErrno, DiskRule};
+use crate::fault::disk::{Blow, DiskErrno, DiskRule, transfer};
 
 /// A call to a file of the node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,6 +15,8 @@ pub struct Call {
     pub length: u64,
     /// Whether a part of it can be done; space cannot be reserved in part.
     pub in_parts: bool,
+    /// Room is reserved, and nothing written.
+    pub reserves: bool,
 }
 
 /// What becomes of a call.
@@ -65,6 +67,8 @@ struct Held {
     word: u64,
     /// Calls that it struck.
     struck: u64,
+    /// When what was written at a rate is through, in microseconds.
+    busy: u64,
 }
 
 /// A rule that was taken off.
@@ -90,7 +94,7 @@ impl Rules {
             DiskRule::Slow { .. } => (1, u64::MAX, 0),
             DiskRule::Strike { nth, .. } => (u64::from(*nth), 1, 0),
         };
-        self.0.push(Held { event: event.into(), rule, countdown, times, room, word, struck: 0 });
+        self.0.push(Held { event: event.into(), rule, countdown, times, room, word, struck: 0, busy: 0 });
     }
 
     pub fn lift(&mut self, event: &str) -> Option<Lifted> {
@@ -104,11 +108,12 @@ impl Rules {
         self.0.iter().any(|held| matches!(held.rule, DiskRule::Slow { .. }))
     }
 
-    pub fn judge(&mut self, call: Call) -> Verdict {
+    /// `now` is in microseconds, since whenever.
+    pub fn judge(&mut self, call: Call, now: u64) -> Verdict {
         let mut verdict = Verdict { fate: Fate::Done, delay: 0, hits: Vec::new() };
         for held in &mut self.0 {
             if held.rule.calls().hold(call.kind.into()) {
-                held.judge(call, &mut verdict);
+                held.judge(call, now, &mut verdict);
             }
         }
         verdict
@@ -116,13 +121,17 @@ impl Rules {
 }
 
 impl Held {
-    fn judge(&mut self, call: Call, verdict: &mut Verdict) {
+    fn judge(&mut self, call: Call, now: u64, verdict: &mut Verdict) {
         let over = matches!(verdict.fate, Fate::End(_) | Fate::Hold);
         match self.rule.clone() {
-            DiskRule::Slow { delay, read } => {
+            DiskRule::Slow { delay, read, rate } => {
                 let delay = if call.kind == Kind::Read { read } else { delay };
                 self.struck += 1;
                 verdict.delay = verdict.delay.saturating_add(delay.micros().0);
+                if call.kind == Kind::Write && !call.reserves && rate > 0 {
+                    self.busy = self.busy.max(now).saturating_add(transfer(call.length, rate));
+                    verdict.delay = verdict.delay.saturating_add(self.busy - now);
+                }
             }
             // Where another rule let the call fail nothing is written.
             DiskRule::Full { .. } if verdict.fate == Fate::Done => {
@@ -185,14 +194,14 @@ mod tests {
     use crate::fault::disk::FileCall;
     use crate::time::Millis;
 
-    const SYNC: Call = Call { kind: Kind::Sync, length: 0, in_parts: false };
+    const SYNC: Call = Call { kind: Kind::Sync, length: 0, in_parts: false, reserves: false };
 
     fn write(length: u64) -> Call {
-        Call { kind: Kind::Write, length, in_parts: true }
+        Call { kind: Kind::Write, length, in_parts: true, reserves: false }
     }
 
     fn fates(rules: &mut Rules, calls: &[Call]) -> Vec<Fate> {
-        calls.iter().map(|call| rules.judge(*call).fate).collect()
+        calls.iter().map(|call| rules.judge(*call, 0).fate).collect()
     }
 
     #[test]
@@ -205,7 +214,7 @@ mod tests {
         assert_eq!(rules.lift("e").map(|lifted| lifted.struck), Some(2));
         assert!(rules.is_empty());
         rules.put("f", DiskRule::Fail { call: FileCall::Any, error: DiskErrno::Io, nth: 1, count: 0 }, 0);
-        let told: Vec<usize> = (0..3).map(|_| rules.judge(SYNC).hits.len()).collect();
+        let told: Vec<usize> = (0..3).map(|_| rules.judge(SYNC, 0).hits.len()).collect();
         assert_eq!(told, [1, 0, 0]);
     }
 
@@ -213,7 +222,7 @@ mod tests {
     fn a_full_disk_shortens_a_write_and_refuses_the_next_and_reserves_nothing_in_part() {
         let mut rules = Rules::default();
         rules.put("e", DiskRule::Full { room: 10 }, 0);
-        let reserve = Call { in_parts: false, ..write(11) };
+        let reserve = Call { in_parts: false, reserves: true, ..write(11) };
         let none = Fate::Error(DiskErrno::NoSpace);
         let wanted = [write(4), reserve, write(9), write(1), write(0), SYNC];
         assert_eq!(
@@ -225,17 +234,31 @@ mod tests {
     #[test]
     fn delays_add_up_and_what_ends_the_node_goes_before_an_error() {
         let mut rules = Rules::default();
-        rules.put("slow", DiskRule::Slow { delay: Millis(3), read: Millis(0) }, 0);
-        rules.put("slower", DiskRule::Slow { delay: Millis(4), read: Millis(9) }, 0);
-        assert_eq!(rules.judge(SYNC), Verdict { fate: Fate::Done, delay: 7000, hits: Vec::new() });
-        assert_eq!(rules.judge(Call { kind: Kind::Rename, ..SYNC }).delay, 0);
-        assert_eq!(rules.judge(Call { kind: Kind::Read, ..SYNC }).delay, 9000);
+        rules.put("slow", DiskRule::Slow { delay: Millis(3), read: Millis(0), rate: 0 }, 0);
+        rules.put("slower", DiskRule::Slow { delay: Millis(4), read: Millis(9), rate: 0 }, 0);
+        assert_eq!(rules.judge(SYNC, 0), Verdict { fate: Fate::Done, delay: 7000, hits: Vec::new() });
+        assert_eq!(rules.judge(Call { kind: Kind::Rename, ..SYNC }, 0).delay, 0);
+        assert_eq!(rules.judge(Call { kind: Kind::Read, ..SYNC }, 0).delay, 9000);
         let strike = |how| DiskRule::Strike { call: FileCall::Write, nth: 1, how };
         rules.put("tear", strike(Blow::Torn), 25);
         rules.put("fail", DiskRule::Fail { call: FileCall::Any, error: DiskErrno::Io, nth: 1, count: 0 }, 0);
-        let verdict = rules.judge(write(10));
+        let verdict = rules.judge(write(10), 0);
         assert_eq!(verdict.fate, Fate::End(5));
         assert_eq!(verdict.hits.len(), 1, "{verdict:?}");
-        assert_eq!(rules.judge(write(10)).fate, Fate::Error(DiskErrno::Io), "it strikes once");
+        assert_eq!(rules.judge(write(10), 0).fate, Fate::Error(DiskErrno::Io), "it strikes once");
+    }
+    #[test]
+    fn writes_at_a_rate_wait_for_one_another_and_syncs_for_none() {
+        let mut rules = Rules::default();
+        rules.put("narrow", DiskRule::Slow { delay: Millis(0), read: Millis(0), rate: 500 }, 0);
+        let delays = |rules: &mut Rules, calls: &[(Call, u64)]| -> Vec<u64> {
+            calls.iter().map(|(call, now)| rules.judge(*call, *now).delay).collect()
+        };
+        // 500 bytes take a millisecond.
+        let calls =
+            [(write(500), 0), (write(500), 400), (SYNC, 500), (write(250), 10_000), (write(0), 10_100)];
+        let reserve = Call { in_parts: false, reserves: true, ..write(1 << 26) };
+        assert_eq!(rules.judge(reserve, 0).delay, 0);
+        assert_eq!(delays(&mut rules, &calls), [1000, 1600, 0, 500, 400]);
     }
 }

@@ -175,6 +175,7 @@ impl Shared {
     }
 
     fn take(&self, inner: &mut Inner, token: u64) {
+        let now = self.now();
         let Some(listener) = inner.listeners.get(&token) else { return };
         // Who made it has died meanwhile.
         let Ok(waiting) = kernel::receive(&listener.fd) else { return };
@@ -193,7 +194,8 @@ impl Shared {
         else {
             return kernel::answer(&listener.fd, waiting.id, Answer::Make);
         };
-        let verdict = disk.rules.judge(Call { kind, length, in_parts });
+        let reserves = waiting.number == libc::SYS_fallocate;
+        let verdict = disk.rules.judge(Call { kind, length, in_parts, reserves }, now);
         if !listener.tries {
             disk.counts.add(verdict.fate, verdict.delay);
         }
@@ -214,7 +216,7 @@ impl Shared {
             Fate::Hold => inner.hold(later),
             _ if verdict.delay == 0 => inner.answer(&later),
             _ => {
-                let due = self.now().saturating_add(verdict.delay);
+                let due = now.saturating_add(verdict.delay);
                 inner.next += 1;
                 inner.later.insert((due, inner.next), later);
             }

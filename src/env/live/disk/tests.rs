@@ -3,6 +3,7 @@
 use super::*;
 use crate::entropy::Seed;
 use crate::fault::disk::{DiskErrno, FileCall};
+use crate::fault::slow_disk::RATE_MAX;
 use crate::time::Millis;
 
 const NODE: NodeId = NodeId(3);
@@ -60,8 +61,10 @@ fn every_rule() -> Vec<DiskRule> {
         fail(FileCall::Sync, DiskErrno::NoSpace),
         fail(FileCall::Rename, DiskErrno::Io),
         DiskRule::Full { room: 3 },
-        DiskRule::Slow { delay: Millis(20), read: Millis(0) },
-        DiskRule::Slow { delay: Millis(0), read: Millis(20) },
+        DiskRule::Slow { delay: Millis(20), read: Millis(0), rate: 0 },
+        DiskRule::Slow { delay: Millis(0), read: Millis(20), rate: 0 },
+        DiskRule::Slow { delay: Millis(0), read: Millis(0), rate: 20 },
+        DiskRule::Slow { delay: Millis(0), read: Millis(0), rate: RATE_MAX },
         DiskRule::Strike { call: FileCall::Sync, nth: 1, how: Blow::Kill },
         DiskRule::Strike { call: FileCall::Write, nth: 2, how: Blow::Torn },
     ]

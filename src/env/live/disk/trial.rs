@@ -4,6 +4,7 @@
 use super::filter::Filter;
 use super::supervisor::greeting;
 use crate::env::NodeId;
+use crate::fault::disk::transfer;
 use nix::errno::Errno;
 use nix::libc;
 use nix::sys::signal::{Signal, kill};
@@ -24,6 +25,8 @@ const TRIAL_MAX: Duration = Duration::from_secs(15);
 const WRITES: u32 = 8;
 /// So many that a write can be short.
 const BYTES: usize = 2;
+/// A write that is to tell a narrow disk from another would take so long, or be so long.
+const BULK: (u64, u64) = (100, 4 << 20);
 /// What no errno is.
 const SLOW: i32 = 255;
 
@@ -47,6 +50,8 @@ pub enum Failed {
 pub struct Slow {
     pub write: Option<Duration>,
     pub read: Option<Duration>,
+    /// The rate of its writes, in thousand bytes a second, where it had one.
+    pub rate: u32,
 }
 
 #[derive(Debug)]
@@ -66,6 +71,8 @@ impl Trial {
         let [first, second] = NAMES;
         let name = |name: &str| CString::new(folder.join(name).as_os_str().as_bytes());
         let (first, second) = (name(first)?, name(second)?);
+        // Before the fork: the child allocates nothing.
+        let bulk = vec![0; (u64::from(slow.rate) * BULK.0).min(BULK.1) as usize];
         #[expect(
             unsafe_code,
             reason = "the child makes system calls alone, allocates nothing and does not return"
@@ -76,7 +83,7 @@ impl Trial {
                 let done = nix::sys::prctl::set_pdeathsig(Signal::SIGKILL)
                     .map_err(io::Error::from)
                     .and_then(|()| filter.put_on(supervisor, greeting(node, true, std::process::id())))
-                    .and_then(|()| write(&first, &second, slow));
+                    .and_then(|()| write(&first, &second, &bulk, slow));
                 let code = match done {
                     Ok(true) => 0,
                     Ok(false) => SLOW,
@@ -114,9 +121,10 @@ impl Drop for Trial {
 
 /// Whether it went quickly enough. Between fork and the end: system calls alone.
 #[expect(unsafe_code, reason = "system calls with names and bytes that live until they return")]
-fn write(first: &CStr, second: &CStr, slow: Slow) -> io::Result<bool> {
+fn write(first: &CStr, second: &CStr, bulk: &[u8], slow: Slow) -> io::Result<bool> {
     let done = |result: i64| if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) };
     let (mut quickest, mut quickest_read) = (Duration::MAX, Duration::MAX);
+    let mut quickest_bulk = Duration::MAX;
     let mut bytes = [0u8; BYTES];
     unsafe {
         let fd =
@@ -129,12 +137,20 @@ fn write(first: &CStr, second: &CStr, slow: Slow) -> io::Result<bool> {
             done(libc::pread(fd as i32, bytes.as_mut_ptr().cast(), BYTES, 0) as i64)?;
             quickest_read = quickest_read.min(now().saturating_sub(before));
         }
+        for _ in 0..if bulk.is_empty() { 0 } else { WRITES } {
+            let before = now();
+            done(libc::pwrite(fd as i32, bulk.as_ptr().cast(), bulk.len(), 0) as i64)?;
+            quickest_bulk = quickest_bulk.min(now().saturating_sub(before));
+        }
         done(libc::fsync(fd as i32).into())?;
         done(libc::rename(first.as_ptr(), second.as_ptr()).into())?;
         done(libc::unlink(second.as_ptr()).into())?;
     }
     let quick = slow.write.is_none_or(|slow| quickest < slow);
-    Ok(quick && slow.read.is_none_or(|slow| quickest_read < slow))
+    let narrow = Duration::from_micros(transfer(bulk.len() as u64, slow.rate));
+    Ok(quick
+        && (bulk.is_empty() || quickest_bulk < narrow)
+        && slow.read.is_none_or(|slow| quickest_read < slow))
 }
 
 fn now() -> Duration {
