@@ -1,9 +1,9 @@
-//! What it costs to have calls to the disk watched: `cargo bench --bench disks`.
+//! What it costs to have calls to the disk watched, and the node's folder served: `cargo bench --bench disks`.
 //!
-//! Method: one server in environment `live` with an append-only file that is synced at every write, under the server's
-//! own benchmark (`SET`, 50 connections, without pipelining and 16 deep). In each round once without a filter, with
-//! syncs watched, with all calls watched, and with a rule in force that never strikes, one after the other, so
-//! that what else the machine does falls on all alike. Each in a process of its own, as namespaces cannot be left.
+//! Method: one server in environment `live` with an append-only file that is synced at every write, or every second, under
+//! the server's own benchmark (`SET`, 50 connections, without pipelining and 16 deep). In each round once without a filter,
+//! with syncs watched, with all calls watched, with a rule in force that never strikes, and with the folder on the file
+//! system that can lose what was not synced, one after the other, so that what else the machine does falls on all alike. Each in a process of its own, as namespaces cannot be left.
 //! The median of the rounds is reported, with the median of the ratios to the same round without a filter.
 
 use seedfault::entropy::{Entropy, Seed};
@@ -19,18 +19,22 @@ use std::process::Command;
 const ROUNDS: usize = 7;
 const REQUESTS: u32 = 20_000;
 const DEPTHS: [u32; 2] = [1, 16];
-const WAYS: [&str; 4] = ["no filter", "syncs watched", "all watched", "all watched, a rule in force"];
+const WAYS: [&str; 5] =
+    ["no filter", "syncs watched", "all watched", "all watched, a rule in force", "its folder served (FUSE)"];
+/// When the server syncs, and which ways are measured with it.
+const POLICIES: [(&str, &[usize]); 2] = [("always", &[0, 1, 2, 3, 4]), ("everysec", &[0, 2, 4])];
+const SERVED: usize = 4;
 const ME: ActorId = ActorId(1);
 const NODE: NodeId = NodeId(0);
 const PATIENCE: Millis = Millis(10_000);
 
 fn main() {
     let arguments: Vec<String> = std::env::args().collect();
-    if let [_, one, server, benchmark, way, depth, requests] = arguments.as_slice()
+    if let [_, one, server, benchmark, policy, way, depth, requests] = arguments.as_slice()
         && one == "one"
     {
         let number = |text: &str| text.parse().expect("a number");
-        measure(server, benchmark, number(way) as usize, number(depth), number(requests));
+        measure((server, benchmark), policy, number(way) as usize, number(depth), number(requests));
         return;
     }
     let full = arguments.iter().any(|argument| argument == "--bench");
@@ -48,27 +52,38 @@ fn main() {
             continue;
         };
         println!("{}, thousand requests a second, median of {rounds}", server.display());
-        for depth in DEPTHS {
-            compare(server, benchmark, depth, rounds, requests * depth);
+        for (policy, ways) in POLICIES {
+            println!(" appendfsync {policy}");
+            for depth in DEPTHS {
+                compare((server, benchmark), (policy, ways), depth, rounds, requests * depth);
+            }
         }
     }
 }
 
-fn compare(server: &Path, benchmark: &Path, depth: u32, rounds: usize, requests: u32) {
+fn compare(
+    (server, benchmark): (&Path, &Path),
+    (policy, ways): (&str, &[usize]),
+    depth: u32,
+    rounds: usize,
+    requests: u32,
+) {
     let me = std::env::current_exe().expect("we run");
     let mut rates = [const { Vec::new() }; WAYS.len()];
     for round in 0..rounds {
-        for step in 0..WAYS.len() {
-            // Each comes first, and after each other, as often.
-            let way = if round % 2 == 0 { round + step } else { round + 3 * step } % WAYS.len();
+        for step in 0..ways.len() {
+            // Each comes first as often, and before and after its neighbours by turns.
+            let back = ways.len() - 1;
+            let way = ways[if round % 2 == 0 { round + step } else { round + back * step } % ways.len()];
             let mut command = Command::new(&me);
-            command.arg("one").args([server, benchmark]);
+            command.arg("one").args([server, benchmark]).arg(policy);
             let out = command.args([way.to_string(), depth.to_string(), requests.to_string()]).output();
             let text = String::from_utf8(out.expect("we run").stdout).expect("text");
             rates[way].push(text.trim().parse::<f64>().unwrap_or_else(|_| panic!("no rate: {text}")));
         }
     }
-    for (name, ours) in WAYS.iter().zip(&rates) {
+    for way in ways {
+        let (name, ours) = (WAYS[*way], &rates[*way]);
         let mut ratios: Vec<f64> = ours.iter().zip(&rates[0]).map(|(one, base)| one / base).collect();
         let mut ours = ours.clone();
         let (rate, ratio) = (median(&mut ours), median(&mut ratios));
@@ -87,15 +102,15 @@ fn median(numbers: &mut [f64]) -> f64 {
 }
 
 /// One server, one load; prints requests a second.
-fn measure(server: &str, benchmark: &str, way: usize, depth: u32, requests: u32) {
+fn measure((server, benchmark): (&str, &str), policy: &str, way: usize, depth: u32, requests: u32) {
     let cage = cage::enter(Walls::Network);
     let run = std::env::temp_dir().join(format!("seedfault-disks-{}-{way}-{depth}", std::process::id()));
     let calls = match way {
-        0 => Calls::default(),
+        0 | SERVED => Calls::default(),
         1 => FileCall::Sync.into(),
         _ => Calls::ALL,
     };
-    let options = Options { dir: run.join("nodes"), calls, ..Options::default() };
+    let options = Options { dir: run.join("nodes"), calls, power: way == SERVED, ..Options::default() };
     let mut env = live::new(Some(&cage), options, Entropy::root(Seed(1))).expect("the probe said so");
     let settings = [
         "--bind",
@@ -103,7 +118,7 @@ fn measure(server: &str, benchmark: &str, way: usize, depth: u32, requests: u32)
         "--appendonly",
         "yes",
         "--appendfsync",
-        "always",
+        policy,
         "--save",
         "",
         "--protected-mode",

@@ -5,8 +5,9 @@
 //! is the benchmark program that comes with the server, in a place of its own on that network. Each figure is the
 //! median of the rounds, and beside it the ratio to the bridge, of medians of the same rounds. The last figures are of
 //! the switch alone: a link with a fault on it that changes nothing, one on which each segment has a fate of its own, the
-//! same link without a fault, how late a delay of 5 ms is, and how long it takes until a cut is in force (its answer
-//! comes afterwards).
+//! same link without a fault, how late a delay of 5 ms is (by round trips with a pause of as long before each, which are
+//! compared with the same on the link without a fault), and how long it takes until a cut is in force (its answer comes
+//! afterwards).
 //!
 //! The figures are worth something on an idle machine with two processors; `--bench` measures, without it each is
 //! tried once, briefly. As an ordinary user, or where `/dev/net/tun` may not be opened, TUN is left out by name.
@@ -19,11 +20,14 @@ use seedfault::env::live::{self, Kind};
 use seedfault::env::processes::cage::{self, Walls};
 use seedfault::env::processes::{Options, ProcessesEnv, doctor};
 use seedfault::env::{Effect, Env, LinkRule, NodeId};
+use seedfault::run::resp;
 use seedfault::time::Millis;
 use std::collections::BTreeMap;
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 const ROUNDS: usize = 3;
 const NETWORKS: &[&str] = &["loopback", "bridge", "TUN", "packet sockets"];
@@ -32,7 +36,12 @@ const PEER: usize = 1;
 /// A node whose place clients share where links have rules. It is a replica.
 const NEIGHBOUR: NodeId = NodeId(5);
 const DELAY: Millis = Millis(5);
+/// Before a round trip: as long as the delay, in which processors go to sleep.
+const PAUSE: Duration = Duration::from_millis(5);
+const TRIPS: u64 = 300;
 const LARGE: u64 = 8 << 20;
+/// What the servers' benchmark program calls its key where it is to be one.
+const KEY: &str = "key:__rand_int__";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().collect();
@@ -40,6 +49,11 @@ fn main() -> ExitCode {
         && word == "on"
     {
         return on(network, Path::new(server), amount.parse().unwrap_or(1));
+    }
+    if let [_, word, place, count] = arguments.as_slice()
+        && word == "trips"
+    {
+        return trips(place, count.parse().unwrap_or(1));
     }
     let measures = arguments.iter().any(|argument| argument == "--bench");
     let (rounds, amount) = if measures { (ROUNDS, 100) } else { (1, 1) };
@@ -190,31 +204,35 @@ struct Said {
 impl Load {
     /// What can be measured anywhere. The clients are the tool's.
     fn common(&self, env: &mut ProcessesEnv) {
-        let ping = self.run(env, None, 20_000, &["-c", "1", "-t", "ping_mbulk"]);
+        let ping = self.run(env, 20_000, &["-c", "1", "-t", "ping_mbulk"]);
         println!("round trip, p50, us\t{}", ping.p50_us);
         println!("round trip, p99, us\t{}", ping.p99_us);
-        let single = self.run(env, None, 100_000, &["--cluster", "-c", "50", "-t", "set"]);
+        let single = self.run(env, 100_000, &["--cluster", "-c", "50", "-t", "set"]);
         println!("SET, thousand a second\t{}", single.per_second / 1e3);
-        let piped = self.run(env, None, 600_000, &["--cluster", "-c", "50", "-P", "16", "-t", "set"]);
+        let piped = self.run(env, 600_000, &["--cluster", "-c", "50", "-P", "16", "-t", "set"]);
         println!("SET, 16 at a time, thousand a second\t{}", piped.per_second / 1e3);
         self.large(env, None, "");
     }
 
+    /// Of one key, at its node: with `--cluster` each request is for another slot's, of which most have none.
     fn large(&self, env: &mut ProcessesEnv, from: Option<NodeId>, where_: &str) {
+        let (size, owner) = (LARGE.to_string(), owner(KEY));
         for (test, count) in [("set", 40), ("get", 200)] {
-            let size = LARGE.to_string();
-            let said = self.run(env, from, count, &["--cluster", "-c", "1", "-d", &size, "-t", test]);
+            let said = self.ask(env, (from, owner), count, &["-c", "1", "-d", &size, "-t", test]);
             let megabytes = said.per_second * LARGE as f64 / 1e6;
             println!("{} of 8 MB{where_}, MB/s\t{megabytes}", test.to_uppercase());
+            if test == "set" {
+                let (question, length) = (format!("STRLEN {KEY}\r\n"), format!(":{LARGE}\r\n"));
+                six::wait(env, question.as_bytes(), &|answers| {
+                    answers.values().any(|answer| *answer == length)
+                });
+            }
         }
     }
 
     /// What only links of the switch can be asked. The clients stand where a replica does.
     fn faults(&self, env: &mut ProcessesEnv) {
         let primaries: Vec<NodeId> = (0..six::SHARDS).map(NodeId).collect();
-        let ping = |env: &mut ProcessesEnv, count| {
-            self.run(env, Some(NEIGHBOUR), count, &["-c", "1", "-t", "ping_mbulk"]).p50_us
-        };
         // A link so wide that nothing waits; and one on which each segment has a fate of its own, and one of a thousand
         // comes twice, which TCP hardly notices.
         let through = LinkRule { rate: u32::MAX, ..LinkRule::default() };
@@ -228,10 +246,11 @@ impl Load {
             }
             self.large(env, Some(NEIGHBOUR), &format!(", link {what}"));
         }
-        let before = ping(env, 20_000);
+        let before = self.trips(env);
         set(env, NEIGHBOUR, NodeId(0), LinkRule { delay: DELAY, ..LinkRule::default() });
-        let after = ping(env, 1_000);
+        let after = self.trips(env);
         set(env, NEIGHBOUR, NodeId(0), LinkRule::default());
+        println!("round trip after a pause, p50, us\t{before}");
         println!("a delay of 5 ms is late by, p50, us\t{}", after - before - DELAY.micros().0 as f64);
         let mut took: Vec<f64> = Vec::new();
         for _ in 0..20 {
@@ -243,9 +262,32 @@ impl Load {
         println!("a cut is in force after, p50, us\t{}", took[took.len() / 2]);
     }
 
-    /// The first node is asked, and with `--cluster` those that it knows.
-    fn run(&self, env: &mut ProcessesEnv, from: Option<NodeId>, count: u64, arguments: &[&str]) -> Said {
+    /// The median of round trips with a pause before each, from the neighbour to the first node, in microseconds.
+    fn trips(&self, env: &mut ProcessesEnv) -> f64 {
         let (address, port) = env.endpoint(NodeId(0)).expect("started");
+        let mut command = Command::new(std::env::current_exe().expect("we run"));
+        let count = (TRIPS * self.amount / 100).max(10);
+        command.args(["trips", &format!("{address}:{port}"), &count.to_string()]);
+        env.beside(NEIGHBOUR, &mut command).expect("the node is there");
+        cage::die_with_us(&mut command);
+        let output = command.output().expect("we run");
+        String::from_utf8_lossy(&output.stdout).trim().parse().expect("a number")
+    }
+
+    /// The first node is asked, and with `--cluster` those that it knows.
+    fn run(&self, env: &mut ProcessesEnv, count: u64, arguments: &[&str]) -> Said {
+        self.ask(env, (None, NodeId(0)), count, arguments)
+    }
+
+    /// Clients in the place of a node, or the tool's, ask a node.
+    fn ask(
+        &self,
+        env: &mut ProcessesEnv,
+        (from, to): (Option<NodeId>, NodeId),
+        count: u64,
+        arguments: &[&str],
+    ) -> Said {
+        let (address, port) = env.endpoint(to).expect("started");
         let count = (count * self.amount / 100).max(10).to_string();
         let mut command = Command::new(&self.program);
         command.args(["-h", &address, "-p", &port.to_string(), "--csv", "-n", &count]).args(arguments);
@@ -268,6 +310,29 @@ impl Load {
         };
         Said { per_second, p50_us: p50 * 1e3, p99_us: p99 * 1e3 }
     }
+}
+
+/// The primary that has a key's slot, as the nodes are told.
+fn owner(key: &str) -> NodeId {
+    NodeId((resp::slot(key.as_bytes()) / six::SLOTS_EACH).min(six::SHARDS - 1))
+}
+
+/// Asks a node again and again, with a pause before each question; says what the median of the answers took.
+fn trips(place: &str, count: u64) -> ExitCode {
+    let mut stream = TcpStream::connect(place).expect("it listens");
+    stream.set_nodelay(true).expect("a TCP connection");
+    let mut took: Vec<f64> = Vec::new();
+    let mut answer = [0; 7];
+    for _ in 0..count {
+        std::thread::sleep(PAUSE);
+        #[expect(clippy::disallowed_methods, reason = "measuring is what it is for")]
+        let began = Instant::now();
+        stream.write_all(b"PING\r\n").and_then(|()| stream.read_exact(&mut answer)).expect("it answers");
+        took.push(began.elapsed().as_secs_f64() * 1e6);
+    }
+    took.sort_by(f64::total_cmp);
+    println!("{}", took[took.len() / 2]);
+    ExitCode::SUCCESS
 }
 
 /// Puts a rule on a link; answers how long that took, in microseconds.

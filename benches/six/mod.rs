@@ -10,6 +10,8 @@ use std::path::Path;
 
 pub const NODES: u16 = 6;
 pub const SHARDS: u16 = 3;
+/// The last has one more.
+pub const SLOTS_EACH: u16 = 5461;
 const ASK_EVERY: Millis = Millis(10);
 /// A cluster that is not healthy by then counts as failed.
 const HEALTHY_MAX: Millis = Millis(60_000);
@@ -122,7 +124,8 @@ fn nodes_conf(myself: u16) -> String {
         let me = if node == myself { "myself," } else { "" };
         let place =
             format!("{{address:{node}}}:{{port:{node}}}@{{bus_port:{node}}},,shard-id={:040x}", shard + 1);
-        let (first, last) = (shard * 5461, if shard + 1 == SHARDS { 16383 } else { shard * 5461 + 5460 });
+        let (first, last) =
+            (shard * SLOTS_EACH, if shard + 1 == SHARDS { 16383 } else { (shard + 1) * SLOTS_EACH - 1 });
         let epoch = shard + 1;
         let line = if node < SHARDS {
             format!("{me}master - 0 0 {epoch} connected {first}-{last}")

@@ -30,6 +30,7 @@ mod replay;
 mod run;
 mod schema;
 mod seed;
+mod set_up;
 mod shrink;
 mod standing;
 mod supervise;

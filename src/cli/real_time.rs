@@ -1,4 +1,5 @@
-//! `fuzz bench live`: how long real servers take to form a cluster in real time, on a network of their own.
+//! `fuzz bench live`: how long real servers take to form a cluster in real time, on a network of their own, and how long
+//! that takes without them.
 
 use super::choose::{self, Place};
 use super::console::{Console, print};
@@ -6,6 +7,7 @@ use super::exit::{Code, Failure};
 use super::flags::{Format, Output, Where};
 use super::job::{self, Job};
 use super::seed;
+use super::set_up::{self, Ground};
 use crate::entropy::Seed;
 use crate::env::LIVE;
 use crate::report::names::seconds;
@@ -21,6 +23,9 @@ pub struct Args {
     /// The server; the first on PATH when absent
     #[arg(long, value_name = "PATH")]
     server_binary: Option<PathBuf>,
+    /// Stand this up, and say how long it took
+    #[arg(long, hide = true, value_name = "GROUND")]
+    ground: Option<Ground>,
 }
 
 /// A third of the servers' own default.
@@ -29,6 +34,9 @@ const NODE_TIMEOUT_MS: u32 = 5000;
 const SIZES: [(u16, u16); 2] = [(3, 1), (16, 2)];
 
 pub fn main(args: &Args) -> super::Done {
+    if let Some(ground) = &args.ground {
+        return set_up::stand_up(ground);
+    }
     let at = Where {
         environment: Some(LIVE.name.into()),
         server_binary: args.server_binary.clone(),
@@ -53,6 +61,7 @@ pub fn main(args: &Args) -> super::Done {
             seconds(last, 2),
         ));
     }
+    set_up::measure(args.rounds)?;
     Ok(Code::Passed)
 }
 
