@@ -167,6 +167,7 @@ fn the_core_touches_nothing() {
         "env/live/disk/trial.rs",
         "env/live/driver.rs",
         "env/live/mod.rs",
+        "env/live/names.rs",
         "env/live/namespace.rs",
         "env/live/netlink.rs",
         "env/live/probe.rs",

@@ -9,6 +9,8 @@
 mod disk;
 #[path = "live/faults/mod.rs"]
 mod faults;
+#[path = "live/names.rs"]
+mod names;
 #[path = "live/node.rs"]
 mod node;
 #[path = "live/power.rs"]
@@ -109,6 +111,8 @@ const CASES: &[Case] = &[
     ("a_node_that_runs_out_of_files_is_told_so_and_has_them_again", resources::files),
     ("a_node_that_wants_more_memory_is_killed", resources::memory),
     ("a_crowd_is_as_large_as_asked_for_and_goes_again", resources::crowd),
+    ("a_name_resolves_or_fails_as_asked_for", names::resolve),
+    ("etcd_serves_once_its_name_resolves", names::etcd),
     ("programs_of_any_kind_are_short_of_resources", programs::short),
     ("a_java_program_sees_its_disk_fail_and_heal", programs::java),
     ("etcd_waits_for_a_slow_disk_and_ends_at_a_failed_sync", programs::etcd),
@@ -305,7 +309,8 @@ impl Bench {
     fn new(cage: &Cage, outside: u16, power: bool) -> Self {
         let run = PathBuf::from(std::env::var_os(FOLDER).expect("given by the parent"));
         let calls = Calls { read: true, ..Calls::ALL };
-        let options = Options { dir: run.join("nodes"), calls, power, pcap: true, ..Options::default() };
+        let options =
+            Options { dir: run.join("nodes"), calls, power, names: true, pcap: true, ..Options::default() };
         let env = live::new(Some(cage), options, Entropy::root(Seed(1))).expect("the probe said so");
         assert_eq!(env.profile().name, LIVE.name);
         let (world, striking) = (striking::world(), None);

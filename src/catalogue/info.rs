@@ -37,6 +37,8 @@ pub enum Ability {
     Files,
     /// Let reads from the disk of one node last.
     Reads,
+    /// Tell a node the addresses of names, and let it fail.
+    Names,
     /// Needs nothing of the environment: commands over the client port.
     None,
 }
@@ -58,6 +60,7 @@ impl Ability {
             Self::Resource => "resource",
             Self::Files => "files",
             Self::Reads => "reads",
+            Self::Names => "names",
             Self::None => "none",
         }
     }

@@ -101,6 +101,7 @@ tagged! {
     UseUpConnections = fault::use_up_connections::UseUpConnections,
     ClockStrobe = fault::clock_strobe::ClockStrobe,
     BitFlip = fault::bit_flip::BitFlip,
+    ResolveFails = fault::resolve_fails::ResolveFails,
 }
 
 macro_rules! infos {
@@ -150,8 +151,8 @@ infos! {
     StrikeLink = fault::strike_link::StrikeLink, SlowClose = fault::slow_close::SlowClose,
     CpuLimit = fault::cpu_limit::CpuLimit, CpuHog = fault::cpu_hog::CpuHog,
     FdLimit = fault::fd_limit::FdLimit, UseUpConnections = fault::use_up_connections::UseUpConnections,
-    ClockStrobe = fault::clock_strobe::ClockStrobe,
-    BitFlip = fault::bit_flip::BitFlip,
+    ClockStrobe = fault::clock_strobe::ClockStrobe, BitFlip = fault::bit_flip::BitFlip,
+    ResolveFails = fault::resolve_fails::ResolveFails,
 }
 
 tagged! {
@@ -181,7 +182,7 @@ mod tests {
                      rolling_restart burst admin kill pause restart cut lossy slow clock_skew disk_error full_disk slow_disk \
                      strike_at power_loss memory_limit reset refuse hold check sabotage aim corrupt garble throttle \
                      flap stutter half_open strike_link slow_close cpu_limit cpu_hog fd_limit use_up_connections \
-                     clock_strobe bit_flip";
+                     clock_strobe bit_flip resolve_fails";
         let known: Vec<&str> = known.split_whitespace().collect();
         assert_eq!(Action::NAMES.get(..known.len()), Some(known.as_slice()), "new ones go to the end");
     }

@@ -21,6 +21,7 @@ use crate::catalogue::{Ability, MessageType};
 use crate::fault::bit_flip::Flip;
 use crate::fault::disk::{Blow, DiskRule};
 use crate::fault::kill::Signal;
+use crate::fault::resolve_fails::ResolveRule;
 use crate::fault::resource::ResourceRule;
 use crate::fault::restart::RestartData;
 use crate::fault::slow::Distribution;
@@ -154,6 +155,7 @@ pub const LIVE: Profile = Profile {
         Ability::Power,
         Ability::Files,
         Ability::Reads,
+        Ability::Names,
     ],
     targets: &["valkey"],
     nodes_max: 16,
@@ -228,6 +230,9 @@ pub enum NodeAction {
     Memory(Option<u32>),
     /// Take something away from it in the name of this event, or give it back: then it is told what was measured.
     Resource(String, Option<ResourceRule>),
+    /// Let its questions for names come to this in the name of an event, or be answered again: then it is told how many
+    /// were struck.
+    Names(String, Option<ResolveRule>),
     /// Remove the files that a start with this data would not find, whether it runs or not.
     Remove(RestartData),
     /// Flip a bit of a file in its folder.

@@ -276,6 +276,7 @@ impl SimEnv {
             | NodeAction::Flip(_)
             | NodeAction::Remove(_)
             | NodeAction::Adopt(_)
+            | NodeAction::Names(..)
             | NodeAction::Memory(_)
             | NodeAction::Reach(..)
             | NodeAction::Knock(..)

@@ -24,6 +24,7 @@ pub mod pause;
 pub mod power_loss;
 pub mod refuse;
 pub mod reset;
+pub mod resolve_fails;
 pub mod resource;
 pub mod restart;
 pub mod slow;

@@ -347,6 +347,7 @@ fn environment(
                 pcap: options.pcap,
                 calls: calls(timeline),
                 power: timeline.events.iter().any(|event| event.action.needs() == Ability::Power),
+                names: timeline.events.iter().any(|event| event.action.needs() == Ability::Names),
             };
             let folder = options.dir.parent().unwrap_or(&options.dir);
             // Before any thread exists.

@@ -1,4 +1,4 @@
-//! Faults of a node's disk, power and memory: put in force, told of, undone.
+//! Faults of a node's disk, power, memory and names: put in force, told of, undone.
 //!
 //! What a server does under them is its own: it may refuse writes, or end. One that has ended, by the fault's blow or
 //! by itself, is started again when the fault is over, as an administrator would.
@@ -7,12 +7,13 @@ use super::operation::OpIo;
 use super::record::Status;
 use super::strike::{Ending, failed, removed, running, skipped, up};
 use crate::catalogue::NodeSelector;
-use crate::env::{NodeAction, NodeId};
+use crate::env::{NodeAction, NodeId, STRUCK_NOTHING};
 use crate::fault::bit_flip::BitFlip;
 use crate::fault::disk::DiskRule;
 use crate::fault::kill::Signal;
 use crate::fault::memory_limit::MemoryLimit;
 use crate::fault::power_loss::PowerLoss;
+use crate::fault::resolve_fails::{ResolveFails, ResolveRule};
 use crate::fault::restart::RestartData;
 
 /// Puts a rule on disks until the fault ends.
@@ -97,6 +98,33 @@ pub(super) async fn memory(fault: &MemoryLimit, op: &OpIo, ending: &Ending) -> R
         bring_back(op, node).await?;
     }
     Ok(())
+}
+
+/// Lets a node's questions for names come to something else until the fault ends.
+pub(super) async fn names(fault: &ResolveFails, op: &OpIo, ending: &Ending) -> Result<(), Status> {
+    let nodes = running(&fault.node, op)?;
+    for node in &nodes {
+        change_names(op, *node, Some(fault.rule())).await?;
+        op.step(format!("names do not resolve for {node}: {}", fault.how));
+    }
+    ending.wait(op).await;
+    for node in nodes {
+        let said = change_names(op, node, None).await?;
+        if said.contains(STRUCK_NOTHING) {
+            op.detail(STRUCK_NOTHING);
+        }
+        op.step(format!("names resolve again for {node}: {said}"));
+        bring_back(op, node).await?;
+    }
+    Ok(())
+}
+
+async fn change_names(op: &OpIo, node: NodeId, rule: Option<ResolveRule>) -> Result<String, Status> {
+    let changed = op.io.node(node, NodeAction::Names(op.event.clone(), rule)).await;
+    changed.map_err(|error| {
+        op.breaks(&error);
+        failed(error)
+    })
 }
 
 /// Writes down what became of the event's rule.

@@ -102,6 +102,7 @@ pub async fn strike(action: Action, op: OpIo, ending: Ending, target: Rc<dyn Tar
             resources::take(&fault.node, &rule, &op, &ending).await
         }
         Action::BitFlip(fault) => damage::flip(fault, &op).await,
+        Action::ResolveFails(fault) => damage::names(fault, &op, &ending).await,
         Action::MemoryLimit(fault) => damage::memory(fault, &op, &ending).await,
         Action::Reset(reset) => strike_reset(reset, &op).await,
         Action::Refuse(refuse) => strike_refuse(refuse, &op, &ending).await,

@@ -7,6 +7,7 @@ use super::parts::get;
 use crate::catalogue::{Action, NodeSelector};
 use crate::fault::bit_flip::BitFlip;
 use crate::fault::cut::Cut;
+use crate::fault::resolve_fails::ResolveBlow;
 use crate::fault::restart::{Restart, RestartData};
 use crate::fault::slow::Slow;
 use crate::fault::slow_disk::RATE_MAX;
@@ -118,6 +119,13 @@ fn wrong(action: &Action) -> Vec<Wrong> {
                 "write `data: wiped`, or `data: empty` to leave it its `nodes.conf`".into(),
             )]
         }
+        Action::ResolveFails(fault) if fault.how == ResolveBlow::Late && fault.delay.is_zero() => vec![(
+            "delay",
+            fault.delay.to_string(),
+            "nothing would be late".into(),
+            "leave it out for 2s".into(),
+        )],
+        Action::ResolveFails(fault) => too_long(("delay", fault.delay)).into_iter().collect(),
         Action::Restart(restart) => foreign(restart),
         Action::SlowDisk(slow) if slow.rate > RATE_MAX => vec![(
             "rate",

@@ -250,6 +250,11 @@ timeline:
                 "- {at: 1s, do: {slow_disk: {node: node-1, rate: ^100001}}}",
                 "could not be told from one without",
             ),
+            (
+                "- {at: 1s, do: {resolve_fails: {node: node-1, how: late, delay: ^0ms}}}",
+                "nothing would be late",
+            ),
+            ("- {at: 1s, do: {resolve_fails: {node: node-1, how: ^eror}}}", "did you mean `error`?"),
             ("- {at: 1s, do: {bit_flip: {node: node-1, file: ^../x}}}", "no path in the node's folder"),
             ("- {at: 1s, do: {bit_flip: {node: node-1, file: '*.aof', bit: ^8}}}", "the bits 0 to 7"),
             ("- {at: 1s, do: {bit_flip: {node: node-1, file: '*', from_end: ^true}}}", "no `offset`"),

@@ -322,6 +322,9 @@ impl ExactEnv {
             NodeAction::Reach(..) | NodeAction::Knock(..) | NodeAction::Unheard(..) => {
                 Err(EnvError::Unable { what: "try whether packets cross".into() })
             }
+            NodeAction::Names(..) => {
+                Err(EnvError::Unable { what: "let names not resolve where nobody asks for them".into() })
+            }
             NodeAction::Resource(..) => {
                 Err(EnvError::Unable { what: "take real resources away where time is virtual".into() })
             }

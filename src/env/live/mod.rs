@@ -16,6 +16,7 @@ mod capture;
 mod device;
 pub mod disk;
 mod driver;
+mod names;
 mod namespace;
 mod netlink;
 pub mod probe;
@@ -33,12 +34,14 @@ use super::{
 use crate::catalogue::MessageType;
 use crate::entropy::Entropy;
 use crate::fault::disk::DiskRule;
+use crate::fault::resolve_fails::ResolveRule;
 use crate::fault::traffic::Traffic;
 use capture::Capture;
 pub use device::Kind;
 use disk::Disks;
 use disk::power::Power;
 use driver::Driver;
+use names::Names;
 use namespace::Namespace;
 use nix::errno::Errno;
 use reach::Reach;
@@ -86,6 +89,9 @@ pub fn with(
     let mut net = Net::new(run.join(LINKS), port, key, kinds, capture)
         .map_err(|error| failed("making the network", error))?;
     net.power = power;
+    if options.names {
+        net.names = Some(Names::start(&run).map_err(|error| failed("telling nodes names", error))?);
+    }
     if options.calls.any() {
         let disks = Disks::start(options.calls, key, run.join(disk::DISKS));
         let disks = disks.map_err(|error| failed("watching the nodes' disks", error))?;
@@ -139,6 +145,8 @@ struct Net {
     losing: BTreeMap<NodeId, (String, bool)>,
     lost: BTreeMap<NodeId, Result<Evidence, String>>,
     trouble: Option<Trouble>,
+    /// Where the timeline has names that fail to resolve.
+    names: Option<Names>,
 }
 
 impl Net {
@@ -164,6 +172,7 @@ impl Net {
         let tool = device::make_any(kinds, Port::TOOL.address(), Port::TOOL.0, &far)?;
         device::also(1, Port::CLIENTS.address())?;
         device::also(2, switch::CROWD)?;
+        device::also(3, switch::NAMES)?;
         let kind = tool.kind();
         driver.plug(Port::TOOL, tool)?;
         Ok(Self {
@@ -184,6 +193,7 @@ impl Net {
             losing: BTreeMap::new(),
             lost: BTreeMap::new(),
             trouble: None,
+            names: None,
         })
     }
 
@@ -375,6 +385,9 @@ impl Ground for Net {
         if let Some(power) = &mut self.power {
             power.place(node, folder, command)?;
         }
+        if let Some(names) = &self.names {
+            names.place(command);
+        }
         self.disks.as_ref().map_or(Ok(()), |disks| disks.watch(node, folder, command))
     }
 
@@ -388,6 +401,18 @@ impl Ground for Net {
     ) -> Result<Option<Evidence>, EnvError> {
         let unable = || EnvError::Unable { what: "strike a disk whose calls are not watched".into() };
         self.disks.as_mut().ok_or_else(unable)?.change(node, event, rule, runs, waited)
+    }
+
+    fn names(
+        &mut self,
+        node: NodeId,
+        event: &str,
+        rule: Option<&ResolveRule>,
+        waited: Option<Duration>,
+    ) -> Result<Option<Evidence>, EnvError> {
+        let near = self.nodes.get(&node).ok_or(EnvError::NotRunning { node })?;
+        let unable = || EnvError::Unable { what: "let names not resolve that nobody has".into() };
+        self.names.as_mut().ok_or_else(unable)?.change((&self.home, near), node, event, rule, waited)
     }
 
     fn furnished(&mut self, node: NodeId) -> io::Result<()> {
@@ -595,6 +620,9 @@ impl Ground for Net {
             && let Some(node) = self.nodes.keys().next()
         {
             self.trouble.get_or_insert(Trouble::Leak { node: *node, what: error.to_string() });
+        }
+        if let Some(names) = &mut self.names {
+            names.stop();
         }
         if !self.driver.stop() {
             notes.push(format!("failed to write all of {CAPTURE}"));

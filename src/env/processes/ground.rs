@@ -12,6 +12,7 @@ use crate::env::{
     Trouble,
 };
 use crate::fault::disk::DiskRule;
+use crate::fault::resolve_fails::ResolveRule;
 use crate::fault::traffic::Traffic;
 use std::io;
 use std::net::Ipv4Addr;
@@ -86,6 +87,17 @@ pub trait Ground: std::fmt::Debug {
         _waited: Option<Duration>,
     ) -> Attempt {
         Err(EnvError::Unable { what: "strike a node's disk".into() })
+    }
+    /// Puts an event's rule on a node's questions for names, or takes it off. Called again, with how long it has waited,
+    /// until it answers something.
+    fn names(
+        &mut self,
+        _: NodeId,
+        _event: &str,
+        _: Option<&ResolveRule>,
+        _waited: Option<Duration>,
+    ) -> Attempt {
+        Err(EnvError::Unable { what: "let names not resolve".into() })
     }
     /// What is in a node's folder now was put there by us, for its next start.
     fn furnished(&mut self, _: NodeId) -> io::Result<()> {

@@ -85,6 +85,8 @@ pub struct Options {
     pub calls: Calls,
     /// Whether nodes may lose what they have not synced, where the environment can take it from them.
     pub power: bool,
+    /// Whether nodes have names, which may fail to resolve, where the environment can tell them.
+    pub names: bool,
 }
 
 /// See the module's page.
@@ -254,6 +256,7 @@ impl ProcessesEnv {
             NodeAction::Reach(to, traffic) => self.ground.reach(id, *to, *traffic, waited),
             NodeAction::Knock(to, traffic) => self.ground.knock(id, *to, *traffic).map(Some),
             NodeAction::Unheard(to, traffic) => self.ground.unheard(id, *to, *traffic).map(Some),
+            NodeAction::Names(event, rule) => self.ground.names(id, event, rule.as_ref(), waited),
             NodeAction::Resource(event, rule) => {
                 node.resource(event, rule.as_ref(), waited, self.ground.crowd())
             }

@@ -1,12 +1,14 @@
 import com.sun.net.httpserver.HttpExchange;
 import com.sun.net.httpserver.HttpServer;
 import java.io.IOException;
+import java.net.InetAddress;
 import java.net.InetSocketAddress;
 import java.nio.ByteBuffer;
 import java.nio.channels.FileChannel;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
+import java.security.Security;
 import java.util.concurrent.Executors;
 
 /** A store of one value over HTTP, which is on the disk before its writer hears of it. */
@@ -16,6 +18,9 @@ public class Store {
     static FileChannel file;
 
     public static void main(String[] arguments) throws Exception {
+        // What is resolved is asked for each time.
+        Security.setProperty("networkaddress.cache.ttl", "0");
+        Security.setProperty("networkaddress.cache.negative.ttl", "0");
         if (Files.exists(FILE)) {
             value = Files.readAllBytes(FILE);
         }
@@ -25,6 +30,13 @@ public class Store {
         server.createContext("/ping", exchange -> answer(exchange, 200, "pong".getBytes()));
         server.createContext("/time", exchange ->
             answer(exchange, 200, (System.currentTimeMillis() * 1000 + " " + System.nanoTime() / 1000).getBytes()));
+        server.createContext("/resolve", exchange -> {
+            try {
+                answer(exchange, 200, InetAddress.getByName("node-0").getHostAddress().getBytes());
+            } catch (IOException error) {
+                answer(exchange, 500, error.getClass().getSimpleName().getBytes());
+            }
+        });
         server.createContext("/get", exchange -> answer(exchange, 200, value));
         server.createContext("/put", exchange -> {
             byte[] given = exchange.getRequestBody().readAllBytes();

@@ -9,6 +9,7 @@
 mod lab;
 mod links;
 mod machine;
+mod names;
 mod packets;
 mod page;
 mod power;

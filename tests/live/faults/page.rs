@@ -54,6 +54,7 @@ const ELSEWHERE: &[Elsewhere] = &[
     elsewhere("lossy", ["", "`flaky!`; `:loss`, `:duplicate`, `:reorder` of the packet package", "NetworkChaos `loss`, `duplicate`, `reorder`", "`netem loss`, `loss-state`, `loss-gemodel`, `duplicate`; `iptables loss`"]),
     elsewhere("throttle", ["`bandwidth`", "`:rate` of the packet package", "NetworkChaos `bandwidth`", "`netem rate`"]),
     elsewhere("corrupt", ["", "`:corrupt` of the packet package", "NetworkChaos `corrupt`", "`netem corrupt`"]),
+    elsewhere("resolve_fails", ["", "", "DNSChaos `error`, `random`", ""]),
     elsewhere("garble", ["", "", "", ""]),
     elsewhere("cut", ["`timeout` with 0", "`partitioner`", "NetworkChaos `partition`", "`netem loss` of 100 %"]),
     elsewhere("flap", ["", "", "", ""]),

@@ -23,6 +23,8 @@ pub enum Ask<'a> {
     Time,
     /// To be answered, and then left alone: the program ends the connection.
     Leave,
+    /// For the address of the node's own name; of the JVM alone.
+    Resolve,
 }
 
 /// What came back, whole.
@@ -154,6 +156,8 @@ impl Program {
             (Self::Jvm, Ask::Put(value)) => return http("POST", "/put", value),
             (Self::Jvm, Ask::Get) => return http("GET", "/get", b""),
             (Self::Jvm, Ask::Time) => return http("GET", "/time", b""),
+            (Self::Jvm, Ask::Resolve) => return http("GET", "/resolve", b""),
+            (_, Ask::Resolve) => unreachable!("others are not asked"),
         }
         bytes
     }

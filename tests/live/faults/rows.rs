@@ -1,7 +1,7 @@
 //! The faults that are measured: a line each. A new fault gets one at the end.
 
 use super::lab::Lab;
-use super::{links, machine, packets, power, process, shortage};
+use super::{links, machine, names, packets, power, process, shortage};
 
 /// A fault with its fields, and who measures what it does.
 pub struct Row {
@@ -102,4 +102,8 @@ pub const ROWS: &[Row] = &[
     Row::of("memory_limit", "{node: node-0, room: 4, how: kill}", "it is killed when it has 4 MB more", shortage::memory),
     Row::of("power_loss", "{node: node-0}", "it ends at once, and what was not synced is lost", power::loss),
     Row::of("bit_flip", "{node: node-0, file: '*'}", "one bit of one of its files is another", power::flip),
+    Row::of("resolve_fails", "{node: node-0}", "the resolver says that it has failed (SERVFAIL)", names::resolve),
+    Row::of("resolve_fails", "{node: node-0, how: silence}", "the resolver says nothing", names::resolve),
+    Row::of("resolve_fails", "{node: node-0, how: wrong}", "it tells an address that nobody has", names::resolve),
+    Row::of("resolve_fails", "{node: node-0, how: late, delay: 700ms}", "it answers 700 ms late", names::resolve),
 ];

@@ -60,7 +60,7 @@ impl Port {
 
     fn of(address: u32) -> Option<Self> {
         match address {
-            Self::TOOL_ADDRESS | CROWD => return Some(Self::TOOL),
+            Self::TOOL_ADDRESS | CROWD | NAMES => return Some(Self::TOOL),
             Self::CLIENTS_ADDRESS => return Some(Self::CLIENTS),
             _ => {}
         }
@@ -96,6 +96,10 @@ impl From<NodeId> for Port {
 const NETWORK: u32 = 0x0a4d_0000;
 /// Who only takes connections is on the tool's device too, and its packets are the tool's: 10.77.255.252.
 pub const CROWD: u32 = NETWORK | 0xfffc;
+/// So are those of who tells nodes the addresses of names: 10.77.255.251.
+pub const NAMES: u32 = NETWORK | 0xfffb;
+/// 10.77.255.250, which nobody has.
+pub const NOBODY: u32 = NETWORK | 0xfffa;
 /// The mask of it.
 pub const MASK: u32 = 0xffff_0000;
 /// Nodes for which there are addresses.
