@@ -18,7 +18,7 @@ pub use selector::{EventId, NodeSelector};
 use serde::{Deserialize, Serialize};
 
 /// The version of the vocabulary's meaning; part of every timeline.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 macro_rules! tagged {
     ($(#[$meta:meta])* $name:ident: $($variant:ident = $ty:ty),* $(,)?) => {
@@ -86,7 +86,7 @@ tagged! {
     Check = operation::CheckNow,
     Sabotage = operation::Sabotage,
     Aim = operation::Aim,
-    // Faults that came later. A timeline's hash holds an entry's place in this list: new ones go to its end.
+    // What came later. A timeline's hash holds an entry's place in this list: new ones go to its end.
     Corrupt = fault::corrupt::Corrupt,
     Garble = fault::garble::Garble,
     Throttle = fault::throttle::Throttle,
@@ -101,6 +101,8 @@ tagged! {
     UseUpConnections = fault::use_up_connections::UseUpConnections,
     ClockStrobe = fault::clock_strobe::ClockStrobe,
     BitFlip = fault::bit_flip::BitFlip,
+    MoveReplica = operation::MoveReplica,
+    BumpEpoch = operation::BumpEpoch,
     ResolveFails = fault::resolve_fails::ResolveFails,
 }
 
@@ -152,6 +154,7 @@ infos! {
     CpuLimit = fault::cpu_limit::CpuLimit, CpuHog = fault::cpu_hog::CpuHog,
     FdLimit = fault::fd_limit::FdLimit, UseUpConnections = fault::use_up_connections::UseUpConnections,
     ClockStrobe = fault::clock_strobe::ClockStrobe, BitFlip = fault::bit_flip::BitFlip,
+    MoveReplica = operation::MoveReplica, BumpEpoch = operation::BumpEpoch,
     ResolveFails = fault::resolve_fails::ResolveFails,
 }
 
@@ -182,7 +185,7 @@ mod tests {
                      rolling_restart burst admin kill pause restart cut lossy slow clock_skew disk_error full_disk slow_disk \
                      strike_at power_loss memory_limit reset refuse hold check sabotage aim corrupt garble throttle \
                      flap stutter half_open strike_link slow_close cpu_limit cpu_hog fd_limit use_up_connections \
-                     clock_strobe bit_flip resolve_fails";
+                     clock_strobe bit_flip move_replica bump_epoch resolve_fails";
         let known: Vec<&str> = known.split_whitespace().collect();
         assert_eq!(Action::NAMES.get(..known.len()), Some(known.as_slice()), "new ones go to the end");
     }

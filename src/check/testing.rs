@@ -336,6 +336,12 @@ impl Scene {
         self.now[usize::from(heir)].replication.role = Role::Primary;
         self.now[usize::from(old)].replication.role = Role::Replica;
     }
+    /// A replica follows another primary from now on, by everybody's word.
+    pub fn follow(&mut self, node: u16, primary: u16) {
+        for report in &mut self.now {
+            report.members[usize::from(node)].primary = Some(node_id(primary));
+        }
+    }
     /// A node has another id from now on and knows nobody; the others go on listing the old one.
     pub fn stranger(&mut self, node: u16) {
         let report = &mut self.now[usize::from(node)];

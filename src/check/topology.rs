@@ -104,7 +104,7 @@ fn shard_counts(facts: &Facts<'_>, last: &Last) -> (Vec<String>, u64) {
         !skipped(applied)
             && matches!(
                 applied.action.as_str(),
-                "drain" | "scale_in" | "scale_out" | "forget_and_meet" | "admin"
+                "drain" | "scale_in" | "scale_out" | "forget_and_meet" | "move_replica" | "admin"
             )
     });
     let wiped = facts.record.lives.iter().any(|life| life.stale.as_deref() == Some("wiped"));

@@ -199,7 +199,7 @@ fn place(action: &str, fields: &str) -> String {
     if let Some(shard) = field("shard").or_else(|| field("from")) {
         parts.push(format!("shard {shard}"));
     }
-    if let Some(to) = field("to").filter(|_| matches!(action, "reshard" | "drain")) {
+    if let Some(to) = field("to").filter(|_| matches!(action, "reshard" | "drain" | "move_replica")) {
         parts.push(format!("to shard {to}"));
     }
     if let Some(node) = field("node") {

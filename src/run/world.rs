@@ -86,6 +86,9 @@ pub struct World {
     pub strikes: BTreeMap<String, Vec<(Micros, String)>>,
     /// Nodes of whose folder a copy was kept, for an `older` restart.
     pub copied: BTreeSet<NodeId>,
+    /// Replicas that were told to follow another shard's primary, with the id of the one that they followed, until they
+    /// have been seen with their link to another up.
+    pub newcomers: BTreeMap<NodeId, String>,
     /// Which event moves a slot; void once the event has ended.
     moving: BTreeMap<u16, String>,
     /// Between which nodes events move slots, by event; void once the event has ended.
@@ -146,6 +149,7 @@ impl World {
             strikes: BTreeMap::new(),
             copied: BTreeSet::new(),
             moving: BTreeMap::new(),
+            newcomers: BTreeMap::new(),
             moves: Vec::new(),
             notes: Vec::new(),
             bursts: Vec::new(),
@@ -281,6 +285,12 @@ impl World {
         self.moving.extend(slots.iter().map(|slot| (*slot, event.to_string())));
     }
 
+    /// Whether an event under way moves slots from this node or to it.
+    pub fn gives_or_takes(&self, node: NodeId) -> bool {
+        let under_way = |event: &String| self.applied.iter().any(|a| a.event == *event && a.ended.is_none());
+        self.moves.iter().any(|(event, from, to)| (*from == node || *to == node) && under_way(event))
+    }
+
     /// Lets an event move slots from one node to another, unless one of them both gave and took then.
     pub fn may_move(&mut self, event: &str, from: NodeId, to: NodeId) -> bool {
         let applied = &self.applied;
@@ -364,6 +374,12 @@ impl World {
             state.id = Some(report.id.clone());
             state.role = report.replication.role;
             let Some(me) = report.myself() else { continue };
+            let followed = me.primary.as_ref().filter(|_| report.replication.link_up);
+            if followed
+                .is_some_and(|primary| self.newcomers.get(&node).is_some_and(|former| former != primary))
+            {
+                self.newcomers.remove(&node);
+            }
             match (&me.primary, me.role) {
                 (Some(primary), Role::Replica) => follows.push((node, primary.clone())),
                 (_, Role::Primary) if !state.removed => {

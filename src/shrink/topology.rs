@@ -61,6 +61,7 @@ fn with(timeline: &Timeline, shards: u16, replicas: u16) -> Timeline {
     let idle = |event: &Event| match &event.action {
         Action::Reshard(a) => a.from == a.to,
         Action::Drain(a) => a.shard == a.to,
+        Action::MoveReplica(a) => a.shard == a.to,
         _ => false,
     };
     let idle: Vec<_> =
@@ -83,6 +84,11 @@ fn for_each_shard(event: &mut Event, mut visit: impl FnMut(&mut u16)) {
         }
         Action::ScaleIn(a) => visit(&mut a.shard),
         Action::Burst(a) => visit(&mut a.shard),
+        Action::BumpEpoch(a) => visit(&mut a.shard),
+        Action::MoveReplica(a) => {
+            visit(&mut a.shard);
+            visit(&mut a.to);
+        }
         Action::Reshard(a) => {
             visit(&mut a.from);
             visit(&mut a.to);

@@ -130,6 +130,8 @@ impl Event {
             | Action::ScaleIn(_)
             | Action::RollingRestart(_)
             | Action::Burst(_)
+            | Action::MoveReplica(_)
+            | Action::BumpEpoch(_)
             | Action::Check(_) => {}
         }
     }
@@ -190,6 +192,8 @@ fn subject(action: &Action) -> NodeSelector {
         Action::Drain(a) => NodeSelector::Primary(a.shard),
         Action::ScaleIn(a) => NodeSelector::Primary(a.shard),
         Action::Burst(a) => NodeSelector::Primary(a.shard),
+        Action::MoveReplica(a) => NodeSelector::Primary(a.to),
+        Action::BumpEpoch(a) => NodeSelector::Primary(a.shard),
         other => node_of(other).cloned().unwrap_or(NodeSelector::Any),
     }
 }

@@ -1,6 +1,7 @@
-//! Who belongs to the cluster: replicas and shards that come and go, a node forgotten and met again.
+//! Who belongs to the cluster: replicas and shards that come and go, a replica that goes to another shard, a node
+//! forgotten and met again.
 
-use super::{VALKEY, declare};
+use super::{VALKEY, declare, other_shard};
 use crate::catalogue::{ActionInfo, Class, Declared, DrawContext, NodeSelector};
 
 crate::record! {
@@ -33,6 +34,14 @@ crate::record! {
         pub node: NodeSelector,
     }
 }
+crate::record! {
+    pub struct MoveReplica {
+        /// the shard that gives one of its replicas
+        pub shard: u16,
+        /// the shard whose primary it follows from then on
+        pub to: u16,
+    }
+}
 
 impl AddReplica {
     pub const NAME: &'static str = "add_replica";
@@ -48,6 +57,9 @@ impl ScaleIn {
 }
 impl ForgetAndMeet {
     pub const NAME: &'static str = "forget_and_meet";
+}
+impl MoveReplica {
+    pub const NAME: &'static str = "move_replica";
 }
 
 impl Declared for AddReplica {
@@ -97,5 +109,18 @@ impl Declared for ForgetAndMeet {
         }
         let shard = context.shard();
         Some(Self { node: NodeSelector::Replica(shard, 0) })
+    }
+}
+impl Declared for MoveReplica {
+    const INFO: ActionInfo =
+        declare(Self::NAME, Class::Safe, VALKEY, "let a replica of a shard follow the primary of another");
+    fn draw(context: &mut DrawContext<'_>) -> Option<Self> {
+        if context.replicas == 0 || context.shards < 2 {
+            return None;
+        }
+        // The last event and the seed's focus speak of the shard that takes: what strikes next strikes there.
+        let to = context.shard();
+        let shard = other_shard(context, to);
+        Some(Self { shard, to })
     }
 }

@@ -11,11 +11,11 @@ mod upkeep;
 pub use admin::{Admin, AdminCommand};
 pub use failover::{Failover, FailoverMode};
 pub use look::{Aim, CheckNow, Harm, Sabotage};
-pub use membership::{AddReplica, ForgetAndMeet, RemoveReplica, ScaleIn, ScaleOut};
+pub use membership::{AddReplica, ForgetAndMeet, MoveReplica, RemoveReplica, ScaleIn, ScaleOut};
 pub use slots::{Drain, Reshard, StopAfter};
-pub use upkeep::{Burst, ConfigChange, RollingRestart, ValueClass};
+pub use upkeep::{BumpEpoch, Burst, ConfigChange, RollingRestart, ValueClass};
 
-use crate::catalogue::{Ability, ActionInfo, ActionKind, Class};
+use crate::catalogue::{Ability, ActionInfo, ActionKind, Class, DrawContext};
 
 const BOTH: &[&str] = &["valkey", "embedded"];
 const VALKEY: &[&str] = &["valkey"];
@@ -37,4 +37,10 @@ const fn declare(
         drawn: true,
         lasting: false,
     }
+}
+
+/// Any other shard; there are at least two.
+fn other_shard(context: &mut DrawContext<'_>, shard: u16) -> u16 {
+    let other = context.rng.below(u64::from(context.shards) - 1) as u16;
+    if other >= shard { other + 1 } else { other }
 }

@@ -1,6 +1,6 @@
 //! Which shard serves which slot: `reshard` moves some with their keys, `drain` moves all of a shard's.
 
-use super::{BOTH, declare};
+use super::{BOTH, declare, other_shard};
 use crate::catalogue::{ActionInfo, Class, Declared, DrawContext};
 
 crate::word! {
@@ -41,11 +41,6 @@ impl Reshard {
 }
 impl Drain {
     pub const NAME: &'static str = "drain";
-}
-
-fn other_shard(context: &mut DrawContext<'_>, shard: u16) -> u16 {
-    let other = context.rng.below(u64::from(context.shards) - 1) as u16;
-    if other >= shard { other + 1 } else { other }
 }
 
 impl Declared for Reshard {

@@ -1,4 +1,4 @@
-//! What administrators do to a cluster that runs: settings, restarts one by one, a spell of load.
+//! What administrators do to a cluster that runs: settings, restarts one by one, a spell of load, a new epoch.
 
 use super::{BOTH, VALKEY, declare};
 use crate::catalogue::{ActionInfo, Class, Declared, DrawContext, NodeSelector};
@@ -37,6 +37,12 @@ crate::record! {
         pub length: Millis = Millis(1000),
     }
 }
+crate::record! {
+    pub struct BumpEpoch {
+        /// the shard whose primary gets the command
+        pub shard: u16,
+    }
+}
 
 impl ConfigChange {
     pub const NAME: &'static str = "config_change";
@@ -46,6 +52,9 @@ impl RollingRestart {
 }
 impl Burst {
     pub const NAME: &'static str = "burst";
+}
+impl BumpEpoch {
+    pub const NAME: &'static str = "bump_epoch";
 }
 
 impl Declared for ConfigChange {
@@ -82,5 +91,17 @@ impl Declared for Burst {
         let one_key = context.rng.ratio(1, 4);
         let length = Millis(*context.rng.pick(&[300, 1000, 3000]));
         Some(Self { shard, rate, one_key, length })
+    }
+}
+impl Declared for BumpEpoch {
+    // An epoch without consensus may set aside the last failover (valkey.io/commands/cluster-bumpepoch).
+    const INFO: ActionInfo = declare(
+        Self::NAME,
+        Class::Disruptive,
+        VALKEY,
+        "a primary takes a new configuration epoch without asking anybody",
+    );
+    fn draw(context: &mut DrawContext<'_>) -> Option<Self> {
+        Some(Self { shard: context.shard() })
     }
 }

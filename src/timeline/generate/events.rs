@@ -249,11 +249,13 @@ fn one(
         _ => None,
     };
     let stale = follow && earlier.last().is_some_and(|last| last.action.info().kind == ActionKind::Operation);
+    // What follows an operation strikes where that happens.
+    let there = shard.filter(|_| follow && plan.target != "embedded").map(|shard| [shard]);
     let mut context = DrawContext {
         rng,
         shards: plan.cluster.shards,
         replicas: plan.cluster.replicas,
-        focus: &past.focus,
+        focus: there.as_ref().map_or(past.focus.as_slice(), <[u16; 1]>::as_slice),
         last_shard: shard,
         duration: plan.over,
         anchor,
@@ -302,16 +304,20 @@ fn short(rng: &mut Rng) -> Millis {
     })
 }
 
-/// How long a fault holds: an instant, about as long as the node timeout, or long. Without an end only where
-/// the seed lets nodes die.
+/// How long a fault holds: an instant, about as long as the node timeout, long, or on real servers so long that its
+/// shard can lose the successor as well before it is over. Without an end only where the seed lets nodes die.
 fn lasts(plan: &Plan<'_>, action: &Action, rng: &mut Rng) -> Option<Millis> {
     if !action.info().lasting {
         return None;
     }
-    if plan.swarm.deaths && matches!(action, Action::Kill(_)) && rng.ratio(1, 4) {
+    let embedded = plan.target == "embedded";
+    if plan.swarm.deaths && matches!(action, Action::Kill(_)) && rng.ratio(1, if embedded { 4 } else { 2 }) {
         return None;
     }
     let timeout = plan.node_timeout;
+    if !embedded && rng.ratio(1, 8) {
+        return Some(Millis(rng.range(timeout * 5, timeout * 15)));
+    }
     Some(Millis(match rng.below(4) {
         0 => rng.range(20, 500),
         1 | 2 => rng.range(timeout / 2 + 1, timeout * 3),
@@ -409,7 +415,10 @@ impl Past<'_> {
             Action::Failover(_) => self.causes.push((Cause::Manual, shard)),
             _ => {}
         }
-        if matches!(event.action, Action::Kill(_) | Action::Restart(_) | Action::AddReplica(_)) {
+        if matches!(
+            event.action,
+            Action::Kill(_) | Action::Restart(_) | Action::AddReplica(_) | Action::MoveReplica(_)
+        ) {
             self.causes.push((Cause::Resync, shard));
         }
         if let Action::Kill(Kill { node, .. }) | Action::Restart(Restart { node, .. }) = &event.action

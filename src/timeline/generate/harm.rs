@@ -25,7 +25,7 @@ use crate::fault::strike_at::StrikeAt;
 use crate::fault::stutter::Stutter;
 use crate::fault::use_up_connections::UseUpConnections;
 use crate::target::operation::{
-    Admin, AdminCommand, Drain, ForgetAndMeet, RemoveReplica, RollingRestart, ScaleIn,
+    Admin, AdminCommand, Drain, ForgetAndMeet, MoveReplica, RemoveReplica, RollingRestart, ScaleIn,
 };
 use crate::time::Millis;
 use crate::timeline::{Cluster, Event, Start};
@@ -207,15 +207,25 @@ impl<'a> Ledger<'a> {
                 (&restart.node, back.then_some(restart.down))
             }
             // A replica that leaves, or is forgotten for a while, cannot take over.
-            Action::RemoveReplica(_) | Action::ForgetAndMeet(_) | Action::RollingRestart(_) => {
+            Action::RemoveReplica(_)
+            | Action::MoveReplica(_)
+            | Action::ForgetAndMeet(_)
+            | Action::RollingRestart(_) => {
                 let rolling = matches!(event.action, Action::RollingRestart(_));
                 return Some(Harm {
                     event: self.placed.len(),
                     root: placed.root,
                     from: placed.start.0,
                     to: FOR_EVER,
-                    ends_with_event: !matches!(event.action, Action::RemoveReplica(_)),
-                    shard: if rolling { None } else { shard_of(&event.action, self.cluster) },
+                    ends_with_event: !matches!(
+                        event.action,
+                        Action::RemoveReplica(_) | Action::MoveReplica(_)
+                    ),
+                    shard: match &event.action {
+                        Action::RollingRestart(_) => None,
+                        Action::MoveReplica(moved) => Some(moved.shard),
+                        action => shard_of(action, self.cluster),
+                    },
                     primaries: u16::from(rolling),
                 });
             }
@@ -274,6 +284,7 @@ pub(super) static MAY_HARM: LazyLock<[bool; ACTIONS.len()]> = LazyLock::new(|| {
         FdLimit::NAME,
         UseUpConnections::NAME,
         RemoveReplica::NAME,
+        MoveReplica::NAME,
         ForgetAndMeet::NAME,
         RollingRestart::NAME,
         Drain::NAME,

@@ -245,6 +245,9 @@ fn shard_of(action: &Action, cluster: &Cluster) -> Option<u16> {
         Action::Drain(a) => Some(a.shard),
         Action::ScaleIn(a) => Some(a.shard),
         Action::Burst(a) => Some(a.shard),
+        // What follows strikes where the newcomer is.
+        Action::MoveReplica(a) => Some(a.to),
+        Action::BumpEpoch(a) => Some(a.shard),
         _ => super::anchors::node_of(action).and_then(selector),
     }
 }

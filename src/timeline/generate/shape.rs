@@ -85,21 +85,30 @@ fn draw_settings(cluster: &mut Cluster, target: &str, rng: &mut Rng) {
             set("appendfsync", "always");
         }
     }
-    // The smallest backlog makes a short absence a full sync, the default delay makes that sync wait for others.
+    // The smallest backlog makes a short absence a full sync.
     if rng.ratio(1, 6) {
         set("repl-backlog-size", "16384");
     }
-    if rng.ratio(1, 12) {
+    // 5 s is what the servers themselves take; a run takes none, so that a start is over at once.
+    if rng.ratio(1, 3) {
         set("repl-diskless-sync-delay", "5");
+    }
+    if rng.ratio(1, 8) {
+        set("repl-diskless-sync", "no");
+    }
+    if rng.ratio(1, 8) {
+        set("repl-diskless-load", "swapdb");
     }
     if rng.ratio(1, 8) {
         set("cluster-require-full-coverage", "no");
     }
-    if rng.ratio(1, 8) {
+    if rng.ratio(1, 4) {
         set("cluster-allow-replica-migration", "no");
+    } else if rng.ratio(1, 6) {
+        set("cluster-migration-barrier", rng.pick::<&str>(&["0", "2"]));
     }
-    if rng.ratio(1, 12) {
-        set("cluster-replica-validity-factor", "0");
+    if rng.ratio(1, 8) {
+        set("cluster-replica-validity-factor", rng.pick::<&str>(&["0", "0", "1", "100"]));
     }
 }
 

@@ -20,15 +20,27 @@ pub async fn run(op: OpIo, fields: Failover) -> Done {
     };
     let replica = match &fields.to {
         Some(selector) => live(&op, selector)?,
-        None => match draw(&op, "replica", &live_replicas(&op, shard)) {
+        None => match draw(&op, "replica", &candidates(&op, shard, fields.mode)) {
             Some(replica) => replica,
-            None => return skip(format!("shard {shard} has no live replica")),
+            None => return skip(format!("shard {shard} has no live replica that could take over")),
         },
     };
     if op.world.borrow().primary(shard) == Some(replica) {
         return skip(format!("{replica} is the primary of shard {shard} already"));
     }
     take_over(&op, shard, replica, fields.mode, op.io.after(fields.timeout)).await
+}
+
+/// The live replicas of a shard. Who has just come from another one holds that one's keys; nobody forces it to take over
+/// before it has synced, since without the primary's consent nobody asks what it holds
+/// (valkey.io/commands/cluster-failover, FORCE and TAKEOVER).
+fn candidates(op: &OpIo, shard: u16, mode: FailoverMode) -> Vec<NodeId> {
+    let mut replicas = live_replicas(op, shard);
+    if mode != FailoverMode::Default {
+        let world = op.world.borrow();
+        replicas.retain(|node| !world.newcomers.contains_key(node));
+    }
+    replicas
 }
 
 /// Makes `replica` the primary of its shard.

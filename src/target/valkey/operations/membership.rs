@@ -1,4 +1,5 @@
-//! Who belongs to the cluster: `add_replica`, `remove_replica`, `scale_out`, `scale_in`, `forget_and_meet`.
+//! Who belongs to the cluster: `add_replica`, `remove_replica`, `move_replica`, `scale_out`, `scale_in`,
+//! `forget_and_meet`.
 //!
 //! What an operation brought in and could not finish, it takes out again. Who leaves is forgotten by every live
 //! node first and then shut down; who could not be told is told later (`forget`). FORGET bans an id from being learnt by gossip for 60 s
@@ -7,7 +8,7 @@
 use super::slots::{Mover, owned, slots_of_id, take, turn};
 use crate::env::{NodeAction, NodeId};
 use crate::run::operation::OpIo;
-use crate::target::operation::{AddReplica, ForgetAndMeet, RemoveReplica, ScaleIn, ScaleOut};
+use crate::target::operation::{AddReplica, ForgetAndMeet, MoveReplica, RemoveReplica, ScaleIn, ScaleOut};
 use crate::target::valkey::forget::{forget, keep_forgotten};
 use crate::target::valkey::form::{join, replicate};
 use crate::target::valkey::hands::{
@@ -51,6 +52,30 @@ pub async fn remove_replica(op: OpIo, fields: RemoveReplica) -> Done {
     }
     op.detail(format!("{node} leaves shard {}", fields.shard));
     take_out(&op, node).await.map_err(Stop::Fail)
+}
+
+/// `CLUSTER REPLICATE` on a replica, which drops what it has and syncs with its new primary.
+pub async fn move_replica(op: OpIo, fields: MoveReplica) -> Done {
+    if fields.shard == fields.to {
+        return skip(format!("a replica of shard {} follows its primary already", fields.to));
+    }
+    let primary = live_primary(&op, fields.to)?;
+    let Some(node) = draw(&op, "replica", &live_replicas(&op, fields.shard)) else {
+        return skip(format!("shard {} has no live replica", fields.shard));
+    };
+    op.resolved(node);
+    op.resolved(primary);
+    if hands::replication(&op, node).await?.role == Role::Primary {
+        return skip(format!("{node} was promoted meanwhile"));
+    }
+    op.detail(format!("{node} of shard {} follows {primary}", fields.shard));
+    let former = op.world.borrow().primary(fields.shard).and_then(|former| op.id(former).ok());
+    if let Some(former) = former {
+        op.world.borrow_mut().newcomers.insert(node, former);
+    }
+    replicate(&op, node, primary, op.io.after(JOIN_TIMEOUT)).await?;
+    op.world.borrow_mut().newcomers.remove(&node);
+    Ok(())
 }
 
 pub async fn scale_out(op: OpIo, fields: ScaleOut) -> Done {

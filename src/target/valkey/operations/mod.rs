@@ -33,6 +33,8 @@ pub fn start(action: &Action, op: OpIo) -> Local<Status> {
         Action::ConfigChange(fields) => Box::pin(finish(upkeep::config_change(op, fields))),
         Action::RollingRestart(fields) => Box::pin(finish(upkeep::rolling_restart(op, fields))),
         Action::Burst(fields) => Box::pin(finish(upkeep::burst(op, fields))),
+        Action::MoveReplica(fields) => Box::pin(finish(membership::move_replica(op, fields))),
+        Action::BumpEpoch(fields) => Box::pin(finish(upkeep::bump_epoch(op, fields))),
         Action::Admin(fields) => Box::pin(finish(admin::run(op, fields))),
         Action::Sabotage(fields) => Box::pin(finish(sabotage::run(op, fields))),
         other => {

@@ -1,11 +1,11 @@
-//! What administrators do to a cluster that runs: `config_change`, `rolling_restart`, `burst`.
+//! What administrators do to a cluster that runs: `config_change`, `rolling_restart`, `burst`, `bump_epoch`.
 
 use super::failover::take_over;
 use crate::env::NodeId;
 use crate::run::operation::OpIo;
 use crate::run::resp::Reply;
-use crate::target::operation::{Burst, ConfigChange, FailoverMode, RollingRestart, ValueClass};
-use crate::target::valkey::hands::{self, Done, draw, fail, is_up, live, live_replicas, skip};
+use crate::target::operation::{BumpEpoch, Burst, ConfigChange, FailoverMode, RollingRestart, ValueClass};
+use crate::target::valkey::hands::{self, Done, draw, fail, is_up, live, live_primary, live_replicas, skip};
 use crate::time::Millis;
 
 /// Settings whose change would make the run or its verdict mean something else: how we reach and watch the
@@ -185,6 +185,20 @@ pub async fn burst(op: OpIo, fields: Burst) -> Done {
     let event = op.event.clone();
     op.world.borrow_mut().bursts.push((fields, event));
     op.io.sleep(length).await;
+    Ok(())
+}
+
+/// Not while slots come or go: who gives slots at a raised epoch, of which the taker has not heard, wins them back on
+/// the taker alone (see `slots::turn`).
+pub async fn bump_epoch(op: OpIo, fields: BumpEpoch) -> Done {
+    let node = live_primary(&op, fields.shard)?;
+    if op.world.borrow().gives_or_takes(node) {
+        return skip(format!("slots of {node} are on the move"));
+    }
+    op.resolved(node);
+    op.detail(format!("{node} gets CLUSTER BUMPEPOCH"));
+    let answer = hands::text(&op, node, &["CLUSTER", "BUMPEPOCH"]).await?;
+    op.step(format!("{node} answered {answer}"));
     Ok(())
 }
 
