@@ -3,8 +3,8 @@
 //! Valkey and Redis replicate asynchronously and say so; the promise that is held against them is narrower. A
 //! loss fails when no disruptive event happened at all (a default failover is none), when every replica that
 //! could take over had confirmed the write, when it is a *hole* (a later write of the same primary survived: a
-//! legal loss is a suffix of one stream), and when a replica that had never synced took over beside one that
-//! had. A value that nobody wrote fails always. All other losses are counted by class, each class a rule with
+//! legal loss is a suffix of one stream), and when a replica that had never synced with the primary that it
+//! replaces took over beside one that had. A value that nobody wrote fails always. All other losses are counted by class, each class a rule with
 //! its citation (`loss::excuse::CLASSES`); what no rule covers fails.
 
 use super::data_consistency::brief;
@@ -15,7 +15,7 @@ use super::{Check, Judgement, Verdict};
 use crate::env::NodeId;
 use crate::history::{Key, Operation, Value};
 use crate::run::record::{KeyDump, Record};
-use crate::time::Micros;
+use crate::time::{Micros, Millis};
 use crate::timeline::Role;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -116,17 +116,11 @@ fn holes<'a>(excuses: &Excuses<'a, '_>, found: &mut Found<'a>) {
     }
 }
 
-/// A promotion of a replica that had never synced, while one that had was awake: the moment and what happened.
+/// A promotion of a replica that had never synced with what it took over, while one that had was awake: the moment
+/// and what happened. A replica that has just come from another shard may have had a link all its life, to others.
 fn unsynced_promotions(facts: &Facts<'_>) -> Vec<(Micros, NodeId, String)> {
     let record = facts.record;
     let factor = facts.setting("cluster-replica-validity-factor");
-    let commanded = |from: Micros, to: Micros| {
-        record.applied.iter().any(|one| {
-            matches!(one.action.as_str(), "failover" | "admin" | "rolling_restart" | "forget_and_meet")
-                && one.started <= to
-                && one.ended.is_none_or(|ended| ended >= from)
-        })
-    };
     if factor == Some("0") || facts.setting_changed("cluster-replica-validity-factor") {
         return Vec::new();
     }
@@ -138,27 +132,26 @@ fn unsynced_promotions(facts: &Facts<'_>) -> Vec<(Micros, NodeId, String)> {
                 continue;
             };
             let Some(life) = facts.life_at(node, after.at) else { continue };
-            let earlier =
-                || record.views.iter().filter(|view| view.at >= life.started && view.at <= before.at);
-            let synced = earlier().any(|view| {
-                view.report(node)
-                    .is_some_and(|one| one.replication.role == Role::Primary || one.replication.link_up)
-            });
-            if synced || life.started < record.healthy_at || commanded(life.started, after.at) {
+            let taken = report.own_slots();
+            if synced(facts, node, taken, before.at) || commanded(record, node, (life.started, after.at)) {
                 continue;
             }
             let primary = former.myself().and_then(|me| me.primary.clone());
+            let fouled =
+                facts.fouled_between(Micros(before.at.0.saturating_sub(FOULED_BEFORE.0 * 1000)), after.at);
             let better = before.answered().find(|(other, one)| {
                 *other != node
                     && one.replication.role == Role::Replica
                     && one.myself().and_then(|me| me.primary.clone()) == primary
-                    && report.id != one.id
                     && facts.awake(*other, after.at)
+                    && !fouled.contains(other)
                     && facts.life_at(*other, after.at).is_some_and(|life| life.started < record.healthy_at)
+                    && synced(facts, *other, taken, before.at)
             });
             if let Some((other, _)) = better {
                 let text = format!(
-                    "{node} took over by {} without ever having synced, while {other} was awake and in sync",
+                    "{node} took over by {} without ever having synced with what it replaced, while {other} was awake \
+                     and in sync",
                     after.at
                 );
                 found.push((after.at, node, text));
@@ -166,6 +159,44 @@ fn unsynced_promotions(facts: &Facts<'_>) -> Vec<(Micros, NodeId, String)> {
         }
     }
     found
+}
+
+/// A node whose links were bad within this time of an election may have come too late for it.
+const FOULED_BEFORE: Millis = Millis(5000);
+
+/// Whether a node may have been told to take over, or to become what it is.
+fn commanded(record: &Record, node: NodeId, (from, to): (Micros, Micros)) -> bool {
+    record.applied.iter().any(|one| {
+        let concerns = match one.action.as_str() {
+            "failover" => one.resolved.contains(&node),
+            "admin" | "rolling_restart" | "forget_and_meet" => true,
+            _ => false,
+        };
+        concerns && one.started <= to && one.ended.is_none_or(|ended| ended >= from)
+    })
+}
+
+/// Whether a node was seen, as the process that it is, with the data of some of these slots: as their owner, or with
+/// its link to their owner up. Who was there when the cluster began had those of its shard.
+fn synced(facts: &Facts<'_>, node: NodeId, slots: &[(u16, u16)], until: Micros) -> bool {
+    let record = facts.record;
+    let Some(life) = facts.life_at(node, until) else { return false };
+    let meets = |others: &[(u16, u16)]| {
+        others.iter().any(|one| slots.iter().any(|slot| one.0 <= slot.1 && slot.0 <= one.1))
+    };
+    let began = facts.shard(node).map(|shard| record.timeline.cluster.slots(shard));
+    if life.started < record.healthy_at && began.is_some_and(|range| meets(&[range])) {
+        return true;
+    }
+    record.views.iter().filter(|view| view.at >= life.started && view.at <= until).any(|view| {
+        let Some(report) = view.report(node) else { return false };
+        if report.replication.role == Role::Primary {
+            return meets(report.own_slots());
+        }
+        let primary = report.myself().and_then(|me| me.primary.as_deref());
+        let followed = view.answered().find(|(_, other)| Some(other.id.as_str()) == primary);
+        report.replication.link_up && followed.is_none_or(|(_, other)| meets(other.own_slots()))
+    })
 }
 
 impl Check for AcknowledgedLoss {
@@ -544,9 +575,70 @@ mod tests {
         scene.run_until(25_000);
         scene.settle();
         let scene = lossy(scene);
-        fails(&scene, "node-1 took over by 14.000s without ever having synced, while node-2");
+        fails(
+            &scene,
+            "node-1 took over by 14.000s without ever having synced with what it replaced, while node-2",
+        );
         let scene = scene.setting("cluster-replica-validity-factor", "0");
         assert_eq!(judge(&scene).verdict, Verdict::Pass, "factor 0 asks for no data");
+    }
+
+    #[test]
+    fn a_replica_of_another_shard_may_not_take_over_before_it_has_synced() {
+        // node-3 of shard 1 follows node-0 from 10.5 s on, and takes over from it at 13.5 s.
+        let moved = |linked: bool| {
+            let mut scene = Scene::new(3, 1).healthy();
+            scene.apply("m1", "move_replica: {shard: 1, to: 0}", 10_500, None, &[3, 0]);
+            scene.follow(3, 0);
+            scene.link(3, linked);
+            scene.run_until(11_000);
+            scene.link(3, false);
+            scene.kill("k1", 0, 11_500, None);
+            scene.run_until(13_000);
+            scene.promote(3, 0);
+            scene.run_until(25_000);
+            scene.settle();
+            lossy(scene)
+        };
+        fails(&moved(false), "node-3 took over by 14.000s without ever having synced with what it replaced");
+        assert_eq!(judge(&moved(true)).verdict, Verdict::Pass, "its link was up once");
+    }
+
+    #[test]
+    fn a_clock_that_jumps_lets_writes_in_under_a_manual_failover() {
+        let skewed = |at: u64| {
+            let mut scene = Scene::new(3, 1).healthy();
+            scene.apply("f1", "failover: {shard: 0}", 10_850, Some(11_050), &[1]);
+            scene.apply("c1", "clock_skew: {node: node-0, ahead: 5s}", at, Some(12_000), &[0]);
+            scene.promote(1, 0);
+            scene.run_until(20_000);
+            scene.settle();
+            lossy(scene)
+        };
+        excused(&skewed(10_870), "clock-ran-under-failover");
+        fails(&skewed(11_500), "no rule of the documentation");
+    }
+
+    #[test]
+    fn a_majority_with_bad_links_may_replace_a_primary_with_good_ones() {
+        let slow = |nodes: &[u16]| {
+            let mut scene = Scene::new(3, 1).healthy();
+            scene.apply("s1", "slow: {node: node-2, delay: 800ms}", 9000, Some(12_000), nodes);
+            scene.run_until(11_000);
+            scene.promote(1, 0);
+            scene.run_until(25_000);
+            scene.settle();
+            lossy(scene)
+        };
+        excused(&slow(&[2, 4]), "cut-off-primary-window");
+        fails(&slow(&[2]), "no rule of the documentation");
+    }
+
+    #[test]
+    fn an_epoch_that_was_raised_may_give_slots_back() {
+        let mut scene = killed(1);
+        scene.apply("b1", "bump_epoch: {shard: 0}", 10_950, Some(10_960), &[0]);
+        excused(&scene, "epoch-raised");
     }
 
     #[test]

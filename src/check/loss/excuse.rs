@@ -5,7 +5,7 @@
 //! one primary's stream.
 
 use super::super::facts::{Facts, Owners, SLOTS, disruptive, fouls_links, in_force, skipped};
-use super::super::owed::{detect, last_report};
+use super::super::owed::{detect, last_report, promotion_bound};
 use crate::env::NodeId;
 use crate::history::Operation;
 use crate::run::record::{Applied, Life};
@@ -32,6 +32,16 @@ pub const CLASSES: &[(&str, &str, &str)] = &[
         "valkey.io/commands/cluster-failover, FORCE and TAKEOVER: the replica does not wait for the primary's data",
     ),
     (
+        "epoch-raised",
+        "a primary that had been replaced got the slot back by an epoch that it was told to take",
+        "valkey.io/commands/cluster-bumpepoch: without consensus it may set aside the rule that the last failover wins",
+    ),
+    (
+        "clock-ran-under-failover",
+        "a primary whose clock was moved took writes again before the manual failover that held them back was over",
+        "valkey.io/commands/cluster-failover: the primary stops its clients for a time, which it reads off its wall clock",
+    ),
+    (
         "deposed-primary-window",
         "a primary that had been replaced acknowledged it before it could know",
         "valkey.io/topics/cluster-spec, 'Write safety': a stopped or cut-off primary accepts until the node timeout",
@@ -48,7 +58,7 @@ pub const CLASSES: &[(&str, &str, &str)] = &[
     ),
     (
         "cut-off-primary-window",
-        "the owner was cut off, and a replica took over",
+        "the owner was cut off, or a majority of the primaries was, and a replica took over",
         "valkey.io/topics/cluster-spec, 'Write safety': writes to the minority side are lost",
     ),
     (
@@ -136,6 +146,15 @@ impl<'a, 'b> Excuses<'a, 'b> {
         if self.disruptive.iter().filter(concerns).any(|one| one.action == "failover") {
             return Some("failover-forced");
         }
+        let raised = |one: &&&Applied| {
+            one.action == "bump_epoch" && one.resolved.iter().any(|node| owners.contains(node))
+        };
+        if owners.len() > 1 && self.disruptive.iter().filter(concerns).any(|one| raised(&one)) {
+            return Some("epoch-raised");
+        }
+        if self.clock_ran_under_failover(write, owners) {
+            return Some("clock-ran-under-failover");
+        }
         // Replaced: another node owned the slot at some time after this one was struck.
         let replaced = |node: NodeId, struck: Micros| {
             let later = facts.owners_between(struck, facts.end());
@@ -180,10 +199,52 @@ impl<'a, 'b> Excuses<'a, 'b> {
                 return Some("paused-primary-async-window");
             }
         }
-        if self.disruptive.iter().filter(concerns).any(|one| fouls_links(one)) {
+        let struck = self.disruptive.iter().filter(concerns).any(|one| fouls_links(one));
+        if struck || self.majority_fouled(from) {
             return Some("cut-off-primary-window");
         }
         lives().find_map(|life| self.reloaded(write, life))
+    }
+
+    /// A clock that jumps or runs away in the middle of a manual failover ends the pause of its primary's clients, and
+    /// the failover's own time-out (`manualFailoverCheckTimeout` in cluster.c), while its replica goes on to be elected.
+    fn clock_ran_under_failover(&self, write: &Operation, owners: &[NodeId]) -> bool {
+        let (from, facts) = (write.invoke.logical, self.facts);
+        let meets = |one: &Applied, other: &Applied| {
+            let before = |a: &Applied, b: &Applied| a.ended.is_none_or(|ended| ended >= b.started);
+            before(one, other) && before(other, one)
+        };
+        let clocks = self.disruptive.iter().filter(|one| {
+            matches!(one.action.as_str(), "clock_skew" | "clock_strobe")
+                && one.resolved.iter().any(|node| owners.contains(node))
+        });
+        let failovers =
+            || facts.record.applied.iter().filter(|one| one.action == "failover" && !skipped(one));
+        clocks.into_iter().any(|clock| {
+            failovers().any(|one| {
+                let here = one.resolved.iter().any(|node| owners.contains(node));
+                let late = one.ended.is_none_or(|ended| ended.plus(detect(facts.node_timeout())) >= from);
+                here && late && one.started <= write.complete.logical && meets(one, clock)
+            })
+        })
+    }
+
+    /// The links of a majority of the slot-owning primaries were bad, so late that the elections that follow may end
+    /// now: together they take any other for failed, and replace it, though nothing struck it.
+    fn majority_fouled(&self, at: Micros) -> bool {
+        let facts = self.facts;
+        let late = promotion_bound(facts.node_timeout(), facts.record.timeline.cluster.replicas, 0);
+        let since = Micros(at.0.saturating_sub(late.0 * 1000));
+        let links = |one: &&&Applied| {
+            let until = at.plus(detect(facts.node_timeout()));
+            fouls_links(one) && one.started <= until && one.ended.is_none_or(|ended| ended >= since)
+        };
+        let fouled = self.disruptive.iter().filter(links).flat_map(|one| &one.resolved);
+        let fouled: BTreeSet<NodeId> = fouled.copied().collect();
+        facts.owners_between(since, at).iter().any(|snapshot| {
+            let owners = snapshot.nodes();
+            owners.intersection(&fouled).count() * 2 > owners.len()
+        })
     }
 
     /// The owner was killed, was not replaced, and came back with what its disk held.
@@ -246,7 +307,10 @@ impl<'a, 'b> Excuses<'a, 'b> {
         if !owners.iter().all(|owner| holders.contains_key(owner)) {
             return None;
         }
-        let forced = self.disruptive.iter().any(|one| one.action == "failover" && one.started >= by);
+        let forced = self
+            .disruptive
+            .iter()
+            .any(|one| matches!(one.action.as_str(), "failover" | "bump_epoch") && one.started >= by);
         let reborn_as_owner = facts.record.lives.iter().any(|life| {
             holders.get(&life.node).is_some_and(|held| life.incarnation > *held)
                 && (facts.owners_at(life.started).owner(slot) == Some(life.node)
