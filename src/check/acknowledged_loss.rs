@@ -302,7 +302,7 @@ impl Check for AcknowledgedLoss {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{Scene, classes, ms, text};
+    use super::super::testing::{Scene, classes, key, ms, text};
     use super::*;
     use crate::history::{OpKind, Outcome};
 
@@ -448,6 +448,21 @@ mod tests {
         scene.record.history.iter_mut().for_each(|one| one.waited = one.waited.map(|_| 0));
         assert!(told(&scene, "; of 0 that `WAIT` confirmed, 0 lost"), "{}", judge(&scene).looked_at);
         scene.offset(1, 0);
+        for view in 0..scene.record.views.len() {
+            scene.report(view, 1).replication.offset = 0;
+        }
+        excused(&scene, "killed-primary-async-window");
+    }
+
+    #[test]
+    fn wait_confirms_nothing_after_a_delete_that_found_nothing() {
+        let mut scene = killed(1);
+        let last = scene.record.history.iter_mut().rfind(|one| one.key == key("r:9"));
+        if let Some(one) = last {
+            (one.kind, one.argument, one.waited) = (OpKind::Delete, None, Some(1));
+            (one.invoke.logical, one.complete.logical) = (ms(8900), ms(8901));
+            one.outcome = Outcome::Ok(Value::Number(0));
+        }
         for view in 0..scene.record.views.len() {
             scene.report(view, 1).replication.offset = 0;
         }

@@ -7,7 +7,7 @@
 use super::super::facts::{Facts, Owners, SLOTS, disruptive, fouls_links, in_force, skipped};
 use super::super::owed::{detect, last_report, promotion_bound};
 use crate::env::NodeId;
-use crate::history::Operation;
+use crate::history::{OpKind, Operation, Outcome, Value};
 use crate::run::record::{Applied, Life};
 use crate::run::view::NodeReport;
 use crate::time::{Micros, Millis};
@@ -320,6 +320,11 @@ impl<'a, 'b> Excuses<'a, 'b> {
     }
 
     fn confirmed_by_wait(&self, write: &Operation, primary: NodeId) -> Option<(Micros, Vec<NodeId>)> {
+        // What found nothing to delete is no write: `WAIT` answers at once, whatever was written before has come or not
+        // (valkey.io/commands/wait).
+        if write.kind == OpKind::Delete && write.outcome == Outcome::Ok(Value::Number(0)) {
+            return None;
+        }
         let facts = self.facts;
         let waited = write.waited? as usize;
         let (before, report) = last_report(facts, primary, write.invoke.logical)?;
