@@ -454,6 +454,7 @@ const FINDINGS: &[(&str, &[&str], &str)] = &[
     ("slot_coverage-redis-7.0.15-half-moved", REDIS, "FAILED seed 63: slot_coverage: slots 0-5460"),
     ("data_consistency-redis-7.0.15-dirty-slots", REDIS, "FAILED seed 95: data_consistency: "),
     ("data_consistency-redis-7.0.15-stale-offset", REDIS, "FAILED seed 125: data_consistency: "),
+    ("topology-redis-7.0.15-sub-replica", REDIS, "FAILED seed 281: topology: 13 thing(s) out of place"),
     (
         "slot_coverage-redis-7.0.15-valkey-8.0.1-old-epoch",
         BOTH,
