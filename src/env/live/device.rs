@@ -161,7 +161,8 @@ fn packet_socket(name: &str) -> io::Result<File> {
     let flags = libc::SOCK_RAW | libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
     #[expect(unsafe_code, reason = "a new descriptor, ours alone")]
     let socket = unsafe {
-        let fd = libc::socket(libc::AF_PACKET, flags, i32::from(IPV4.to_be()));
+        // For nothing until it is bound: one that has to be taken off all devices first waits for every processor.
+        let fd = libc::socket(libc::AF_PACKET, flags, 0);
         OwnedFd::from_raw_fd(Errno::result(fd)?)
     };
     set(&socket, libc::SOL_PACKET, libc::PACKET_VNET_HDR, 1)?;
