@@ -10,7 +10,7 @@
 //! afterwards).
 //!
 //! The figures are worth something on an idle machine with two processors; `--bench` measures, without it each is
-//! tried once, briefly. As an ordinary user, or where `/dev/net/tun` may not be opened, TUN is left out by name.
+//! tried once, briefly. A word chooses the servers whose names have it: `cargo bench --bench network -- valkey`. As an ordinary user, or where `/dev/net/tun` may not be opened, TUN is left out by name.
 
 mod six;
 
@@ -62,7 +62,9 @@ fn main() -> ExitCode {
         println!("network: skipped, no server binary on PATH");
     }
     let user = if geteuid().is_root() { "as root" } else { "as an ordinary user" };
-    for server in servers.into_iter().filter(|server| server.version.is_ok()) {
+    let word = arguments.iter().skip(1).find(|argument| !argument.starts_with('-'));
+    let chosen = |path: &Path| word.is_none_or(|word| path.to_string_lossy().contains(word.as_str()));
+    for server in servers.into_iter().filter(|server| server.version.is_ok() && chosen(&server.path)) {
         println!("{}, {user}, median of {rounds}", server.version.unwrap_or_default());
         let mut found: Vec<Figures> = NETWORKS.iter().map(|_| Figures::default()).collect();
         for _ in 0..rounds {
