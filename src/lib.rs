@@ -6,10 +6,12 @@
 //!       spec::parse  timeline::generate  run::execute       check::*                     report::*
 //! ```
 //!
-//! `shrink` goes round the line: it asks of ever smaller timelines whether they still fail.
+//! `shrink` goes round the line: it asks of ever smaller timelines whether they still fail. `campaign` does too: from what
+//! runs reached it chooses the next timeline.
 //!
 //! Data flows one way: each stage's output type lives in the stage's module, and a stage imports from its left.
 
+pub mod campaign;
 pub mod canary;
 pub mod catalogue;
 pub mod check;

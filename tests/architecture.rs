@@ -29,6 +29,8 @@ const EDGES: &[(&str, &[&str])] = &[
     ("repro", &["time", "entropy", "yaml", "catalogue", "env", "spec", "timeline", "run", "check"]),
     // A search over an oracle: it runs nothing itself.
     ("shrink", &["time", "entropy", "yaml", "catalogue", "env", "spec", "timeline"]),
+    // A search too, over what runs reached.
+    ("campaign", &["time", "entropy", "yaml", "catalogue", "env", "history", "spec", "timeline", "run"]),
     // A whole line without input or output: seeds in, verdicts out.
     ("canary", &["time", "entropy", "yaml", "target", "env", "spec", "timeline", "run", "check", "shrink"]),
     ("report", &["time", "catalogue", "env", "run", "check"]),
@@ -36,6 +38,7 @@ const EDGES: &[(&str, &[&str])] = &[
         "cli",
         &[
             "time",
+            "campaign",
             "canary",
             "entropy",
             "yaml",

@@ -1,12 +1,17 @@
 //! The wall clock, for names and reports. Nothing that a verdict rests on reads it.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Now, in UTC to the second: `2026-03-14T09:15:07Z`.
 pub fn now() -> String {
+    ago(Duration::ZERO)
+}
+
+/// So long ago, in the same form.
+pub fn ago(time: Duration) -> String {
     #[expect(clippy::disallowed_methods, reason = "the command line is the border")]
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    utc(since.as_secs())
+    utc(since.saturating_sub(time).as_secs())
 }
 
 /// Seconds since 1970 as a date and time in UTC (the civil calendar from days, with years that begin in March).

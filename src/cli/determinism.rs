@@ -310,7 +310,8 @@ fn subjects(args: &Args, spec: &Spec) -> Result<Vec<Subject>, Failure> {
         .collect()
 }
 
-fn digest(path: &Path) -> Result<String, Failure> {
+/// The beginning of the digest of a file.
+pub fn digest(path: &Path) -> Result<String, Failure> {
     let bytes = fs::read(path).map_err(|error| {
         let why = super::input::plain(&error);
         Failure::new(Code::Environment, format!("failed to read {}: {why}", path.display()))

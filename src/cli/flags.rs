@@ -35,8 +35,11 @@ pub struct Shape {
     pub allow_unknown_keys: bool,
 }
 
-/// A length of time as the scenario language writes it.
+/// A length of time as the scenario language writes it, or in days.
 pub fn time(text: &str) -> Result<std::time::Duration, String> {
+    if let Some(days) = text.strip_suffix('d').and_then(|days| days.parse::<u32>().ok()) {
+        return Ok(std::time::Duration::from_secs(u64::from(days) * 86_400));
+    }
     crate::time::Millis::parse(text).map(|time| std::time::Duration::from_millis(time.0))
 }
 

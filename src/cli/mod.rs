@@ -5,13 +5,17 @@
 //! child told. Exit codes are an interface: see [`exit::Code`].
 
 mod bench;
+mod bisect;
+mod campaign;
 mod canary;
 mod check;
 mod child;
 mod choose;
 mod clock;
 mod console;
+mod corpus;
 mod determinism;
+mod diff;
 mod doctor;
 pub mod exit;
 mod explain;
@@ -27,6 +31,7 @@ mod older;
 mod oracle;
 mod real_time;
 mod replay;
+mod results;
 mod run;
 mod schema;
 mod seed;
@@ -67,6 +72,16 @@ enum Command {
     Replay(replay::Args),
     /// Find the fewest events that still fail in the same way
     Shrink(shrink::Args),
+    /// Run for hours: tell findings apart, shrink, replay and save them
+    Campaign(campaign::Args),
+    /// Run the same timelines on several servers, and say where their outcomes differ
+    Diff(diff::Args),
+    /// Find the first of several servers on which a repro fails
+    Bisect(bisect::Args),
+    /// Ask what campaigns found and measured
+    Results(results::Args),
+    /// Keep a folder of timelines small
+    Corpus(corpus::Args),
     /// Retell a finished or killed run from its folder
     Explain(explain::Args),
     /// Judge a history of clients by a model, or an old run by its checks
@@ -119,6 +134,11 @@ pub fn main() -> ExitCode {
         Some(Command::Validate(args)) => validate::main(&args),
         Some(Command::Replay(args)) => replay::main(&args),
         Some(Command::Shrink(args)) => shrink::main(&args),
+        Some(Command::Campaign(args)) => campaign::main(&args),
+        Some(Command::Diff(args)) => diff::main(&args),
+        Some(Command::Bisect(args)) => bisect::main(&args),
+        Some(Command::Results(args)) => results::main(&args),
+        Some(Command::Corpus(args)) => corpus::main(&args),
         Some(Command::Explain(args)) => explain::main(&args),
         Some(Command::Check(args)) => check::main(&args),
         Some(Command::List(args)) => list::main(&args),

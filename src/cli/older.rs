@@ -24,7 +24,9 @@ pub fn equivalent(arguments: &[OsString]) -> Option<Failure> {
         let failure = Failure::bad_input("`cleanup-logs` is a command of valkey-fuzzer");
         return Some(failure.hint("every run has a folder of its own under `runs/`; remove the folder"));
     }
-    let foreign = FOREIGN.iter().copied().find(|flag| words.iter().any(|word| is(word, flag)));
+    // A campaign has modes of its own.
+    let theirs = |flag: &&&str| first != "campaign" || **flag != "--mode";
+    let foreign = FOREIGN.iter().filter(theirs).copied().find(|flag| words.iter().any(|word| is(word, flag)));
     let what = if first == "cluster" { "cluster" } else { foreign? };
     let config = || (value("--mode").as_deref() == Some("dsl")).then(|| value("--config")).flatten();
     let mut command = if let Some(file) = value("--validate-dsl") {

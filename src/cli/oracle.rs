@@ -55,9 +55,18 @@ enum Told {
 
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 
-/// Lets a wish to stop end the search, also between two runs. The thread ends with the process.
+/// Whether somebody wants it to end.
+pub fn interrupted() -> bool {
+    INTERRUPTED.load(Ordering::Relaxed)
+}
+
+/// Lets a wish to stop end the search, also between two runs. The thread ends with the process; one is enough.
 #[expect(clippy::disallowed_methods, reason = "it waits for a signal; the runs are other processes")]
 pub fn attend() -> std::io::Result<()> {
+    static ATTENDED: AtomicBool = AtomicBool::new(false);
+    if ATTENDED.swap(true, Ordering::Relaxed) {
+        return Ok(());
+    }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     std::thread::spawn(move || {
         runtime.block_on(async {
@@ -109,7 +118,7 @@ impl<'a> Runs<'a> {
     }
 
     fn go_on(&mut self) -> Result<(), Stopped> {
-        if INTERRUPTED.load(Ordering::Relaxed) {
+        if interrupted() {
             self.stopped = Some("interrupted");
         } else if self.late() {
             self.stopped = Some("the time given to it is over");
@@ -200,7 +209,7 @@ impl<'a> Runs<'a> {
             else {
                 return;
             };
-            if INTERRUPTED.load(Ordering::Relaxed) || self.late() {
+            if interrupted() || self.late() {
                 return;
             }
             let answer = self.run(&candidates[place], begun + turn);

@@ -93,8 +93,9 @@ pub fn main(args: &Args) -> super::Done {
         times: args.times,
         drawn: found.drawn,
         to,
+        told: true,
     };
-    shrink(&wish, &timeline, &mut console).map(|()| Code::Finding)
+    shrink(&wish, &timeline, &mut console).map(|_| Code::Finding)
 }
 
 /// A failure that was just seen, shrunk of its own accord. In real time it is said how to, and an event stream is that of
@@ -116,25 +117,31 @@ pub fn after(done: &Done, timeline: &Timeline, place: &Place, drawn: Option<Pins
         times: 0,
         drawn,
         to: Path::new(repro).with_extension("min.yaml"),
+        told: true,
     };
     if let Err(failure) = shrink(&wish, timeline, console) {
         talk(&format!("warning: it could not be shrunk: {}", failure.text().trim_start_matches("error: ")));
     }
 }
 
-struct Wish<'a> {
-    place: &'a Place,
-    way: Way,
-    folder: PathBuf,
-    jobs: Option<usize>,
-    budget: Option<Duration>,
-    times: u32,
+/// What is to be shrunk, and how.
+#[derive(Debug)]
+pub struct Wish<'a> {
+    pub place: &'a Place,
+    pub way: Way,
+    pub folder: PathBuf,
+    pub jobs: Option<usize>,
+    pub budget: Option<Duration>,
+    pub times: u32,
     /// The flags that pinned a timeline of the built-in scenario.
-    drawn: Option<Pins>,
-    to: PathBuf,
+    pub drawn: Option<Pins>,
+    pub to: PathBuf,
+    /// What came of it is printed.
+    pub told: bool,
 }
 
-fn shrink(wish: &Wish<'_>, timeline: &Timeline, console: &mut Console) -> Result<(), Failure> {
+/// Looks for the smallest timeline, and saves it.
+pub fn shrink(wish: &Wish<'_>, timeline: &Timeline, console: &mut Console) -> Result<Repro, Failure> {
     let broken = |why: String| Failure::new(Code::Broken, why);
     let folder = oracle::folder(&wish.folder)?;
     oracle::attend().map_err(|error| broken(format!("failed to wait for Ctrl-C: {}", plain(&error))))?;
@@ -178,15 +185,58 @@ fn shrink(wish: &Wish<'_>, timeline: &Timeline, console: &mut Console) -> Result
         ));
     }
     let token = token(wish, timeline, &shrunk.timeline, last, &mut runs);
+    let cut = Cut {
+        from: timeline.hash().to_hex().to_string(),
+        events: timeline.events.len() as u64,
+        nodes: timeline.cluster.nodes(),
+        runs: 0,
+        minimal: shrunk.minimal,
+        before,
+        again: None,
+        token: token.as_ref().map(ToString::to_string),
+    };
+    let repro = confirmed(wish, &shrunk.timeline, cut, &mut runs)?;
+    if wish.told {
+        tell(wish, timeline, &repro, &runs, began.elapsed(), console);
+    }
+    Ok(repro)
+}
+
+/// The repro of a timeline as it is, with how often it fails.
+pub fn counted_only(wish: &Wish<'_>, timeline: &Timeline) -> Result<Repro, Failure> {
+    let folder = oracle::folder(&wish.folder)?;
+    let mut runs =
+        Runs::new(wish.place, wish.way.clone(), folder, 1, wish.budget.map(|budget| now() + budget));
+    let cut = Cut {
+        from: timeline.hash().to_hex().to_string(),
+        events: timeline.events.len() as u64,
+        nodes: timeline.cluster.nodes(),
+        runs: 0,
+        minimal: false,
+        before: None,
+        again: None,
+        token: None,
+    };
+    confirmed(wish, timeline, cut, &mut runs)
+}
+
+/// Counts how often it fails, runs it once more in a folder that stays, and saves it.
+fn confirmed(
+    wish: &Wish<'_>,
+    timeline: &Timeline,
+    mut cut: Cut,
+    runs: &mut Runs<'_>,
+) -> Result<Repro, Failure> {
+    let real_time = in_real_time(wish.place.profile.name);
     let times = if real_time { wish.times } else { 2 };
-    let again = runs.rate(&shrunk.timeline, times).ok().map(|failed| Rate { failed, runs: times });
-    // Its own run, whose folder stays.
+    cut.again = runs.rate(timeline, times).ok().map(|failed| Rate { failed, runs: times });
+    cut.runs = runs.count as u64;
     let output = Output::quiet(wish.folder.join("smallest"));
-    let done = job::run(Job::plain(shrunk.timeline.clone(), wish.place, &output), &mut silent())?;
-    let mut repro = job::repro(&shrunk.timeline, None, &done.story, &done.finished);
+    let done = job::run(Job::plain(timeline.clone(), wish.place, &output), &mut silent())?;
+    let mut repro = job::repro(timeline, None, &done.story, &done.finished);
     if repro.facts.verdict != Verdict::Fail && !real_time {
         let message = "the smallest timeline failed and does not fail again, where execution is exact";
-        return Err(broken(message.into()).hint(format!(
+        return Err(Failure::new(Code::Broken, message).hint(format!(
             "{} holds it; `fuzz replay --check-determinism` of a repro says where two runs differ",
             wish.folder.display()
         )));
@@ -196,22 +246,12 @@ fn shrink(wish: &Wish<'_>, timeline: &Timeline, console: &mut Console) -> Result
         repro.facts.verdict = Verdict::Fail;
         repro.facts.checks = vec![wish.way.check.clone()];
     }
-    repro.facts.shrunk = Some(Cut {
-        from: timeline.hash().to_hex().to_string(),
-        events: timeline.events.len() as u64,
-        nodes: timeline.cluster.nodes(),
-        runs: runs.count as u64,
-        minimal: shrunk.minimal,
-        before,
-        again,
-        token: token.as_ref().map(ToString::to_string),
-    });
+    repro.facts.shrunk = Some(cut);
     write_whole(&wish.to, repro.to_yaml().as_bytes()).map_err(|error| {
         let message = format!("failed to write {}: {}", wish.to.display(), plain(&error));
         Failure::new(Code::Environment, message).hint("name another file by --to FILE")
     })?;
-    tell(wish, timeline, &repro, &runs, began.elapsed(), console);
-    Ok(())
+    Ok(repro)
 }
 
 /// The word for what deletions alone made of the seed: of all the events that are left, if they fail as they were
@@ -342,7 +382,8 @@ fn smaller_name(path: &Path, timeline: &Timeline, way: &Way) -> PathBuf {
     PathBuf::from(format!("{}-{}-{}.min.yaml", way.check, timeline.target, timeline.seed))
 }
 
-fn silent() -> Console {
+/// Where nothing is told.
+pub fn silent() -> Console {
     Console::new(Format::Text, true, false)
 }
 

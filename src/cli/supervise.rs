@@ -198,10 +198,13 @@ fn send(child: &Child, signal: Signal) {
 /// The end of what the child said on standard error: where it panicked.
 fn last_words(folder: &Path) -> String {
     let Ok(bytes) = std::fs::read(folder.join(CHILD_LOG)) else { return String::new() };
-    let text = String::from_utf8_lossy(&bytes[bytes.len().saturating_sub(2000)..]).into_owned();
+    let text = String::from_utf8_lossy(&bytes[bytes.len().saturating_sub(20_000)..]).into_owned();
     let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
     if lines.is_empty() {
         return String::new();
     }
-    format!(": {}", lines[lines.len().saturating_sub(4)..].join(" / "))
+    // A backtrace may follow where it panicked and why.
+    let panicked = lines.iter().position(|line| line.contains("panicked at"));
+    let from = panicked.unwrap_or(lines.len().saturating_sub(4));
+    format!(": {}", lines[from..lines.len().min(from + 4)].join(" / "))
 }

@@ -28,10 +28,8 @@ pub use sequential::{Coin, Said};
 pub use token::{Token, TokenError};
 
 use crate::catalogue::EventId;
-use crate::env::PROFILES;
 use crate::time::Millis;
-use crate::timeline::{Timeline, generate};
-use crate::yaml::document::Problems;
+use crate::timeline::Timeline;
 
 /// Schedule keys that are tried on a timeline with events or nodes left out before it is rejected.
 pub const KEYS: u64 = 8;
@@ -117,7 +115,7 @@ impl Search<'_> {
         let (mut asked, mut places) = (Vec::new(), Vec::new());
         for (place, candidate) in candidates.iter().enumerate() {
             // What no file could say is no timeline.
-            let Some(valid) = reread(candidate).filter(|valid| *valid != self.best) else { continue };
+            let Some(valid) = candidate.reread().filter(|valid| *valid != self.best) else { continue };
             let own = valid.schedule.key;
             let others = (1..).map(Some).filter(|key| *key != own).take(keys.min(self.keys) as usize - 1);
             for key in std::iter::once(own).chain(others) {
@@ -134,17 +132,6 @@ impl Search<'_> {
         (self.hear)(&Step { timeline: &self.best, did: &did });
         Ok(Some(places[at]))
     }
-}
-
-/// The timeline as a file would give it, or `None` when a file that says so is refused.
-fn reread(timeline: &Timeline) -> Option<Timeline> {
-    let mut problems = Problems::default();
-    let spec = crate::spec::parse::parse(timeline.to_yaml().as_bytes(), &mut problems)?;
-    let profile = PROFILES.iter().find(|profile| profile.name == timeline.environment)?;
-    if problems.has_errors() {
-        return None;
-    }
-    generate(&spec, timeline.seed, &timeline.target, profile).ok()
 }
 
 #[cfg(test)]

@@ -4,6 +4,8 @@ use super::*;
 use crate::entropy::Seed;
 use crate::env::SIM;
 use crate::spec::{DEFAULT, parse::parse};
+use crate::timeline::generate;
+use crate::yaml::document::Problems;
 
 /// Fails where the function says so, and counts.
 struct Function<F> {
@@ -67,7 +69,7 @@ fn a_result_reads_back_to_itself() {
         let timeline = timeline(seed);
         let Some(id) = timeline.events.last().map(|event| event.id.clone()) else { continue };
         let (shrunk, _) = shrunk(&timeline, |timeline| timeline.event(&id).is_some());
-        assert_eq!(reread(&shrunk.timeline).as_ref(), Some(&shrunk.timeline));
+        assert_eq!(shrunk.timeline.reread().as_ref(), Some(&shrunk.timeline));
     }
 }
 

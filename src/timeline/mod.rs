@@ -16,7 +16,9 @@ mod write;
 
 use crate::catalogue::{Ability, Action, CheckSpec, EventId, MessageType, NodeSelector};
 use crate::entropy::{Entropy, Seed};
+use crate::env::PROFILES;
 use crate::time::Millis;
+use crate::yaml::document::Problems;
 pub use checks::default_checks;
 pub use generate::{Cause, GenerateError, LENGTH_MAX, MOMENTS, Moment, Speaker, generate};
 pub use limits::{Limits, nodes_peak, too_large};
@@ -173,5 +175,19 @@ impl Timeline {
     }
     pub fn event(&self, id: &str) -> Option<&Event> {
         self.events.iter().find(|event| event.id == id)
+    }
+    /// The timeline as a file would give it, or `None` when a file that says so is refused.
+    pub fn reread(&self) -> Option<Self> {
+        Self::from_yaml(&self.to_yaml())
+    }
+    /// A timeline as it was written by `to_yaml`.
+    pub fn from_yaml(text: &str) -> Option<Self> {
+        let mut problems = Problems::default();
+        let spec = crate::spec::parse::parse(text.as_bytes(), &mut problems)?;
+        let profile = PROFILES.iter().find(|profile| Some(profile.name) == spec.environment.as_deref())?;
+        if problems.has_errors() {
+            return None;
+        }
+        generate(&spec, spec.seed?, spec.target.as_deref()?, profile).ok()
     }
 }

@@ -1,0 +1,263 @@
+//! Many runs as one search: which timeline to run next, from what the runs before it reached.
+//!
+//! [`feature`] says what a run reached, in words, from its record alone. [`Guide`] counts them: a timeline that reached
+//! something that no run before it did is kept, and what comes next is either a new seed or one of those kept,
+//! changed a little ([`mutate`]), the rarer what it reached the sooner. Pure: it runs nothing, and the same
+//! numbers and the same answers in the same order give the same timelines.
+
+pub mod feature;
+mod mutate;
+
+use crate::entropy::{Entropy, Rng, Seed};
+use crate::env::Profile;
+use crate::spec::Spec;
+use crate::timeline::{GenerateError, Timeline, generate};
+pub use feature::{Family, Feature};
+pub use mutate::Change;
+use std::collections::{BTreeMap, BTreeSet};
+
+crate::word! {
+    /// How a campaign comes to its timelines.
+    pub enum Mode {
+        /// By what the runs before reached.
+        Guided = "guided",
+        /// One seed after the other.
+        Random = "random",
+    }
+}
+
+/// Where a timeline comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// The seed alone.
+    Seed,
+    /// The seed without its events: what this cluster does by itself.
+    Quiet,
+    /// An entry of the corpus, as it is.
+    Corpus { entry: String },
+    /// An entry of the corpus, changed in these ways.
+    Changed { entry: String, changes: Vec<Change> },
+}
+
+impl std::fmt::Display for Origin {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Seed => f.write_str("seed"),
+            Self::Quiet => f.write_str("quiet"),
+            Self::Corpus { entry } => write!(f, "corpus {entry}"),
+            Self::Changed { entry, changes } => {
+                let changes: Vec<&str> = changes.iter().map(|change| change.as_str()).collect();
+                write!(f, "{entry}: {}", changes.join(", "))
+            }
+        }
+    }
+}
+
+/// What is to be run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Proposal {
+    pub timeline: Timeline,
+    pub origin: Origin,
+}
+
+/// A timeline that reached something first.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    pub name: String,
+    pub timeline: Timeline,
+    /// All that it reached.
+    pub features: Vec<Feature>,
+    /// What it was the first to reach.
+    pub first: Vec<Feature>,
+    /// How often it was changed and run.
+    pub chosen: u64,
+}
+
+/// In so many of ten runs a guided campaign draws a new seed: what no change of the old can lead to.
+const FRESH_OF_TEN: u64 = 3;
+/// The most changes at once.
+const CHANGES_MAX: u64 = 4;
+/// How often it is tried to change an entry in a way that gives a timeline.
+const TRIES: u32 = 8;
+
+/// What is known of the runs so far, and the choice of the next.
+#[derive(Clone, Debug)]
+pub struct Guide {
+    spec: Spec,
+    target: String,
+    profile: &'static Profile,
+    mode: Mode,
+    seed: Seed,
+    /// In how many runs each was reached.
+    counts: BTreeMap<Feature, u64>,
+    entries: Vec<Entry>,
+    /// Entries of the corpus that this campaign has not run yet.
+    waiting: Vec<(String, Timeline)>,
+    /// Lines of logs that an event can wait for.
+    lines: BTreeSet<String>,
+    was_quiet: bool,
+}
+
+impl Guide {
+    pub fn new(spec: Spec, target: &str, profile: &'static Profile, mode: Mode, seed: Seed) -> Self {
+        Self {
+            spec,
+            target: target.into(),
+            profile,
+            mode,
+            seed,
+            counts: BTreeMap::new(),
+            entries: Vec::new(),
+            waiting: Vec::new(),
+            lines: BTreeSet::new(),
+            was_quiet: false,
+        }
+    }
+
+    /// Goes on from what a campaign knew before.
+    pub fn restore(&mut self, counts: BTreeMap<Feature, u64>, entries: Vec<Entry>) {
+        self.lines.extend(counts.keys().filter_map(Feature::line).map(String::from));
+        self.counts = counts;
+        self.entries = entries;
+    }
+
+    /// Lets these be run first, as they are.
+    pub fn begin_with(&mut self, mut entries: Vec<(String, Timeline)>) {
+        entries.reverse();
+        self.waiting = entries;
+    }
+
+    /// The timeline of run number `number`.
+    pub fn propose(&mut self, number: u64) -> Result<Proposal, GenerateError> {
+        if let Some((entry, timeline)) = self.waiting.pop() {
+            return Ok(Proposal { timeline, origin: Origin::Corpus { entry } });
+        }
+        let mut rng = Entropy::root(self.seed).child("campaign").nth(number).rng();
+        let fresh = self.mode == Mode::Random || self.entries.is_empty() || rng.ratio(FRESH_OF_TEN, 10);
+        if !fresh && let Some(proposal) = self.changed(&mut rng) {
+            return Ok(proposal);
+        }
+        let seed = Seed(self.seed.0.wrapping_add(number));
+        let mut timeline = generate(&self.spec, seed, &self.target, self.profile)?;
+        // First what there is to wait for: the lines that the servers log when nothing is done to them.
+        if self.mode == Mode::Guided && self.counts.is_empty() && !self.was_quiet {
+            self.was_quiet = true;
+            timeline.events.clear();
+            return Ok(Proposal { timeline, origin: Origin::Quiet });
+        }
+        Ok(Proposal { timeline, origin: Origin::Seed })
+    }
+
+    fn changed(&mut self, rng: &mut Rng) -> Option<Proposal> {
+        let weights: Vec<u64> = self.entries.iter().map(|entry| self.energy(entry)).collect();
+        let at = rng.weighted(&weights)?;
+        for _ in 0..TRIES {
+            let mut timeline = self.entries[at].timeline.clone();
+            let mut changes = Vec::new();
+            let wanted = rng.range(1, CHANGES_MAX);
+            let pool = mutate::Pool {
+                spec: &self.spec,
+                profile: self.profile,
+                entries: &self.entries,
+                lines: &self.lines,
+            };
+            for _ in 0..wanted {
+                changes.extend(mutate::change(&mut timeline, &pool, rng));
+            }
+            // What no file could say is no timeline.
+            let Some(valid) = timeline.reread().filter(|valid| *valid != self.entries[at].timeline) else {
+                continue;
+            };
+            let entry = &mut self.entries[at];
+            entry.chosen += 1;
+            return Some(Proposal {
+                timeline: valid,
+                origin: Origin::Changed { entry: entry.name.clone(), changes },
+            });
+        }
+        None
+    }
+
+    /// The rarer what an entry reached, and the less often it was chosen, the more: a share for each feature that only a
+    /// few runs reached.
+    fn energy(&self, entry: &Entry) -> u64 {
+        let rare = |feature: &Feature| 1_000 / self.counts.get(feature).copied().unwrap_or(1).max(1);
+        let rare: u64 = entry.features.iter().map(rare).sum();
+        1 + rare * 100 / (10 + entry.chosen)
+    }
+
+    /// Takes in what a run reached. Answers what was reached for the first time; a guided campaign keeps such a
+    /// timeline, under the name of its hash.
+    pub fn learn(&mut self, timeline: &Timeline, features: &BTreeSet<Feature>) -> Vec<Feature> {
+        let mut first = Vec::new();
+        for feature in features {
+            let count = self.counts.entry(feature.clone()).or_default();
+            *count += 1;
+            if *count == 1 {
+                first.push(feature.clone());
+            }
+        }
+        self.lines.extend(features.iter().filter_map(Feature::line).map(String::from));
+        if self.mode == Mode::Guided && !first.is_empty() {
+            self.keep(name(timeline), timeline.clone(), features, first.clone());
+        }
+        first
+    }
+
+    fn keep(&mut self, name: String, timeline: Timeline, features: &BTreeSet<Feature>, first: Vec<Feature>) {
+        self.entries.push(Entry {
+            name,
+            timeline,
+            features: features.iter().cloned().collect(),
+            first,
+            chosen: 0,
+        });
+    }
+
+    pub fn entries(&self) -> &[Entry] {
+        &self.entries
+    }
+
+    /// What was kept last, if it is this timeline.
+    pub fn kept(&self, timeline: &Timeline) -> Option<&Entry> {
+        self.entries.last().filter(|entry| entry.timeline == *timeline)
+    }
+
+    /// How many different features were reached, of each family.
+    pub fn reached(&self) -> BTreeMap<Family, u64> {
+        let mut reached = BTreeMap::new();
+        for feature in self.counts.keys() {
+            *reached.entry(feature.family).or_default() += 1;
+        }
+        reached
+    }
+
+    pub fn counts(&self) -> &BTreeMap<Feature, u64> {
+        &self.counts
+    }
+}
+
+/// By which an entry of the corpus is known: the beginning of its timeline's hash.
+pub fn name(timeline: &Timeline) -> String {
+    timeline.hash().to_hex()[..12].to_string()
+}
+
+/// The fewest of these, chosen greedily, that together reach all that they reach: their places.
+pub fn fewest(entries: &[BTreeSet<Feature>]) -> Vec<usize> {
+    let mut missing: BTreeSet<&Feature> = entries.iter().flatten().collect();
+    let mut kept = Vec::new();
+    while !missing.is_empty() {
+        let gain = |at: &usize| entries[*at].iter().filter(|feature| missing.contains(feature)).count();
+        // Of equal ones the first.
+        let best = (0..entries.len()).rev().max_by_key(gain).expect("something is missing of them");
+        entries[best].iter().for_each(|feature| {
+            missing.remove(feature);
+        });
+        kept.push(best);
+    }
+    kept.sort_unstable();
+    kept
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,104 @@
+use super::*;
+use crate::canary::{light, run};
+use crate::env::SIM;
+use crate::target::embedded::operations::Embedded;
+
+fn guide(mode: Mode) -> Guide {
+    Guide::new(light(), Embedded::NAME, &SIM, mode, Seed(7))
+}
+
+/// Runs so many and says what was proposed.
+fn campaign(mode: Mode, runs: u64) -> (Guide, Vec<(String, String)>) {
+    let mut guide = guide(mode);
+    let mut proposed = Vec::new();
+    for number in 0..runs {
+        let proposal = guide.propose(number).expect("the scenario is good");
+        let outcome = run(&proposal.timeline).expect("it runs");
+        guide.learn(&proposal.timeline, &feature::features(&outcome.record));
+        proposed.push((proposal.origin.to_string(), name(&proposal.timeline)));
+    }
+    (guide, proposed)
+}
+
+#[test]
+fn the_same_answers_give_the_same_timelines() {
+    let (one, proposed) = campaign(Mode::Guided, 16);
+    let (other, again) = campaign(Mode::Guided, 16);
+    assert_eq!(proposed, again);
+    assert_eq!(one.counts(), other.counts());
+    assert!(proposed.iter().any(|(origin, _)| origin != "seed"), "{proposed:?}");
+    let mut names: Vec<&String> = proposed.iter().map(|(_, name)| name).collect();
+    names.sort_unstable();
+    names.dedup();
+    assert!(names.len() > 13, "hardly any is run twice: {}", names.len());
+}
+
+#[test]
+fn at_random_a_campaign_is_its_seeds() {
+    let (guide, proposed) = campaign(Mode::Random, 5);
+    let seeds: Vec<String> = (7..12)
+        .map(|seed| name(&generate(&light(), Seed(seed), Embedded::NAME, &SIM).expect("it is good")))
+        .collect();
+    assert_eq!(proposed.iter().map(|(_, name)| name.clone()).collect::<Vec<_>>(), seeds);
+    assert!(guide.entries().is_empty(), "nothing is kept");
+}
+
+#[test]
+fn every_way_of_changing_gives_a_timeline_that_a_file_can_say() {
+    let (guide, _) = campaign(Mode::Guided, 10);
+    let pool =
+        mutate::Pool { spec: &guide.spec, profile: &SIM, entries: &guide.entries, lines: &guide.lines };
+    let mut rng = Entropy::root(Seed(1)).child("test").rng();
+    let (mut seen, mut good, mut all) = (BTreeSet::new(), 0, 0);
+    for round in 0..600 {
+        let mut timeline = guide.entries[round % guide.entries.len()].timeline.clone();
+        let before = timeline.clone();
+        let Some(change) = mutate::change(&mut timeline, &pool, &mut rng) else { continue };
+        all += 1;
+        if timeline.reread().is_some_and(|valid| valid != before) {
+            good += 1;
+            seen.insert(change);
+        }
+    }
+    // The scenario has one load and no settings to draw.
+    let missing: Vec<&Change> = Change::ALL
+        .iter()
+        .filter(|change| !seen.contains(*change) && ![Change::Settings, Change::Load].contains(*change))
+        .collect();
+    assert!(missing.is_empty(), "{missing:?} never came to anything");
+    assert!(good * 10 > all * 8, "{good} of {all}");
+}
+
+#[test]
+fn the_corpus_runs_first_and_what_is_rare_is_chosen_more_often() {
+    let mut guide = guide(Mode::Guided);
+    let first = generate(&light(), Seed(1), Embedded::NAME, &SIM).expect("it is good");
+    let second = generate(&light(), Seed(2), Embedded::NAME, &SIM).expect("it is good");
+    guide.begin_with(vec![("a".into(), first.clone()), ("b".into(), second.clone())]);
+    for (number, (entry, timeline)) in [("a", &first), ("b", &second)].into_iter().enumerate() {
+        let proposal = guide.propose(number as u64).expect("it is there");
+        assert_eq!(proposal.origin, Origin::Corpus { entry: entry.into() });
+        assert_eq!(proposal.timeline, *timeline);
+    }
+    let feature = |what: &str| Feature { family: Family::Event, what: what.into() };
+    assert_eq!(guide.learn(&first, &[feature("common")].into()), [feature("common")]);
+    for _ in 0..50 {
+        assert_eq!(guide.learn(&first, &[feature("common")].into()), []);
+    }
+    assert_eq!(
+        guide.learn(&second, &[feature("common"), feature("rare")].into()),
+        [feature("rare")],
+        "what was seen before is not new"
+    );
+    let energy: Vec<u64> = guide.entries().iter().map(|entry| guide.energy(entry)).collect();
+    assert!(energy[1] > 10 * energy[0], "{energy:?}");
+}
+
+#[test]
+fn the_fewest_entries_reach_all_that_all_reach() {
+    let feature = |number: u32| Feature { family: Family::Event, what: number.to_string() };
+    let set = |numbers: &[u32]| numbers.iter().map(|number| feature(*number)).collect::<BTreeSet<_>>();
+    let entries = [set(&[1, 2]), set(&[2]), set(&[2, 3, 4]), set(&[4]), set(&[])];
+    assert_eq!(fewest(&entries), [0, 2]);
+    assert_eq!(fewest(&[]), Vec::<usize>::new());
+}

@@ -1,0 +1,459 @@
+//! The runs of a campaign: several at once, each in a process of its own, and one after the other taken in.
+
+use super::findings::{self, Met};
+use super::pace::Pace;
+use super::store::{Finding, RunRow, Store, Wish};
+use super::{Setting, length};
+use crate::campaign::{Family, Feature, Guide, Proposal, feature};
+use crate::check::Verdict;
+use crate::cli::clock;
+use crate::cli::console::{Console, talk};
+use crate::cli::exit::{Code, Failure};
+use crate::cli::flags::{Format, Output};
+use crate::cli::job::{self, Done, Job};
+use crate::cli::oracle;
+use crate::env::in_real_time;
+use crate::report::names::thousands;
+use crate::report::story::Story;
+use crate::run::record::Record;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+/// How often it is said how far it has come.
+const TOLD_EVERY: Duration = Duration::from_secs(60);
+/// After so many runs of which every one broke there is no point in going on.
+const BROKEN_MAX: u64 = 10;
+
+/// What is known when all is over.
+pub(super) struct Ended {
+    /// Of this part.
+    pub runs: u64,
+    pub verdicts: BTreeMap<String, u64>,
+    pub findings: Vec<Finding>,
+    pub reached: BTreeMap<Family, u64>,
+    pub kept: u64,
+    pub side_by_side: usize,
+    pub first_broken: Option<String>,
+    pub interrupted: bool,
+}
+
+/// What the workers share.
+struct Shared {
+    guide: Guide,
+    store: Store,
+    done: BTreeSet<u64>,
+    next: u64,
+    pace: Pace,
+    /// Runs that are under way.
+    active: usize,
+    /// What this part of the campaign did.
+    runs: u64,
+    verdicts: BTreeMap<String, u64>,
+    first_broken: Option<String>,
+    /// Findings on this system, of this campaign and those before it.
+    findings: Vec<Finding>,
+    /// Those that this campaign met.
+    met: BTreeSet<i64>,
+    stop: bool,
+    failure: Option<Failure>,
+    told: Instant,
+}
+
+struct Crew<'a> {
+    setting: &'a Setting<'a>,
+    shared: Mutex<Shared>,
+    changed: Condvar,
+}
+
+/// Runs until the time or the number of runs is over, or somebody wants it to end.
+pub(super) fn work(
+    setting: &Setting<'_>,
+    guide: Guide,
+    store: Store,
+    done: BTreeSet<u64>,
+    wish: &Wish,
+) -> Result<Ended, Failure> {
+    let real_time = in_real_time(setting.place.profile.name);
+    let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let pace = Pace::new(setting.args.jobs.map(usize::from), processors, real_time);
+    let findings = store.findings(&wish.target, &wish.build)?;
+    let verdicts = store.verdicts(setting.campaign.id)?;
+    let met = store.met_by(setting.campaign.id)?;
+    let crew = Crew {
+        setting,
+        shared: Mutex::new(Shared {
+            guide,
+            store,
+            done,
+            next: 0,
+            pace,
+            active: 0,
+            runs: 0,
+            verdicts,
+            first_broken: None,
+            findings,
+            met,
+            stop: false,
+            failure: None,
+            told: setting.began,
+        }),
+        changed: Condvar::new(),
+    };
+    // What was found and not yet shrunk when it was killed.
+    crew.go_on_shrinking();
+    std::thread::scope(|scope| {
+        for _ in 0..pace.most() {
+            scope.spawn(|| crew.worker());
+        }
+    });
+    let mut shared = crew.shared.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let interrupted = oracle::interrupted();
+    if let Some(failure) = shared.failure.take() {
+        return Err(failure);
+    }
+    if !interrupted {
+        shared.store.end(setting.campaign.id, setting.spent())?;
+    }
+    let met = &shared.met;
+    shared.findings.retain(|finding| met.contains(&finding.id));
+    Ok(Ended {
+        runs: shared.runs,
+        verdicts: shared.verdicts,
+        findings: shared.findings,
+        reached: shared.guide.reached(),
+        kept: shared.guide.entries().len() as u64,
+        side_by_side: shared.pace.allowed,
+        first_broken: shared.first_broken,
+        interrupted,
+    })
+}
+
+impl Crew<'_> {
+    fn lock(&self) -> MutexGuard<'_, Shared> {
+        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn worker(&self) {
+        while let Some((number, proposal)) = self.next() {
+            if let Err(failure) = self.one(number, &proposal) {
+                let mut shared = self.lock();
+                shared.stop = true;
+                shared.failure.get_or_insert(failure);
+            }
+            self.lock().active -= 1;
+            self.changed.notify_all();
+        }
+        // Who waits for its turn hears that it is over.
+        self.changed.notify_all();
+    }
+
+    /// The next run, once there is room for it; `None` when there is to be none.
+    fn next(&self) -> Option<(u64, Proposal)> {
+        let mut shared = self.lock();
+        loop {
+            if shared.stop || oracle::interrupted() || self.is_over(&shared) {
+                return None;
+            }
+            if shared.active < shared.pace.allowed {
+                break;
+            }
+            let wait = self.changed.wait_timeout(shared, Duration::from_millis(500));
+            shared = wait.unwrap_or_else(PoisonError::into_inner).0;
+        }
+        let (first, step) = self.setting.args.shard.map_or((0, 1), |(k, n)| (k - 1, n));
+        let number = loop {
+            let number = first + shared.next * step;
+            shared.next += 1;
+            if !shared.done.contains(&number) {
+                break number;
+            }
+        };
+        match shared.guide.propose(number) {
+            Ok(proposal) => {
+                shared.active += 1;
+                Some((number, proposal))
+            }
+            Err(error) => {
+                shared.stop = true;
+                shared.failure = Some(Failure::bad_input(error.to_string()));
+                None
+            }
+        }
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "the command line is the border")]
+    fn is_over(&self, shared: &Shared) -> bool {
+        let late = self.setting.deadline.is_some_and(|deadline| Instant::now() >= deadline);
+        let begun = (shared.done.len() + shared.active) as u64;
+        late || self.setting.args.runs.is_some_and(|runs| begun >= runs)
+    }
+
+    /// One run, from its process to its row.
+    fn one(&self, number: u64, proposal: &Proposal) -> Result<(), Failure> {
+        let folder = self.setting.folder.join(format!("run-{number}"));
+        // One that was killed in the middle of it.
+        let _ = fs::remove_dir_all(&folder);
+        let started = clock::now();
+        let done = run(self.setting, proposal, &folder);
+        if done.as_ref().is_ok_and(|done| done.code() == Code::Interrupted) {
+            let _ = fs::remove_dir_all(&folder);
+            return Ok(());
+        }
+        let record = read(&folder);
+        let features = record.as_ref().map(feature::features).unwrap_or_default();
+        let mut row = row(number, started, proposal, &done);
+        let failed = done.as_ref().ok().filter(|done| done.finished.verdict == Verdict::Fail);
+        let met = failed.and_then(|done| Met::of(done, record.as_ref()));
+
+        let mut shared = self.lock();
+        let fresh = match &met {
+            Some(met) => {
+                let (id, fresh) = self.name(&mut shared, met, number, proposal, failed)?;
+                row.finding = Some(id);
+                fresh.then_some(id)
+            }
+            None => None,
+        };
+        let first = shared.guide.learn(&proposal.timeline, &features);
+        self.keep(&mut shared, &row, proposal, &features, &first)?;
+        drop(shared);
+        self.changed.notify_all();
+        if let Some(finding) = fresh {
+            self.small(finding, proposal, &folder)?;
+        } else if row.verdict != "broken" {
+            // What passed is in the results; a broken run's folder tells why it broke.
+            let _ = fs::remove_dir_all(&folder);
+        }
+        findings::keep_room(&self.setting.folder, self.setting.args.quota);
+        Ok(())
+    }
+
+    /// Which finding it is, and whether nobody met it before.
+    fn name(
+        &self,
+        shared: &mut Shared,
+        met: &Met,
+        number: u64,
+        proposal: &Proposal,
+        done: Option<&Done>,
+    ) -> Result<(i64, bool), Failure> {
+        if let Some(known) = shared.findings.iter().find(|finding| met.is(finding)) {
+            let id = known.id;
+            shared.met.insert(id);
+            return Ok((id, false));
+        }
+        let repro = findings::save_as_it_is(self.setting, met, proposal, done)?;
+        let mut finding = Finding {
+            id: 0,
+            check: met.way.check.clone(),
+            kinds: met.way.kinds.clone(),
+            state: met.state.clone(),
+            reason: met.reason.clone(),
+            number,
+            runs: 0,
+            repro: repro.display().to_string(),
+            small: None,
+        };
+        finding.id = shared.store.found(self.setting.campaign.id, &finding)?;
+        talk(&format!("run {number}: {}: {}\n", finding.check, finding.reason));
+        let id = finding.id;
+        shared.met.insert(id);
+        shared.findings.push(finding);
+        Ok((id, true))
+    }
+
+    fn keep(
+        &self,
+        shared: &mut Shared,
+        row: &RunRow,
+        proposal: &Proposal,
+        features: &BTreeSet<Feature>,
+        first: &[Feature],
+    ) -> Result<(), Failure> {
+        let entry = shared.guide.kept(&proposal.timeline).filter(|_| !first.is_empty()).cloned();
+        let spent = self.setting.spent();
+        shared.store.keep(self.setting.campaign.id, row, features, first, entry.as_ref(), spent)?;
+        if let (Some(folder), Some(entry)) = (&self.setting.args.corpus, &entry) {
+            findings::add_to_corpus(folder, entry)?;
+        }
+        shared.done.insert(row.number);
+        shared.runs += 1;
+        *shared.verdicts.entry(row.verdict.clone()).or_default() += 1;
+        if let Some(finding) = row.finding {
+            shared.store.met(finding)?;
+            if let Some(known) = shared.findings.iter_mut().find(|known| known.id == finding) {
+                known.runs += 1;
+            }
+            shared.stop |= self.setting.args.stop_at_first;
+        }
+        if row.verdict == "broken" {
+            shared.first_broken = shared.first_broken.take().or(row.why.clone());
+            let all: u64 = shared.verdicts.values().sum();
+            if all >= BROKEN_MAX && shared.verdicts["broken"] == all {
+                shared.stop = true;
+            }
+        }
+        if shared.pace.hear(row.virtual_ms, row.stretched_ms) {
+            talk(&format!("{} side by side from now on\n", shared.pace.allowed));
+        }
+        self.tell(shared);
+        Ok(())
+    }
+
+    /// Now and then how far it has come.
+    fn tell(&self, shared: &mut Shared) {
+        if shared.told.elapsed() < TOLD_EVERY {
+            return;
+        }
+        let minutes = self.setting.began.elapsed().as_secs_f64() / 60.0;
+        #[expect(clippy::disallowed_methods, reason = "the command line is the border")]
+        let now = Instant::now();
+        shared.told = now;
+        let features: u64 = shared.guide.reached().values().sum();
+        let left = self.setting.left().map_or_else(String::new, |left| format!(", {} left", length(left)));
+        talk(&format!(
+            "{} runs, {:.0} a minute; {} findings; {} features, {} timelines kept{left}\n",
+            thousands(shared.done.len() as u64),
+            shared.runs as f64 / minutes,
+            shared.met.len(),
+            thousands(features),
+            thousands(shared.guide.entries().len() as u64)
+        ));
+    }
+
+    /// Shrinks and replays a finding, and says what came of it.
+    fn small(&self, finding: i64, proposal: &Proposal, folder: &Path) -> Result<(), Failure> {
+        let known = self.lock().findings.iter().find(|known| known.id == finding).cloned();
+        let Some(known) = known else { return Ok(()) };
+        let small = findings::shrink(self.setting, &known, proposal, folder);
+        let mut shared = self.lock();
+        let (small, repro) = match small {
+            Ok(small) => small,
+            Err(failure) => {
+                talk(&format!("run {}: it stays as it is: {}\n", known.number, failure.message));
+                return Ok(());
+            }
+        };
+        let same = |other: &&Finding| {
+            let shape = other.small.as_ref().map(|small| &small.shape);
+            let related = other.check == known.check && !other.kinds.is_disjoint(&known.kinds);
+            other.id != finding && related && shape == Some(&small.shape)
+        };
+        if let Some(other) = shared.findings.iter().find(same).map(|other| other.id) {
+            talk(&format!("run {}: shrunk, it is finding {other}\n", known.number));
+            shared.store.merge(finding, other)?;
+            shared.findings.retain(|known| known.id != finding);
+            shared.met.remove(&finding);
+            shared.met.insert(other);
+            if let Some(other) = shared.findings.iter_mut().find(|known| known.id == other) {
+                other.runs += known.runs.max(1);
+            }
+            return Ok(());
+        }
+        let repro = findings::publish(self.setting, &known, &small, &repro, folder)?;
+        shared.store.shrunk(finding, &repro.display().to_string(), &small)?;
+        if let Some(known) = shared.findings.iter_mut().find(|known| known.id == finding) {
+            known.small = Some(small);
+            known.repro = repro.display().to_string();
+            talk(&format!("run {}: {}", known.number, findings::line(known)));
+        }
+        Ok(())
+    }
+
+    /// Findings of this campaign that a kill left as they were.
+    fn go_on_shrinking(&self) {
+        let open: Vec<Finding> = {
+            let shared = self.lock();
+            let open = |finding: &&Finding| finding.small.is_none() && shared.met.contains(&finding.id);
+            shared.findings.iter().filter(open).cloned().collect()
+        };
+        for finding in open {
+            let Some(timeline) = findings::timeline(Path::new(&finding.repro)) else { continue };
+            let proposal = Proposal { timeline, origin: crate::campaign::Origin::Seed };
+            let folder = self.setting.folder.join(format!("run-{}", finding.number));
+            if let Err(failure) = self.small(finding.id, &proposal, &folder) {
+                talk(&format!("warning: {}\n", failure.message));
+            }
+        }
+    }
+}
+
+fn run(setting: &Setting<'_>, proposal: &Proposal, folder: &Path) -> Result<Done, Failure> {
+    let output = Output::quiet(PathBuf::from(folder));
+    let job = Job::plain(proposal.timeline.clone(), setting.place, &output);
+    job::run(job, &mut Console::new(Format::Text, true, false))
+}
+
+/// What the run left of itself, if it got that far.
+fn read(folder: &Path) -> Option<Record> {
+    serde_json::from_slice(&fs::read(folder.join("record.json")).ok()?).ok()
+}
+
+fn row(number: u64, started: String, proposal: &Proposal, done: &Result<Done, Failure>) -> RunRow {
+    let timeline = &proposal.timeline;
+    let mut row = RunRow {
+        number,
+        started,
+        origin: proposal.origin.to_string(),
+        seed: timeline.seed.0,
+        timeline: timeline.hash().to_hex().to_string(),
+        shards: timeline.cluster.shards,
+        replicas: timeline.cluster.replicas,
+        events: timeline.events.len() as u64,
+        verdict: "broken".into(),
+        ..RunRow::default()
+    };
+    let done = match done {
+        Ok(done) => done,
+        Err(failure) => {
+            row.why = Some(failure.message.clone());
+            return row;
+        }
+    };
+    let (finished, story) = (&done.finished, &done.story);
+    let broke = matches!(done.code(), Code::Broken | Code::Environment | Code::BadInput);
+    row.verdict = match finished.verdict {
+        Verdict::Fail => "fail",
+        _ if broke => "broken",
+        Verdict::Unknown => "unknown",
+        _ => "pass",
+    }
+    .into();
+    let undecided = || {
+        let unknown = story.judgements.iter().filter(|judged| judged.verdict == Verdict::Unknown);
+        unknown.map(|judged| format!("{}: {}", judged.check, judged.reason)).next()
+    };
+    row.why = finished.error.clone().or_else(|| finished.findings.first().cloned()).or_else(undecided);
+    row.virtual_ms = finished.virtual_ms;
+    row.wall_ms = finished.wall_ms;
+    row.stretched_ms = story.stretches.iter().map(|(_, by, _)| by.0).sum();
+    if let Some(load) = &story.workload {
+        (row.operations, row.ok) = (load.operations, load.ok);
+        row.latency_mean_us = load.latency_mean_us;
+        row.latency_p99_us = load.latency_p99_us;
+        row.latency_max_us = load.latency_max_us;
+    }
+    (row.failovers, row.failover_ms) = failovers(story);
+    row
+}
+
+/// How often a shard got another primary after its process had ended or stood still, and the longest that it took.
+fn failovers(story: &Story) -> (u64, Option<u64>) {
+    let mut primary: BTreeMap<u16, u16> = BTreeMap::new();
+    let mut times = Vec::new();
+    for (at, node, role, shard) in &story.roles {
+        let Some(shard) = shard.filter(|_| role == "primary") else { continue };
+        let Some(before) = primary.insert(shard, node.0).filter(|before| *before != node.0) else { continue };
+        let lives = || story.lives.iter().map(|(_, life)| life).filter(|life| life.node.0 == before);
+        let healthy = story.boot_us;
+        let ends = lives().filter_map(|life| life.ended.as_ref().map(|(end, _)| end.0 as i64 - healthy));
+        let stops = lives().flat_map(|life| life.paused.iter().map(|(from, _)| from.0 as i64 - healthy));
+        if let Some(lost) = ends.chain(stops).filter(|lost| lost <= at).max() {
+            times.push((at - lost) as u64 / 1000);
+        }
+    }
+    (times.len() as u64, times.into_iter().max())
+}
