@@ -57,7 +57,7 @@ fn trial(goal: Goal, mode: Mode, trial: u64, budget: u64) -> u64 {
                 }
             }
         }
-        guide.learn(&proposal.timeline, &features(&outcome.record));
+        guide.learn(&proposal, &features(&outcome.record));
     }
     match goal {
         Goal::Bug(_) => budget + 1,

@@ -73,10 +73,10 @@ pub struct Entry {
     pub chosen: u64,
 }
 
-/// In so many of ten runs a guided campaign draws a new seed: what no change of the old can lead to.
-const FRESH_OF_TEN: u64 = 3;
 /// The most changes at once.
-const CHANGES_MAX: u64 = 4;
+const CHANGES_MAX: u64 = 6;
+/// A campaign without a corpus begins with so many new seeds: of a few timelines there is little to make.
+const WARM_UP: u64 = 32;
 /// How often it is tried to change an entry in a way that gives a timeline.
 const TRIES: u32 = 8;
 
@@ -96,6 +96,34 @@ pub struct Guide {
     /// Lines of logs that an event can wait for.
     lines: BTreeSet<String>,
     was_quiet: bool,
+    /// That were taken in.
+    runs: u64,
+    /// What new seeds led to lately, and what changes did.
+    fresh: Yield,
+    changed: Yield,
+}
+
+/// How much new a way to come to timelines reached lately: the more, the more often it is taken.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Yield {
+    /// Thousandths of runs, and of features that were new, of which older ones count less and less.
+    runs: u64,
+    new: u64,
+}
+
+impl Yield {
+    /// As much as sixteen runs are remembered.
+    const MEMORY: u64 = 16;
+
+    fn hear(&mut self, new: usize) {
+        self.runs = self.runs - self.runs / Self::MEMORY + 1_000;
+        self.new = self.new - self.new / Self::MEMORY + 1_000 * new as u64;
+    }
+
+    /// New features in a thousand runs; one that was hardly tried is thought to be good.
+    fn rate(self) -> u64 {
+        if self.runs < 4_000 { u64::from(u32::MAX) } else { self.new * 1_000 / self.runs }
+    }
 }
 
 impl Guide {
@@ -111,18 +139,25 @@ impl Guide {
             waiting: Vec::new(),
             lines: BTreeSet::new(),
             was_quiet: false,
+            runs: 0,
+            fresh: Yield::default(),
+            changed: Yield::default(),
         }
     }
 
     /// Goes on from what a campaign knew before.
-    pub fn restore(&mut self, counts: BTreeMap<Feature, u64>, entries: Vec<Entry>) {
+    pub fn restore(&mut self, runs: u64, counts: BTreeMap<Feature, u64>, entries: Vec<Entry>) {
         self.lines.extend(counts.keys().filter_map(Feature::line).map(String::from));
         self.counts = counts;
+        self.runs = runs;
         self.entries = entries;
     }
 
     /// Lets these be run first, as they are.
     pub fn begin_with(&mut self, mut entries: Vec<(String, Timeline)>) {
+        if !entries.is_empty() {
+            self.runs = self.runs.max(WARM_UP);
+        }
         entries.reverse();
         self.waiting = entries;
     }
@@ -133,8 +168,16 @@ impl Guide {
             return Ok(Proposal { timeline, origin: Origin::Corpus { entry } });
         }
         let mut rng = Entropy::root(self.seed).child("campaign").nth(number).rng();
-        let fresh = self.mode == Mode::Random || self.entries.is_empty() || rng.ratio(FRESH_OF_TEN, 10);
-        if !fresh && let Some(proposal) = self.changed(&mut rng) {
+        // Each way has a tenth of the runs, and the rest goes by what they reached.
+        let (fresh, changed) = (self.fresh.rate(), self.changed.rate());
+        let tenth = (fresh + changed) / 8 + 1;
+        let fresh = rng.ratio(fresh + tenth, fresh + changed + 2 * tenth);
+        let warm = self.runs >= WARM_UP;
+        if self.mode == Mode::Guided
+            && warm
+            && !fresh
+            && let Some(proposal) = self.change(&mut rng)
+        {
             return Ok(proposal);
         }
         let seed = Seed(self.seed.0.wrapping_add(number));
@@ -148,7 +191,7 @@ impl Guide {
         Ok(Proposal { timeline, origin: Origin::Seed })
     }
 
-    fn changed(&mut self, rng: &mut Rng) -> Option<Proposal> {
+    fn change(&mut self, rng: &mut Rng) -> Option<Proposal> {
         let weights: Vec<u64> = self.entries.iter().map(|entry| self.energy(entry)).collect();
         let at = rng.weighted(&weights)?;
         for _ in 0..TRIES {
@@ -163,6 +206,10 @@ impl Guide {
             };
             for _ in 0..wanted {
                 changes.extend(mutate::change(&mut timeline, &pool, rng));
+            }
+            // The world would make the choices again that did the old timeline no harm.
+            if rng.ratio(3, 4) {
+                changes.extend(mutate::interleave(&mut timeline, &pool, rng));
             }
             // What no file could say is no timeline.
             let Some(valid) = timeline.reread().filter(|valid| *valid != self.entries[at].timeline) else {
@@ -188,7 +235,9 @@ impl Guide {
 
     /// Takes in what a run reached. Answers what was reached for the first time; a guided campaign keeps such a
     /// timeline, under the name of its hash.
-    pub fn learn(&mut self, timeline: &Timeline, features: &BTreeSet<Feature>) -> Vec<Feature> {
+    pub fn learn(&mut self, proposal: &Proposal, features: &BTreeSet<Feature>) -> Vec<Feature> {
+        let timeline = &proposal.timeline;
+        self.runs += 1;
         let mut first = Vec::new();
         for feature in features {
             let count = self.counts.entry(feature.clone()).or_default();
@@ -198,6 +247,11 @@ impl Guide {
             }
         }
         self.lines.extend(features.iter().filter_map(Feature::line).map(String::from));
+        match proposal.origin {
+            Origin::Seed => self.fresh.hear(first.len()),
+            Origin::Changed { .. } => self.changed.hear(first.len()),
+            Origin::Corpus { .. } | Origin::Quiet => {}
+        }
         if self.mode == Mode::Guided && !first.is_empty() {
             self.keep(name(timeline), timeline.clone(), features, first.clone());
         }

@@ -55,7 +55,7 @@ const EVENTS_MAX: usize = 40;
 /// How many new timelines are looked at for an event of the same name.
 const DONORS: u32 = 6;
 /// How often each way is taken, in the order of [`Change::ALL`].
-const WEIGHTS: [u64; 11] = [6, 3, 3, 4, 4, 2, 5, 2, 1, 1, 3];
+const WEIGHTS: [u64; 11] = [10, 4, 2, 3, 4, 2, 4, 3, 2, 2, 3];
 
 /// Changes a timeline in one way; `None` when that way leads nowhere here.
 pub fn change(timeline: &mut Timeline, pool: &Pool<'_>, rng: &mut Rng) -> Option<Change> {
@@ -78,11 +78,16 @@ pub fn change(timeline: &mut Timeline, pool: &Pool<'_>, rng: &mut Rng) -> Option
             let donor = donor(timeline, pool, rng)?;
             (timeline.load != donor.load).then(|| timeline.load = donor.load)
         }
-        Change::Interleaving => [EXACT.name, SIM.name]
-            .contains(&pool.profile.name)
-            .then(|| timeline.schedule.key = Some(rng.below(1 << 20))),
+        Change::Interleaving => return interleave(timeline, pool, rng),
     }?;
     Some(way)
+}
+
+/// Lets the simulated world choose anew, where there is one.
+pub fn interleave(timeline: &mut Timeline, pool: &Pool<'_>, rng: &mut Rng) -> Option<Change> {
+    let simulated = [EXACT.name, SIM.name].contains(&pool.profile.name);
+    simulated.then(|| timeline.schedule.key = Some(rng.below(1 << 20)))?;
+    Some(Change::Interleaving)
 }
 
 /// A timeline of a new seed for the same cluster.

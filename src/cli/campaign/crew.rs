@@ -217,7 +217,7 @@ impl Crew<'_> {
             }
             None => None,
         };
-        let first = shared.guide.learn(&proposal.timeline, &features);
+        let first = shared.guide.learn(proposal, &features);
         self.keep(&mut shared, &row, proposal, &features, &first)?;
         drop(shared);
         self.changed.notify_all();

@@ -342,7 +342,7 @@ impl Store {
                 chosen: unsigned(chosen),
             })
         });
-        guide.restore(counts, entries.collect());
+        guide.restore(self.done(campaign)?.len() as u64, counts, entries.collect());
         Ok(())
     }
 
