@@ -20,7 +20,7 @@ use std::path::Path;
 const AT_ONCE: usize = 4;
 
 /// The scenarios and their seeds. All of them pass.
-const RUNS: [(&str, &str); 16] = [
+const RUNS: [(&str, &str); 17] = [
     ("membership", "67890"),
     ("restarts", "3"),
     ("admin", "5"),
@@ -37,6 +37,7 @@ const RUNS: [(&str, &str); 16] = [
     ("shortages", "1"),
     ("clocks", "1"),
     ("broken", "1"),
+    ("foreign", "1"),
 ];
 
 /// Whether there is virtual time here, where links and clocks can be struck too.
