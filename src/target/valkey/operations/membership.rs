@@ -25,7 +25,9 @@ const JOIN_TIMEOUT: Millis = Millis(20_000);
 /// How long the others may take to forget.
 const FORGET_TIMEOUT: Millis = Millis(15_000);
 /// How long a forgotten node may take to be known to all again: the ban of 60 s, and a round of gossip.
-const MEET_TIMEOUT: Millis = Millis(70_000);
+const MEET_TIMEOUT: Millis = Millis(90_000);
+/// Looks in a row at which all must know a node that bans went round about.
+const STEADY: u32 = 3;
 
 pub async fn add_replica(op: OpIo, fields: AddReplica) -> Done {
     let primary = live_primary(&op, fields.shard)?;
@@ -155,8 +157,9 @@ pub async fn scale_in(op: OpIo, fields: ScaleIn) -> Done {
 }
 
 /// The live others forget a node and meet it again. A ban is lifted by nothing but time, so all of them must
-/// meet it themselves: with redis 7.0 each learns it at once by its own handshake; valkey 8.0 does not take the
-/// id up again before its 60 s are over, and is asked until then.
+/// meet it themselves: with redis 7.0 each learns it at once by its own handshake. Valkey 8.0 tells the others of its bans with
+/// the seconds that are left (redis/redis#10869), so that one which has met the node forgets it again: all are asked, those that
+/// joined meanwhile too, until it stays known.
 pub async fn forget_and_meet(op: OpIo, fields: ForgetAndMeet) -> Done {
     let node = live(&op, &fields.node)?;
     op.resolved(node);
@@ -176,24 +179,42 @@ pub async fn forget_and_meet(op: OpIo, fields: ForgetAndMeet) -> Done {
         return fail(format!("no node would forget {node}"));
     }
     op.step(format!("{forgot} of {} nodes have forgotten {node}", others.len()));
+    let (mut looks, mut steady) = (0, 0);
     hands::retry(&op, op.io.after(MEET_TIMEOUT), Millis::secs(1), async || {
-        let mut missing = Vec::new();
-        let here: Vec<NodeId> = others.iter().copied().filter(|n| op.world.borrow().is_live(*n)).collect();
-        for other in here {
-            if !known(&op, other).await?.iter().any(|(there, _)| *there == id) {
-                missing.push(other.to_string());
-                meet(&op, other, node).await?;
-            }
+        looks += 1;
+        let missing = introduce(&op, node, &id, &others).await?;
+        if !missing.is_empty() {
+            steady = 0;
+            return Err(format!("{} do not know {node} again", missing.join(", ")));
         }
-        if missing.is_empty() {
-            Ok(())
-        } else {
-            Err(format!("{} do not know {node} again", missing.join(", ")))
-        }
+        steady += 1;
+        // Where the first meeting did not do, bans go round, and who has met it may yet forget it again.
+        if looks > 2 && steady < STEADY { Err(format!("{node} may yet be forgotten again")) } else { Ok(()) }
     })
     .await?;
     op.step(format!("{node} is known to all again"));
     Ok(())
+}
+
+/// Lets every node of the cluster that does not know this one meet it. Answers who did not, and who could not be asked
+/// since it is stopped: it may hold a ban that it tells the others of when it goes on.
+async fn introduce(op: &OpIo, node: NodeId, id: &str, forgot: &[NodeId]) -> Result<Vec<String>, String> {
+    let (live, stopped) = {
+        let world = op.world.borrow();
+        let stopped = world.nodes.values().filter(|n| n.up && n.paused && !n.removed).map(|n| n.node);
+        (world.live(), stopped.filter(|other| *other != node).collect::<Vec<_>>())
+    };
+    let mut missing: Vec<String> = stopped.iter().map(ToString::to_string).collect();
+    for other in live.into_iter().filter(|other| *other != node) {
+        let there = known(op, other).await?;
+        // Of the others one that knows nobody has not joined yet.
+        let joined = forgot.contains(&other) || there.len() > 1;
+        if joined && !there.iter().any(|(there, _)| there == id) {
+            missing.push(other.to_string());
+            meet(op, other, node).await?;
+        }
+    }
+    Ok(missing)
 }
 
 /// A new node, created and not yet started.
