@@ -1,9 +1,9 @@
 //! `fuzz bisect`: of servers in the order in which they were built, the first on which a repro fails.
 
 use super::choose::{self, Place};
-use super::console::{Console, print, talk};
+use super::console::{print, talk};
 use super::exit::{Code, Failure};
-use super::flags::{Format, Output, Where};
+use super::flags::{Output, Where};
 use super::folder::Folder;
 use super::job::{self, Job};
 use super::{input, replay};
@@ -95,7 +95,7 @@ impl Search<'_> {
             self.runs += 1;
             let output = Output::quiet(folder.clone());
             let job = Job::plain(self.repro.timeline.clone(), &self.places[at], &output);
-            let done = job::run(job, &mut Console::new(Format::Text, true, false))?;
+            let done = job::silently(job)?;
             let failed = done.story.failed().any(|judged| self.repro.facts.checks.contains(&judged.check));
             let server = self.args.servers[at].display();
             if failed {

@@ -4,11 +4,11 @@
 use super::console::{print, talk};
 use super::exit::{Code, Failure};
 use super::flags::Format;
+use super::folder::record;
 use super::input::plain;
 use crate::check::{self, Judgement, Verdict as Judged, linearizability};
 use crate::history::Operation;
 use crate::report::visible::on_one_line;
-use crate::run::record::Record;
 use crate::yaml::document::nearest;
 use judge::model::{self, MODELS, Model};
 use judge::options::{FailedCas, NullRead};
@@ -406,13 +406,7 @@ fn again(folder: &Path, args: &Args) -> super::Done {
             "{name}: a run is judged by its own checks, not by a --model"
         )));
     }
-    let path = folder.join("record.json");
-    let bytes = fs::read(&path).map_err(|error| {
-        Failure::bad_input(format!("{name}/record.json: {}", plain(&error)))
-            .hint("it is written when a run has ended; a run that broke or was killed has none")
-    })?;
-    let record: Record = serde_json::from_slice(&bytes)
-        .map_err(|error| Failure::bad_input(format!("{name}/record.json is not of this version: {error}")))?;
+    let record = record(folder)?;
     let judgements = check::judge_all(&record);
     let verdict = check::merge(&judgements);
     if args.format == Format::Json {

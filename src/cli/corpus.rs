@@ -1,18 +1,18 @@
 //! `fuzz corpus`: what can be done with a folder of timelines. What each reaches is seen by running it.
 
-use super::campaign::counted;
 use super::choose;
-use super::console::{Console, print, talk};
+use super::console::{print, talk};
 use super::exit::{Code, Failure};
-use super::flags::{Format, Output, Where};
+use super::flags::{Output, Where};
+use super::folder::record;
 use super::input::{self, plain};
 use super::job::{self, Job};
 use crate::campaign::{Feature, feature, fewest};
-use crate::run::record::Record;
+use crate::report::names::counted;
 use crate::timeline::Timeline;
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 #[derive(Clone, Debug, clap::Args)]
 pub struct Args {
@@ -52,9 +52,8 @@ pub fn main(args: &Args) -> super::Done {
         };
         let folder = std::env::temp_dir().join(format!("seedfault-corpus-{}", std::process::id()));
         let output = Output::quiet(folder.clone());
-        let done =
-            job::run(Job::plain(timeline, &place, &output), &mut Console::new(Format::Text, true, false))?;
-        let features = read(&folder).as_ref().map(feature::features).unwrap_or_default();
+        let done = job::silently(Job::plain(timeline, &place, &output))?;
+        let features = record(&folder).map(|record| feature::features(&record)).unwrap_or_default();
         // What cannot be removed is in the way of the next run, which says so.
         let _ = fs::remove_dir_all(&folder);
         if done.code() == Code::Interrupted {
@@ -92,8 +91,4 @@ pub fn main(args: &Args) -> super::Done {
         counted(all.len() as u64, "feature")
     ));
     Ok(Code::Passed)
-}
-
-fn read(folder: &Path) -> Option<Record> {
-    serde_json::from_slice(&fs::read(folder.join("record.json")).ok()?).ok()
 }

@@ -6,9 +6,9 @@
 //! all processors, the rest keep to one, so that both ways of handing the turn over are compared.
 
 use super::choose::{self, Place};
-use super::console::{Console, print, talk};
+use super::console::{print, talk};
 use super::exit::{Code, Failure};
-use super::flags::{Format, Output, Where};
+use super::flags::{Output, Where};
 use super::job::{self, Job};
 use super::seed;
 use crate::check::Verdict;
@@ -230,7 +230,7 @@ impl Campaign<'_> {
             let output = Output::quiet(out);
             let plain = Job::plain(timeline.clone(), &subject.place, &output);
             let job = Job { trace: true, spread, ..plain };
-            let done = job::run(job, &mut Console::new(Format::Text, true, false))?;
+            let done = job::silently(job)?;
             if self.stop.load(Relaxed) || done.code() == Code::Interrupted {
                 self.stop.store(true, Relaxed);
                 let _ = fs::remove_dir_all(&folder);

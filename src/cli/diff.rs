@@ -2,9 +2,9 @@
 //! seldom the timeline's doing.
 
 use super::choose::{self, Place};
-use super::console::{Console, print, talk};
+use super::console::{print, talk};
 use super::exit::{Code, Failure};
-use super::flags::{Format, Output, Shape, Where, shell};
+use super::flags::{Output, Shape, Where, shell};
 use super::folder::Folder;
 use super::job::{self, Job};
 use super::{oracle, seed};
@@ -119,8 +119,7 @@ fn kept(folder: &Path, seed: Seed, server: usize) -> PathBuf {
 /// One run; `None` when it was interrupted.
 fn run(timeline: &Timeline, place: &Place, folder: &Path) -> Result<Option<Outcome>, Failure> {
     let output = Output::quiet(folder.to_path_buf());
-    let done =
-        job::run(Job::plain(timeline.clone(), place, &output), &mut Console::new(Format::Text, true, false))?;
+    let done = job::silently(Job::plain(timeline.clone(), place, &output))?;
     Ok(match (done.code(), done.finished.verdict) {
         (Code::Interrupted, _) => None,
         (_, Verdict::Fail) => {

@@ -2,15 +2,15 @@
 //! replicas must take over; which one does is counted, in each environment.
 
 use super::choose::{self, Place};
-use super::console::{Console, print};
+use super::console::print;
 use super::exit::{Code, Failure};
-use super::flags::{Format, Output, Where};
+use super::flags::{Output, Where};
+use super::folder::record;
 use super::job::{self, Job};
 use super::seed;
 use crate::entropy::Seed;
 use crate::env::{EXACT, LIVE, NodeId, PROCESSES};
 use crate::repro::wilson;
-use crate::run::record::Record;
 use crate::spec::Spec;
 use crate::yaml::document::Problems;
 use std::collections::BTreeMap;
@@ -90,17 +90,17 @@ fn follower(spec: &Spec, place: &Place) -> Result<Option<NodeId>, Failure> {
     let folder = std::env::temp_dir().join(format!("seedfault-bench-{}-fidelity", std::process::id()));
     let output = Output::quiet(folder.clone());
     let job = Job::plain(seed::draw(spec, Seed(1), place)?, place, &output);
-    let done = job::run(job, &mut Console::new(Format::Text, true, false));
-    let record = std::fs::read(folder.join("record.json"));
+    let done = job::silently(job);
+    let record = record(&folder);
     // What cannot be removed is seen in the temporary folder.
     let _ = std::fs::remove_dir_all(folder);
     let done = done?;
     if let code @ (Code::Broken | Code::Environment | Code::Interrupted) = done.code() {
         return Err(Failure::new(code, done.finished.error.unwrap_or_else(|| "the run broke".into())));
     }
-    let broken = |why: String| Failure::new(Code::Broken, format!("the run left no record: {why}"));
-    let record = record.map_err(|error| broken(error.to_string()))?;
-    let record: Record = serde_json::from_slice(&record).map_err(|error| broken(error.to_string()))?;
+    let record = record.map_err(|failure| {
+        Failure::new(Code::Broken, format!("the run left no record: {}", failure.message))
+    })?;
     let slots = record.last.iter().flat_map(|last| &last.slots);
     Ok(slots.filter(|answer| (answer.first..=answer.last).contains(&SLOT)).find_map(|answer| answer.owner))
 }

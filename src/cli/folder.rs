@@ -4,7 +4,9 @@ use super::clock;
 use super::exit::{Code, Failure};
 use super::input::plain;
 use crate::entropy::Seed;
+use crate::report::visible::on_one_line;
 use crate::run::event::{FORMAT, Finished, RunEvent};
+use crate::run::record::Record;
 use std::fs;
 use std::io::{BufRead, BufReader, ErrorKind, Write};
 use std::path::{Path, PathBuf};
@@ -128,6 +130,17 @@ pub fn write_verdict(folder: &Path, finished: &Finished) -> std::io::Result<()> 
     let mut text = serde_json::to_vec_pretty(&RunEvent::Finished(Box::new(finished.clone())))?;
     text.push(b'\n');
     write_whole(&folder.join(VERDICT), &text)
+}
+
+/// What a run saw, from its folder.
+pub fn record(folder: &Path) -> Result<Record, Failure> {
+    let name = on_one_line(&folder.display().to_string()).into_owned();
+    let bytes = fs::read(folder.join("record.json")).map_err(|error| {
+        Failure::bad_input(format!("{name}/record.json: {}", plain(&error)))
+            .hint("it is written when a run has ended; a run that broke or was killed has none")
+    })?;
+    serde_json::from_slice(&bytes)
+        .map_err(|error| Failure::bad_input(format!("{name}/record.json is not of this version: {error}")))
 }
 
 /// What a run folder tells.

@@ -4,7 +4,7 @@
 use super::choose::{self, Place};
 use super::console::{Console, talk};
 use super::exit::{Code, Failure};
-use super::flags::{Output, shell};
+use super::flags::{Format, Output, shell};
 use super::folder::{Folder, RUNS, TIMELINE, keep_room, write_verdict, write_where_told, write_whole};
 use super::input::plain;
 use super::supervise::{self, Ended, Heard};
@@ -82,6 +82,11 @@ impl Done {
     pub fn code(&self) -> Code {
         Code::of(self.finished.exit_code)
     }
+}
+
+/// Runs it and tells nothing.
+pub fn silently(job: Job<'_>) -> Result<Done, Failure> {
+    run(job, &mut Console::new(Format::Text, true, false))
 }
 
 /// Runs it. An `Err` is a run that never began.

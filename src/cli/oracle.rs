@@ -5,9 +5,8 @@
 //! decided ([`Coin`]).
 
 use super::choose::Place;
-use super::console::Console;
 use super::exit::{Code, Failure};
-use super::flags::{Format, Output};
+use super::flags::Output;
 use super::job::{self, Done, Job};
 use super::supervise::Stops;
 use crate::catalogue::EventId;
@@ -160,7 +159,7 @@ impl<'a> Runs<'a> {
         let folder = self.folder.join(format!("run-{number}"));
         let output = Output::quiet(folder.clone());
         let job = Job::plain(timeline.clone(), self.place, &output);
-        let done = job::run(job, &mut Console::new(Format::Text, true, false));
+        let done = job::silently(job);
         // What cannot be removed is seen in the folder.
         let _ = fs::remove_dir_all(&folder);
         match done {

@@ -2,9 +2,9 @@
 //! that takes without them.
 
 use super::choose::{self, Place};
-use super::console::{Console, print};
+use super::console::print;
 use super::exit::{Code, Failure};
-use super::flags::{Format, Output, Where};
+use super::flags::{Output, Where};
 use super::job::{self, Job};
 use super::seed;
 use super::set_up::{self, Ground};
@@ -80,7 +80,7 @@ fn boot(seed: Seed, spec: &Spec, place: &Place) -> Result<u64, Failure> {
     let folder = std::env::temp_dir().join(format!("seedfault-bench-{}-live", std::process::id()));
     let output = Output::quiet(folder.clone());
     let job = Job::plain(seed::draw(spec, seed, place)?, place, &output);
-    let done = job::run(job, &mut Console::new(Format::Text, true, false));
+    let done = job::silently(job);
     // What cannot be removed is seen in the temporary folder.
     let _ = std::fs::remove_dir_all(folder);
     let done = done?;

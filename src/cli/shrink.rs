@@ -12,6 +12,7 @@ use super::{replay, seed};
 use crate::check::Verdict;
 use crate::check::way::Way;
 use crate::env::in_real_time;
+use crate::report::names::counted;
 use crate::repro::{Cut, Facts, Pins, Rate, Repro, wilson};
 use crate::shrink::{KEYS, Token, minimize};
 use crate::timeline::Timeline;
@@ -65,7 +66,7 @@ pub fn main(args: &Args) -> super::Done {
     console.say(&format!("{}: seed {}, {}", args.path.display(), timeline.seed, place.told()));
     let folder = Folder::make(args.out.as_deref(), timeline.seed)?;
     let output = Output::quiet(folder.path.join("first"));
-    let done = job::run(Job::plain(timeline.clone(), &place, &output), &mut silent())?;
+    let done = job::silently(Job::plain(timeline.clone(), &place, &output))?;
     if let code @ (Code::Interrupted | Code::Broken | Code::Environment) = done.code() {
         let why = done.finished.error.unwrap_or_else(|| "the run broke".into());
         return Err(Failure::new(code, format!("the first run of it did not come to an end: {why}")));
@@ -155,7 +156,7 @@ pub fn shrink(wish: &Wish<'_>, timeline: &Timeline, console: &mut Console) -> Re
         "shrinking {}, which fails by {}: {} side by side{}",
         shape(timeline),
         wish.way.check,
-        counted(jobs, "run"),
+        counted(jobs as u64, "run"),
         wish.budget.map_or_else(String::new, |budget| format!(", for at most {} s", budget.as_secs()))
     ));
     let mut before = None;
@@ -232,7 +233,7 @@ fn confirmed(
     cut.again = runs.rate(timeline, times).ok().map(|failed| Rate { failed, runs: times });
     cut.runs = runs.count as u64;
     let output = Output::quiet(wish.folder.join("smallest"));
-    let done = job::run(Job::plain(timeline.clone(), wish.place, &output), &mut silent())?;
+    let done = job::silently(Job::plain(timeline.clone(), wish.place, &output))?;
     let mut repro = job::repro(timeline, None, &done.story, &done.finished);
     if repro.facts.verdict != Verdict::Fail && !real_time {
         let message = "the smallest timeline failed and does not fail again, where execution is exact";
@@ -334,14 +335,9 @@ fn rate(failed: u32, runs: u32) -> String {
 fn shape(timeline: &Timeline) -> String {
     format!(
         "{} on {}",
-        counted(timeline.events.len(), "event"),
+        counted(timeline.events.len() as u64, "event"),
         counted(timeline.cluster.nodes().into(), "node")
     )
-}
-
-/// `1 event`, `3 events`.
-fn counted(count: usize, what: &str) -> String {
-    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 
 /// The way in which a run failed: that of the first of these checks, else of the first that failed.

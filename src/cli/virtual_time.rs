@@ -2,10 +2,10 @@
 //! real time whole runs are, how many fit into a minute, and what the same timelines take when they run live.
 
 use super::choose::{self, Place};
-use super::console::{Console, print};
+use super::console::print;
 use super::determinism::{SCENARIO, processor};
 use super::exit::{Code, Failure};
-use super::flags::{Format, Output, Where};
+use super::flags::{Output, Where};
 use super::job::{self, Job};
 use super::seed;
 use crate::entropy::Seed;
@@ -161,7 +161,7 @@ fn run(timeline: &Timeline, place: &Place) -> Result<(u64, u64), Failure> {
         ..timeline.clone()
     };
     let job = Job::plain(timeline, place, &output);
-    let done = job::run(job, &mut Console::new(Format::Text, true, false));
+    let done = job::silently(job);
     // What cannot be removed is seen in the temporary folder.
     let _ = std::fs::remove_dir_all(folder);
     let done = done?;

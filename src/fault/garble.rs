@@ -5,6 +5,7 @@
 //! of data or of the cluster is owed any more. That they do not crash is.
 
 use super::traffic::{self, Traffic};
+use crate::catalogue::info::OF_DATA;
 use crate::catalogue::{Ability, ActionInfo, ActionKind, Class, Declared, DrawContext, NodeSelector};
 
 crate::record! {
@@ -29,18 +30,7 @@ impl Declared for Garble {
         name: Self::NAME,
         kind: ActionKind::Fault,
         needs: Ability::Packet,
-        class: Class::Voids(&[
-            "acknowledged_loss",
-            "slot_coverage",
-            "topology",
-            "view_agreement",
-            "data_consistency",
-            "convergence_time",
-            "replica_sync",
-            "replication_lag",
-            "linearizability",
-            "quorum",
-        ]),
+        class: Class::Voids(OF_DATA),
         summary: "flip a bit in a share of a node's segments so that the servers get it",
         targets: &["valkey"],
         drawn: false,

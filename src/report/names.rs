@@ -111,6 +111,11 @@ pub fn thousands(number: u64) -> String {
     out
 }
 
+/// `1 run`, `1,200 runs`.
+pub fn counted(count: u64, what: &str) -> String {
+    format!("{} {what}{}", thousands(count), if count == 1 { "" } else { "s" })
+}
+
 /// Milliseconds as seconds with this many decimals, rounded half up.
 pub fn seconds(ms: u64, decimals: u32) -> String {
     let step = 10u64.pow(3 - decimals.min(3));

@@ -7,15 +7,15 @@ use super::{Setting, length};
 use crate::campaign::{Family, Feature, Guide, Proposal, feature};
 use crate::check::Verdict;
 use crate::cli::clock;
-use crate::cli::console::{Console, talk};
+use crate::cli::console::talk;
 use crate::cli::exit::{Code, Failure};
-use crate::cli::flags::{Format, Output};
+use crate::cli::flags::Output;
+use crate::cli::folder::record;
 use crate::cli::job::{self, Done, Job};
 use crate::cli::oracle;
 use crate::env::in_real_time;
 use crate::report::names::thousands;
 use crate::report::story::Story;
-use crate::run::record::Record;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -202,7 +202,7 @@ impl Crew<'_> {
             let _ = fs::remove_dir_all(&folder);
             return Ok(());
         }
-        let record = read(&folder);
+        let record = record(&folder).ok();
         let features = record.as_ref().map(feature::features).unwrap_or_default();
         let mut row = row(number, started, proposal, &done);
         let failed = done.as_ref().ok().filter(|done| done.finished.verdict == Verdict::Fail);
@@ -383,13 +383,7 @@ impl Crew<'_> {
 
 fn run(setting: &Setting<'_>, proposal: &Proposal, folder: &Path) -> Result<Done, Failure> {
     let output = Output::quiet(PathBuf::from(folder));
-    let job = Job::plain(proposal.timeline.clone(), setting.place, &output);
-    job::run(job, &mut Console::new(Format::Text, true, false))
-}
-
-/// What the run left of itself, if it got that far.
-fn read(folder: &Path) -> Option<Record> {
-    serde_json::from_slice(&fs::read(folder.join("record.json")).ok()?).ok()
+    job::silently(Job::plain(proposal.timeline.clone(), setting.place, &output))
 }
 
 fn row(number: u64, started: String, proposal: &Proposal, done: &Result<Done, Failure>) -> RunRow {

@@ -10,6 +10,7 @@ use crate::cli::folder::{self, write_whole};
 use crate::cli::job::{self, Done};
 use crate::cli::{seed, shrink};
 use crate::env::in_real_time;
+use crate::report::names::counted;
 use crate::report::story::Story;
 use crate::report::text::{Detail, report};
 use crate::repro::{Repro, wilson};
@@ -162,7 +163,7 @@ fn page(
     writeln!(
         out,
         "- {} on {} nodes{}",
-        super::counted(small.events, "event"),
+        counted(small.events, "event"),
         small.nodes,
         if small.minimal { "; without any of these it passes" } else { "; it may not be the smallest" }
     )
@@ -222,7 +223,7 @@ pub(super) fn line(finding: &Finding) -> String {
             let shape = if small.shape.is_empty() { "the load alone" } else { &small.shape };
             format!(
                 "{} on {} nodes ({shape}), fails in {}",
-                super::counted(small.events, "event"),
+                counted(small.events, "event"),
                 small.nodes,
                 often(small)
             )

@@ -16,7 +16,7 @@ use super::input::{self, plain};
 use super::seed;
 use crate::campaign::{Guide, Mode, name};
 use crate::entropy::Seed;
-use crate::report::names::thousands;
+use crate::report::names::{counted, thousands};
 use crate::timeline::Timeline;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -261,11 +261,6 @@ fn length(time: Duration) -> String {
         (0, m, s) => format!("{m} m {s} s"),
         (h, m, _) => format!("{h} h {m} m"),
     }
-}
-
-/// `1 run`, `1,200 runs`.
-pub fn counted(count: u64, what: &str) -> String {
-    format!("{} {what}{}", thousands(count), if count == 1 { "" } else { "s" })
 }
 
 fn summary(setting: &Setting<'_>, ended: &crew::Ended) -> super::Done {
