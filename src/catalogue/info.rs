@@ -153,7 +153,8 @@ pub struct DrawContext<'a> {
     pub duration: Millis,
     /// The event this one hangs on, if it is anchored on another.
     pub anchor: Option<&'a EventId>,
-    pub embedded: bool,
+    /// The nodes of a shard agree by consensus: one that forgets breaks its promise.
+    pub consensus: bool,
     /// Whether a node can lose its power ([`Ability::Power`]).
     pub power: bool,
 }

@@ -7,6 +7,11 @@ pub mod info;
 pub mod message;
 pub mod selector;
 
+/// Which targets a fault can strike: all, or those whose nodes are processes.
+pub mod targets {
+    pub use crate::target::{ALL, REAL};
+}
+
 use crate::check;
 use crate::fault;
 use crate::target::operation;
@@ -104,6 +109,8 @@ tagged! {
     MoveReplica = operation::MoveReplica,
     BumpEpoch = operation::BumpEpoch,
     ResolveFails = fault::resolve_fails::ResolveFails,
+    Compact = operation::Compact,
+    Defragment = operation::Defragment,
 }
 
 macro_rules! infos {
@@ -156,6 +163,7 @@ infos! {
     ClockStrobe = fault::clock_strobe::ClockStrobe, BitFlip = fault::bit_flip::BitFlip,
     MoveReplica = operation::MoveReplica, BumpEpoch = operation::BumpEpoch,
     ResolveFails = fault::resolve_fails::ResolveFails,
+    Compact = operation::Compact, Defragment = operation::Defragment,
 }
 
 tagged! {
@@ -185,7 +193,7 @@ mod tests {
                      rolling_restart burst admin kill pause restart cut lossy slow clock_skew disk_error full_disk slow_disk \
                      strike_at power_loss memory_limit reset refuse hold check sabotage aim corrupt garble throttle \
                      flap stutter half_open strike_link slow_close cpu_limit cpu_hog fd_limit use_up_connections \
-                     clock_strobe bit_flip move_replica bump_epoch resolve_fails";
+                     clock_strobe bit_flip move_replica bump_epoch resolve_fails compact defragment";
         let known: Vec<&str> = known.split_whitespace().collect();
         assert_eq!(Action::NAMES.get(..known.len()), Some(known.as_slice()), "new ones go to the end");
     }

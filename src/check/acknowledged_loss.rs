@@ -261,7 +261,7 @@ impl Check for AcknowledgedLoss {
             }
         }
         holes(&excuses, &mut found);
-        if !found.lost.is_empty() && !facts.embedded() {
+        if !found.lost.is_empty() && !facts.consensus() {
             for (at, node, text) in unsynced_promotions(&facts) {
                 let owned = facts.owners_at(at);
                 if found.lost.iter().any(|(_, slot)| owned.owner(*slot) == Some(node)) {

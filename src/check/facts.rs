@@ -8,6 +8,7 @@ use crate::catalogue::{Action, Class};
 use crate::env::NodeId;
 use crate::run::record::{Applied, Life, Record, Status};
 use crate::run::view::ClusterView;
+use crate::target::consensus;
 use crate::target::embedded::placement;
 use crate::target::operation::FailoverMode;
 use crate::time::{Micros, Millis};
@@ -93,7 +94,11 @@ impl<'a> Facts<'a> {
         Self { record, owners }
     }
 
-    pub fn embedded(&self) -> bool {
+    /// Whether what is acknowledged is in the log of a majority.
+    pub fn consensus(&self) -> bool {
+        consensus(&self.record.timeline.target)
+    }
+    fn embedded(&self) -> bool {
         self.record.timeline.target == "embedded"
     }
     pub fn node_timeout(&self) -> Millis {
@@ -156,8 +161,11 @@ impl<'a> Facts<'a> {
             self.shard_nodes(shard)
         }
     }
-    /// The nodes that decide who serves what in the embedded target.
+    /// The nodes that decide who serves what, where that is decided by consensus.
     pub fn map_voters(&self) -> Vec<NodeId> {
+        if !self.embedded() {
+            return self.shard_nodes(0);
+        }
         placement::map_voters(&self.record.timeline.cluster).into_iter().map(NodeId).collect()
     }
 

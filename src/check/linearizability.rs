@@ -228,7 +228,7 @@ impl Check for Linearizability {
     fn judge(&self, record: &Record) -> Judgement {
         let facts = Facts::of(record);
         let events = disruptive(&record.applied, &record.timeline);
-        if !facts.embedded() {
+        if !facts.consensus() {
             if let Some(event) = events.first() {
                 let reason =
                     format!("asynchronous replication owes it in undisturbed runs only ({})", event.event);
@@ -249,7 +249,7 @@ impl Check for Linearizability {
         let mut by_key: BTreeMap<Key, Vec<&Operation>> = BTreeMap::new();
         let mut left_out = 0;
         for one in &record.history {
-            if !facts.embedded() && during_failover(&facts, one) {
+            if !facts.consensus() && during_failover(&facts, one) {
                 left_out += 1;
             } else {
                 by_key.entry(one.key).or_default().push(one);

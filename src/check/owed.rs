@@ -161,7 +161,7 @@ struct Candidate {
 
 fn owed(facts: &Facts<'_>, outage: &Outage, outages: &[Outage]) -> Owed {
     let timeline = &facts.record.timeline;
-    if !facts.embedded() {
+    if !facts.consensus() {
         for name in ["cluster-node-timeout", "cluster-replica-validity-factor", "cluster-replica-no-failover"]
         {
             if facts.setting_changed(name) {
@@ -172,7 +172,7 @@ fn owed(facts: &Facts<'_>, outage: &Outage, outages: &[Outage]) -> Owed {
             return Owed::No("cluster-replica-no-failover is set".into());
         }
     }
-    if let (true, false, Some(back)) = (outage.wiped, facts.embedded(), outage.until) {
+    if let (true, false, Some(back)) = (outage.wiped, facts.consensus(), outage.until) {
         // Who is answered by another id takes the address from the old one (NOADDR) and never again asks whether
         // that lives, so that it is not marked as failing (`cluster_legacy.c`, `clusterProcessPacket`, `clusterCron`).
         let node = outage.node;
@@ -233,7 +233,7 @@ fn owed(facts: &Facts<'_>, outage: &Outage, outages: &[Outage]) -> Owed {
     if facts.stretched(outage.from, by) {
         return Owed::Unclear("the logical clock was held back while the promotion was due".into());
     }
-    if !facts.embedded() && candidates.iter().all(|candidate| candidate.until < by) {
+    if !facts.consensus() && candidates.iter().all(|candidate| candidate.until < by) {
         return Owed::Unclear(format!("votes may have been split until {}'s data was too old", outage.node));
     }
     Owed::By(by)
@@ -266,7 +266,7 @@ fn missing_condition(
     begun: Micros,
     at: Micros,
 ) -> Option<String> {
-    if facts.embedded() {
+    if facts.consensus() {
         let Some(shard) = facts.shard(outage.node) else { return Some("an unknown shard".into()) };
         let fouled = facts.fouled_between(at, at);
         let well = |node: &&NodeId| facts.awake(**node, at) && !fouled.contains(*node);
@@ -320,7 +320,7 @@ fn missing_condition(
 
 /// The replicas of the primary that may stand, as certain as the views make it.
 fn candidates(facts: &Facts<'_>, outage: &Outage) -> Result<Vec<Candidate>, Owed> {
-    if facts.embedded() {
+    if facts.consensus() {
         return Ok(Vec::new());
     }
     let factor = match facts.setting("cluster-replica-validity-factor").map(str::parse::<u64>) {

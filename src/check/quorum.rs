@@ -100,7 +100,7 @@ fn separated(facts: &Facts<'_>, at: Micros) -> BTreeSet<NodeId> {
 fn minorities(facts: &Facts<'_>) -> Vec<Minority> {
     let moments = moments(facts);
     let views: BTreeSet<Micros> = facts.record.views.iter().map(|view| view.at).collect();
-    if !facts.embedded() {
+    if !facts.consensus() {
         let spells = spells(&moments, &views, |at| {
             let (awake, owners) = facts.awake_owners(at);
             (awake.len() + facts.ghost_owners(at) <= owners / 2)
@@ -141,7 +141,7 @@ fn answered_by_a_minority(facts: &Facts<'_>) -> (Vec<String>, usize) {
     for minority in &minorities {
         let from = minority.from.plus(grace);
         for operation in &facts.record.history {
-            let answers = operation.ok() && (operation.kind.writes() || facts.embedded());
+            let answers = operation.ok() && (operation.kind.writes() || facts.consensus());
             let inside = operation.invoke.logical > from && operation.complete.logical < minority.to;
             let Some(node) = operation.node else { continue };
             if answers && inside && (minority.nodes.is_empty() || minority.nodes.contains(&node)) {
@@ -194,7 +194,7 @@ fn at_the_end(
                         awake.len(),
                     ));
                 }
-                if minority && report.state == "ok" && !facts.embedded() {
+                if minority && report.state == "ok" && !facts.consensus() {
                     found.push(format!(
                         "{} says `ok` though only {} of {owners} slot-owning primaries are awake ({})",
                         view.node,

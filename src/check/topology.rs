@@ -108,7 +108,7 @@ fn shard_counts(facts: &Facts<'_>, last: &Last) -> (Vec<String>, u64) {
             )
     });
     let wiped = facts.record.lives.iter().any(|life| life.stale.as_deref() == Some("wiped"));
-    if facts.migration() || facts.embedded() || reshaped || wiped {
+    if facts.migration() || facts.consensus() || reshaped || wiped {
         return (Vec::new(), emptied);
     }
     let gave = |shard: u16| {

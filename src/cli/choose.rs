@@ -8,7 +8,7 @@ use crate::env::processes::resources;
 use crate::env::{EXACT, LIVE, PROFILES, Profile, SIM, live, own_of};
 use crate::spec::{Dialect, Spec, Spread};
 use crate::target::embedded::bugs;
-use crate::target::valkey;
+use crate::target::{self, TargetInfo};
 use crate::timeline::{Limits, Timeline, too_large};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -43,7 +43,10 @@ impl Place {
         let time = match self.profile.name {
             name if name == EXACT.name => ", in virtual time".to_string(),
             name if name == SIM.name => String::new(),
-            _ => format!(", in real time, without faults of {}", self.profile.lacking().join(", ")),
+            _ => match self.profile.lacking()[..] {
+                [] => ", in real time".to_string(),
+                ref lacks => format!(", in real time, without faults of {}", lacks.join(", ")),
+            },
         };
         format!("target {}{server} in environment {}{time}: {}", self.target, self.profile.name, self.why)
     }
@@ -60,8 +63,8 @@ pub fn target(flags: &Where, spec: &Spec) -> Result<Place, Failure> {
         (target.clone(), "as --target says".to_string())
     } else if let Some(target) = &spec.target {
         (target.clone(), "as the scenario says".to_string())
-    } else if flags.server_binary.is_some() {
-        ("valkey".into(), "as --server-binary implies".into())
+    } else if let Some(binary) = &flags.server_binary {
+        (implied(binary).into(), "as --server-binary implies".into())
     } else if !spec.bugs.is_empty() {
         ("embedded".into(), "named bugs are its alone".into())
     } else if let Some(environment) = environment {
@@ -97,7 +100,7 @@ pub fn target(flags: &Where, spec: &Spec) -> Result<Place, Failure> {
 pub fn place(flags: &Where, spec: &Spec) -> Result<Place, Failure> {
     let mut place = target(flags, spec)?;
     if place.target != "embedded" {
-        place.server = Some(server(flags, spec)?);
+        place.server = Some(server(flags, spec, &place.target)?);
     }
     if let (true, Some(server)) = (place.profile.name == EXACT.name, &place.server) {
         loadable(&server.path).map_err(|why| {
@@ -155,9 +158,20 @@ pub fn takes_resources(timeline: &Timeline) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The first server on `PATH`, by name and path.
+/// The first server of the target `valkey` on `PATH`, by name and path.
 pub fn found() -> Option<(&'static str, PathBuf)> {
-    SERVERS.iter().find_map(|name| Some((*name, on_path(Path::new(name))?)))
+    first_of(SERVERS)
+}
+
+fn first_of(names: &[&'static str]) -> Option<(&'static str, PathBuf)> {
+    names.iter().find_map(|name| Some((*name, on_path(Path::new(name))?)))
+}
+
+/// The target that a server binary belongs to; `valkey` where it does not say, which is told once it is started.
+fn implied(binary: &Path) -> &'static str {
+    let said = located(binary).and_then(|path| doctor::version(&path).ok());
+    let known = said.and_then(|version| target::of_version(&version)?.ok());
+    known.map_or("valkey", |info| info.name)
 }
 
 fn on_path(name: &Path) -> Option<PathBuf> {
@@ -168,19 +182,25 @@ fn executable(path: &Path) -> bool {
     std::fs::metadata(path).is_ok_and(|file| file.is_file() && file.permissions().mode() & 0o111 != 0)
 }
 
-const INSTALL: &str = "install one (Debian: `apt-get install redis-server`, or `valkey-server` from backports), name \
-                       one by --server-binary, or use --target embedded, which needs none";
+/// How to come by a server.
+fn install(info: &TargetInfo) -> String {
+    format!(
+        "install one ({}), name one by --server-binary, or use --target embedded, which needs none",
+        info.install
+    )
+}
 
-fn server(flags: &Where, spec: &Spec) -> Result<Server, Failure> {
-    let missing = |message: String| Failure::new(Code::Environment, message).hint(INSTALL);
+fn server(flags: &Where, spec: &Spec, target: &str) -> Result<Server, Failure> {
+    let info = target::info(target).ok_or_else(|| Failure::bad_input(format!("no target {target}")))?;
+    let missing = |message: String| Failure::new(Code::Environment, message).hint(install(info));
     let (path, named) = if let Some(named) = &flags.server_binary {
         let path = located(named).ok_or_else(|| missing(absent(named)))?;
         (path, Some(named.clone()))
     } else if let Some(path) = spec.server_binary.as_deref().and_then(|name| located(Path::new(name))) {
         (path, None)
     } else {
-        let (_, path) =
-            found().ok_or_else(|| missing(format!("no {} was found on PATH", SERVERS.join(" or "))))?;
+        let (_, path) = first_of(info.servers)
+            .ok_or_else(|| missing(format!("no {} was found on PATH", info.servers.join(" or "))))?;
         (path, None)
     };
     let path = std::path::absolute(&path).unwrap_or(path);
@@ -189,19 +209,25 @@ fn server(flags: &Where, spec: &Spec) -> Result<Server, Failure> {
             "a server, or a script that starts one, answers `--version`; name another by --server-binary",
         )
     })?;
-    let Some(known) = valkey::Server::from_version(&version) else {
-        let message =
-            format!("{} says `{version}` for `--version`, and is no server that is known", path.display());
-        return Err(Failure::new(Code::Environment, message).hint(
-            "a valkey-server or redis-server, or a script that starts one with the arguments that it is given; name \
-             another by --server-binary",
-        ));
-    };
-    if let Some(why) = known.unfit() {
-        return Err(Failure::new(Code::Environment, format!("the server {} {why}", path.display()))
-            .hint("name a newer one by --server-binary"));
+    let says = format!("{} says `{version}` for `--version`", path.display());
+    match target::of_version(&version) {
+        None => {
+            let servers: Vec<&str> = target::TARGETS.iter().flat_map(|info| info.servers).copied().collect();
+            Err(Failure::new(Code::Environment, format!("{says}, and is no server that is known")).hint(format!(
+                "a {}, or a script that starts one with the arguments that it is given; name another by --server-binary",
+                servers.join(", ")
+            )))
+        }
+        Some(Err(why)) => {
+            Err(Failure::new(Code::Environment, format!("the server {} {why}", path.display()))
+                .hint("name a newer one by --server-binary"))
+        }
+        Some(Ok(other)) if other.name != target => {
+            Err(Failure::bad_input(format!("{says}, which is no server of the target {target}"))
+                .hint(format!("use --target {}, or name another by --server-binary", other.name)))
+        }
+        Some(Ok(_)) => Ok(Server { path, named, version }),
     }
-    Ok(Server { path, named, version })
 }
 
 fn located(named: &Path) -> Option<PathBuf> {

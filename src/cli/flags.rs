@@ -2,13 +2,15 @@
 
 use super::console::Console;
 use crate::report::visible::acts;
+use crate::spec::forms::targets;
+use clap::builder::PossibleValuesParser;
 use std::path::{Path, PathBuf};
 
 /// Where a timeline runs.
 #[derive(Clone, Debug, Default, clap::Args)]
 pub struct Where {
     /// The system under test (`fuzz list targets`); valkey when a server binary is found, else embedded
-    #[arg(long, value_name = "T", value_parser = ["embedded", "valkey"])]
+    #[arg(long, value_name = "T", value_parser = PossibleValuesParser::new(targets()))]
     pub target: Option<String>,
     /// Where its nodes live (`fuzz list environments`); the target's own when absent
     #[arg(long = "env", value_name = "E", value_parser = ["sim", "exact", "processes", "live"])]

@@ -4,6 +4,7 @@ use super::console::print;
 use super::exit::Code;
 use crate::catalogue::{ACTIONS, ActionInfo, ActionKind, CheckSpec, Class};
 use crate::env::PROFILES;
+use crate::target::TARGETS;
 use crate::target::embedded::bugs::BUGS;
 
 #[derive(Clone, Debug, clap::Args)]
@@ -46,15 +47,7 @@ pub fn main(args: &Args) -> super::Done {
 }
 
 fn targets() -> Vec<(String, String)> {
-    [
-        (
-            "embedded",
-            "an in-process cluster with the same slot map, in virtual time; needs nothing installed",
-        ),
-        ("valkey", "real valkey-server or redis-server processes"),
-    ]
-    .map(|(name, summary)| (name.to_string(), summary.to_string()))
-    .to_vec()
+    TARGETS.iter().map(|info| (info.name.to_string(), info.summary.to_string())).collect()
 }
 
 fn actions(wanted: impl Fn(&ActionInfo) -> bool) -> Vec<(String, String)> {

@@ -27,6 +27,7 @@ use crate::fault::restart::RestartData;
 use crate::fault::slow::Distribution;
 use crate::fault::strike_link::{LinkBlow, LinkPoint};
 use crate::fault::traffic::Traffic;
+use crate::target::{self, REAL};
 use crate::time::{Micros, Millis};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -109,7 +110,7 @@ pub const PROCESSES: Profile = Profile {
     name: "processes",
     version: 1,
     abilities: &[Ability::Signal, Ability::StaleData, Ability::Memory, Ability::Resource, Ability::Files],
-    targets: &["valkey"],
+    targets: REAL,
     nodes_max: 16,
     summary: "real servers as processes on the loopback interface, in real time",
 };
@@ -157,12 +158,11 @@ pub const LIVE: Profile = Profile {
         Ability::Reads,
         Ability::Names,
     ],
-    targets: &["valkey"],
+    targets: REAL,
     nodes_max: 16,
     summary: "real servers in real time, on a network and on disks that fail on command",
 };
 
-/// The first in which a target lives is its own: where its nodes live unless something else is asked for.
 pub const PROFILES: &[&Profile] = &[&SIM, &EXACT, &PROCESSES, &LIVE];
 
 /// Whether time in the environment of this name is the machine's, so that no two runs are the same.
@@ -172,7 +172,8 @@ pub fn in_real_time(environment: &str) -> bool {
 
 /// The environment in which a target's nodes live unless another is asked for.
 pub fn own_of(target: &str) -> Option<&'static Profile> {
-    PROFILES.iter().copied().find(|profile| profile.lacks(target).is_none())
+    let own = target::info(target)?.environment;
+    PROFILES.iter().copied().find(|profile| profile.name == own)
 }
 
 /// Digests of what an exact run rests on beside its timeline: with the same image a seed gives the same hashes.
@@ -185,6 +186,10 @@ pub struct Image {
     /// The kernel's release.
     pub kernel: String,
 }
+
+/// From a node's client port to the one on which it hears its peers, in every environment; that of the cluster bus
+/// (`CLUSTER_PORT_INCR` in valkey's `cluster.h`).
+pub const BUS: u16 = 10_000;
 
 /// What a node is: the same data for every environment.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -8,7 +8,9 @@
 //! they do not crash is.
 
 use crate::catalogue::info::OF_DATA;
-use crate::catalogue::{Ability, ActionInfo, ActionKind, Class, Declared, DrawContext, NodeSelector};
+use crate::catalogue::{
+    Ability, ActionInfo, ActionKind, Class, Declared, DrawContext, NodeSelector, targets,
+};
 use crate::yaml::document::Node;
 use crate::yaml::fields::{Field, quote, scalar};
 use serde::{Deserialize, Serialize};
@@ -104,7 +106,7 @@ impl Declared for BitFlip {
         needs: Ability::Files,
         class: Class::Voids(OF_DATA),
         summary: "flip one bit of a file on a node's disk",
-        targets: &["valkey"],
+        targets: targets::REAL,
         drawn: false,
         lasting: false,
     };

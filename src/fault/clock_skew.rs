@@ -1,6 +1,8 @@
 //! `clock_skew`: a node's clock jumps ahead or back, and runs faster or slower than the others.
 
-use crate::catalogue::{Ability, ActionInfo, ActionKind, Class, Declared, DrawContext, NodeSelector};
+use crate::catalogue::{
+    Ability, ActionInfo, ActionKind, Class, Declared, DrawContext, NodeSelector, targets,
+};
 use crate::time::Millis;
 
 crate::record! {
@@ -28,7 +30,7 @@ impl Declared for ClockSkew {
         needs: Ability::Clock,
         class: Class::Disruptive,
         summary: "let one node's clock jump ahead or back and run at another rate",
-        targets: &["valkey", "embedded"],
+        targets: targets::ALL,
         drawn: true,
         lasting: true,
     };

@@ -4,7 +4,9 @@
 //! Each flip ahead makes leases and expiry times run out at once, each flip back brings times that have been before:
 //! what is ordered by the time of day is out of order. At the end the clock is where it would have been.
 
-use crate::catalogue::{Ability, ActionInfo, ActionKind, Class, Declared, DrawContext, NodeSelector};
+use crate::catalogue::{
+    Ability, ActionInfo, ActionKind, Class, Declared, DrawContext, NodeSelector, targets,
+};
 use crate::time::Millis;
 
 crate::record! {
@@ -29,7 +31,7 @@ impl Declared for ClockStrobe {
         needs: Ability::Clock,
         class: Class::Disruptive,
         summary: "let a node's clock flip ahead and back, again and again",
-        targets: &["valkey"],
+        targets: targets::REAL,
         drawn: false,
         lasting: true,
     };

@@ -3,7 +3,9 @@
 //! To the servers it is a loss that TCP repairs; what does not check its sums would show here.
 
 use super::traffic::{self, Traffic};
-use crate::catalogue::{Ability, ActionInfo, ActionKind, Class, Declared, DrawContext, NodeSelector};
+use crate::catalogue::{
+    Ability, ActionInfo, ActionKind, Class, Declared, DrawContext, NodeSelector, targets,
+};
 
 crate::record! {
     pub struct Corrupt {
@@ -29,7 +31,7 @@ impl Declared for Corrupt {
         needs: Ability::Packet,
         class: Class::Disruptive,
         summary: "flip a bit in a share of a node's segments, which their checksum tells",
-        targets: &["valkey"],
+        targets: targets::REAL,
         drawn: false,
         lasting: true,
     };

@@ -5,7 +5,9 @@
 //! it wakes up. With `cpu_limit` a node is slow when it wants much; here it is late even if it wants little. Others
 //! that happen to run on that core are late too, until the kernel moves them.
 
-use crate::catalogue::{Ability, ActionInfo, ActionKind, Class, Declared, DrawContext, NodeSelector};
+use crate::catalogue::{
+    Ability, ActionInfo, ActionKind, Class, Declared, DrawContext, NodeSelector, targets,
+};
 use crate::fault::resource::ResourceRule;
 
 crate::record! {
@@ -32,7 +34,7 @@ impl Declared for CpuHog {
         needs: Ability::Resource,
         class: Class::Disruptive,
         summary: "bind a node to one core, together with busy threads",
-        targets: &["valkey"],
+        targets: targets::REAL,
         drawn: false,
         lasting: true,
     };

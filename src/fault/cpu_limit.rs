@@ -5,7 +5,9 @@
 //! privilege and leaves nothing behind (`docs/adr/0010-resources.md`). A node that wants less is never stopped. It
 //! outlasts the process: a server that is started meanwhile has the same share.
 
-use crate::catalogue::{Ability, ActionInfo, ActionKind, Class, Declared, DrawContext, NodeSelector};
+use crate::catalogue::{
+    Ability, ActionInfo, ActionKind, Class, Declared, DrawContext, NodeSelector, targets,
+};
 use crate::fault::resource::{Percent, ResourceRule};
 
 crate::record! {
@@ -32,7 +34,7 @@ impl Declared for CpuLimit {
         needs: Ability::Resource,
         class: Class::Disruptive,
         summary: "let a node have no more than a share of one core",
-        targets: &["valkey"],
+        targets: targets::REAL,
         drawn: false,
         lasting: true,
     };

@@ -1,7 +1,9 @@
 //! `cut`: nothing passes between two sets of nodes, in both directions or one.
 
 use super::traffic::{self, Traffic};
-use crate::catalogue::{Ability, ActionInfo, ActionKind, Class, Declared, DrawContext, NodeSelector};
+use crate::catalogue::{
+    Ability, ActionInfo, ActionKind, Class, Declared, DrawContext, NodeSelector, targets,
+};
 
 crate::word! {
     /// How connections learn that a cut is over.
@@ -52,7 +54,7 @@ impl Declared for Cut {
         needs: Ability::Cut,
         class: Class::Disruptive,
         summary: "cut every link between a node and others, both ways or one way",
-        targets: &["valkey", "embedded"],
+        targets: targets::ALL,
         drawn: true,
         lasting: true,
     };

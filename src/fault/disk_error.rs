@@ -6,7 +6,9 @@
 //! a replica that cannot log what it is sent ends itself (`replica-ignore-disk-write-errors`). One that ended is
 //! started again when the disk is well.
 
-use crate::catalogue::{Ability, ActionInfo, ActionKind, Class, Declared, DrawContext, NodeSelector};
+use crate::catalogue::{
+    Ability, ActionInfo, ActionKind, Class, Declared, DrawContext, NodeSelector, targets,
+};
 use crate::fault::disk::{DiskErrno, DiskRule, FileCall};
 
 crate::record! {
@@ -35,7 +37,7 @@ impl Declared for DiskError {
         needs: Ability::Disk,
         class: Class::Disruptive,
         summary: "let a node's writes, syncs or renames of files fail, all or from the n-th on",
-        targets: &["valkey"],
+        targets: targets::REAL,
         drawn: false,
         lasting: true,
     };

@@ -5,7 +5,9 @@
 //! meanwhile has not. A thread that waits in `accept` has its next number already, which nobody sees: its next connection
 //! comes through.
 
-use crate::catalogue::{Ability, ActionInfo, ActionKind, Class, Declared, DrawContext, NodeSelector};
+use crate::catalogue::{
+    Ability, ActionInfo, ActionKind, Class, Declared, DrawContext, NodeSelector, targets,
+};
 use crate::fault::resource::ResourceRule;
 
 crate::record! {
@@ -32,7 +34,7 @@ impl Declared for FdLimit {
         needs: Ability::Resource,
         class: Class::Disruptive,
         summary: "let a node open so many files and connections more: EMFILE",
-        targets: &["valkey"],
+        targets: targets::REAL,
         drawn: false,
         lasting: true,
     };

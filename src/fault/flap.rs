@@ -4,7 +4,9 @@
 //! hangs on a connection is late again and again.
 
 use super::traffic::{self, Traffic};
-use crate::catalogue::{Ability, ActionInfo, ActionKind, Class, Declared, DrawContext, NodeSelector};
+use crate::catalogue::{
+    Ability, ActionInfo, ActionKind, Class, Declared, DrawContext, NodeSelector, targets,
+};
 use crate::time::Millis;
 
 crate::record! {
@@ -34,7 +36,7 @@ impl Declared for Flap {
         needs: Ability::Cut,
         class: Class::Disruptive,
         summary: "cut the links between a node and others and heal them, again and again",
-        targets: &["valkey", "embedded"],
+        targets: targets::ALL,
         drawn: false,
         lasting: true,
     };

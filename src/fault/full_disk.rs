@@ -4,7 +4,9 @@
 //! removes gives no room back: others fill the disk. At the end there is room again, and a server that has ended
 //! is started.
 
-use crate::catalogue::{Ability, ActionInfo, ActionKind, Class, Declared, DrawContext, NodeSelector};
+use crate::catalogue::{
+    Ability, ActionInfo, ActionKind, Class, Declared, DrawContext, NodeSelector, targets,
+};
 use crate::fault::disk::DiskRule;
 
 crate::record! {
@@ -27,7 +29,7 @@ impl Declared for FullDisk {
         needs: Ability::Disk,
         class: Class::Disruptive,
         summary: "leave a node's disk room for so many bytes: a short write, then ENOSPC",
-        targets: &["valkey"],
+        targets: targets::REAL,
         drawn: false,
         lasting: true,
     };

@@ -6,7 +6,9 @@
 
 use super::traffic::{self, Traffic};
 use crate::catalogue::info::OF_DATA;
-use crate::catalogue::{Ability, ActionInfo, ActionKind, Class, Declared, DrawContext, NodeSelector};
+use crate::catalogue::{
+    Ability, ActionInfo, ActionKind, Class, Declared, DrawContext, NodeSelector, targets,
+};
 
 crate::record! {
     pub struct Garble {
@@ -32,7 +34,7 @@ impl Declared for Garble {
         needs: Ability::Packet,
         class: Class::Voids(OF_DATA),
         summary: "flip a bit in a share of a node's segments so that the servers get it",
-        targets: &["valkey"],
+        targets: targets::REAL,
         drawn: false,
         lasting: true,
     };

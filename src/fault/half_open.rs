@@ -3,7 +3,9 @@
 //! `silent` it hears nothing at all until the fault ends, and what it sends is sent again and again.
 
 use super::traffic::Traffic;
-use crate::catalogue::{Ability, ActionInfo, ActionKind, Class, Declared, DrawContext, NodeSelector};
+use crate::catalogue::{
+    Ability, ActionInfo, ActionKind, Class, Declared, DrawContext, NodeSelector, targets,
+};
 
 crate::record! {
     pub struct HalfOpen {
@@ -30,7 +32,7 @@ impl Declared for HalfOpen {
         needs: Ability::Packet,
         class: Class::Disruptive,
         summary: "a node loses its connections, and the other ends do not know it",
-        targets: &["valkey"],
+        targets: targets::REAL,
         drawn: false,
         lasting: true,
     };

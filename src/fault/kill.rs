@@ -1,6 +1,8 @@
 //! `kill`: a signal that ends the process. With `for:` it is started again, with its data, at the end.
 
-use crate::catalogue::{Ability, ActionInfo, ActionKind, Class, Declared, DrawContext, NodeSelector};
+use crate::catalogue::{
+    Ability, ActionInfo, ActionKind, Class, Declared, DrawContext, NodeSelector, targets,
+};
 
 crate::word! {
     /// A signal by its name without `SIG`.
@@ -45,7 +47,7 @@ impl Declared for Kill {
         needs: Ability::Signal,
         class: Class::Disruptive,
         summary: "end a process by a signal; with `for:` it comes back with its data, without it it stays dead",
-        targets: &["valkey", "embedded"],
+        targets: targets::ALL,
         drawn: true,
         lasting: true,
     };

@@ -1,7 +1,9 @@
 //! `lossy`: a share of the messages from and to a node is lost, sent twice, or overtaken.
 
 use super::traffic::{self, Traffic};
-use crate::catalogue::{Ability, ActionInfo, ActionKind, Class, Declared, DrawContext, NodeSelector};
+use crate::catalogue::{
+    Ability, ActionInfo, ActionKind, Class, Declared, DrawContext, NodeSelector, targets,
+};
 
 crate::record! {
     pub struct Lossy {
@@ -34,7 +36,7 @@ impl Declared for Lossy {
         needs: Ability::Link,
         class: Class::Disruptive,
         summary: "lose, duplicate and reorder a share of a node's messages",
-        targets: &["valkey", "embedded"],
+        targets: targets::ALL,
         drawn: true,
         lasting: true,
     };

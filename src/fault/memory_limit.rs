@@ -9,7 +9,9 @@
 //! in, is killed, and stays down until the end of the fault. It is looked at every 20 ms, so that one that is quick has
 //! had more by then; how much is told. One that is started meanwhile may have as much as the one before.
 
-use crate::catalogue::{Ability, ActionInfo, ActionKind, Class, Declared, DrawContext, NodeSelector};
+use crate::catalogue::{
+    Ability, ActionInfo, ActionKind, Class, Declared, DrawContext, NodeSelector, targets,
+};
 
 crate::word! {
     /// What becomes of a node that wants more.
@@ -53,7 +55,7 @@ impl Declared for MemoryLimit {
         needs: Ability::Memory,
         class: Class::Disruptive,
         summary: "let a node have only so many megabytes more than it has",
-        targets: &["valkey"],
+        targets: targets::REAL,
         drawn: false,
         lasting: true,
     };

@@ -3,7 +3,9 @@
 //! It still receives, as a stopped process does: connections are accepted into its backlog, and what is sent to it
 //! waits in the kernel until it goes on. In virtual time it gets no turns instead of a signal; the rest is the same.
 
-use crate::catalogue::{Ability, ActionInfo, ActionKind, Class, Declared, DrawContext, NodeSelector};
+use crate::catalogue::{
+    Ability, ActionInfo, ActionKind, Class, Declared, DrawContext, NodeSelector, targets,
+};
 
 crate::record! {
     pub struct Pause {
@@ -23,7 +25,7 @@ impl Declared for Pause {
         needs: Ability::Signal,
         class: Class::Disruptive,
         summary: "stop a process (SIGSTOP) and let it go on at the end of `for:`",
-        targets: &["valkey", "embedded"],
+        targets: targets::ALL,
         drawn: true,
         lasting: true,
     };

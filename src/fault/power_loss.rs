@@ -10,7 +10,9 @@
 //! `sync_file_range` makes nothing durable (its manual page says so), and nothing is written back by time alone: Linux does
 //! so after 30 seconds.
 
-use crate::catalogue::{Ability, ActionInfo, ActionKind, Class, Declared, DrawContext, NodeSelector};
+use crate::catalogue::{
+    Ability, ActionInfo, ActionKind, Class, Declared, DrawContext, NodeSelector, targets,
+};
 
 crate::record! {
     pub struct PowerLoss {
@@ -32,7 +34,7 @@ impl Declared for PowerLoss {
         needs: Ability::Power,
         class: Class::Disruptive,
         summary: "end a node and lose what it had not synced; at the end of `for:` it comes back with the rest",
-        targets: &["valkey"],
+        targets: targets::REAL,
         drawn: false,
         lasting: true,
     };

@@ -1,7 +1,9 @@
 //! `refuse`: new connections to a node are refused; those that are established live on.
 
 use super::traffic::{self, Traffic};
-use crate::catalogue::{Ability, ActionInfo, ActionKind, Class, Declared, DrawContext, NodeSelector};
+use crate::catalogue::{
+    Ability, ActionInfo, ActionKind, Class, Declared, DrawContext, NodeSelector, targets,
+};
 
 crate::record! {
     pub struct Refuse {
@@ -27,7 +29,7 @@ impl Declared for Refuse {
         needs: Ability::Connection,
         class: Class::Disruptive,
         summary: "refuse connects of other nodes to a node; established connections live on",
-        targets: &["valkey"],
+        targets: targets::REAL,
         drawn: false,
         lasting: true,
     };

@@ -1,7 +1,9 @@
 //! `reset`: connections that are established break, on both sides at once, as a firewall that forgets them does it.
 
 use super::traffic::{self, Traffic};
-use crate::catalogue::{Ability, ActionInfo, ActionKind, Class, Declared, DrawContext, NodeSelector};
+use crate::catalogue::{
+    Ability, ActionInfo, ActionKind, Class, Declared, DrawContext, NodeSelector, targets,
+};
 
 crate::record! {
     pub struct Reset {
@@ -29,7 +31,7 @@ impl Declared for Reset {
         needs: Ability::Connection,
         class: Class::Disruptive,
         summary: "reset the established connections between a node and others (ECONNRESET), once",
-        targets: &["valkey"],
+        targets: targets::REAL,
         drawn: false,
         lasting: false,
     };

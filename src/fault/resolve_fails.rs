@@ -4,7 +4,9 @@
 //! address of; it knows no other name. Nodes ask it as any program asks, by the C library or by themselves, over UDP, for
 //! IPv4. What was resolved before stays so: the fault is about questions that are asked while it holds.
 
-use crate::catalogue::{Ability, ActionInfo, ActionKind, Class, Declared, DrawContext, NodeSelector};
+use crate::catalogue::{
+    Ability, ActionInfo, ActionKind, Class, Declared, DrawContext, NodeSelector, targets,
+};
 use crate::time::Millis;
 use serde::{Deserialize, Serialize};
 
@@ -67,7 +69,7 @@ impl Declared for ResolveFails {
         needs: Ability::Names,
         class: Class::Disruptive,
         summary: "let a node's questions for the addresses of names fail, or be answered late or wrongly",
-        targets: &["valkey"],
+        targets: targets::REAL,
         drawn: false,
         lasting: true,
     };

@@ -6,7 +6,9 @@
 //! wiped and brought in anew.
 
 use crate::catalogue::info::OF_DATA;
-use crate::catalogue::{Ability, ActionInfo, ActionKind, Class, Declared, DrawContext, NodeSelector};
+use crate::catalogue::{
+    Ability, ActionInfo, ActionKind, Class, Declared, DrawContext, NodeSelector, targets,
+};
 use crate::fault::kill::Signal;
 use crate::time::Millis;
 
@@ -57,7 +59,7 @@ impl Declared for Restart {
         needs: Ability::StaleData,
         class: Class::Disruptive,
         summary: "end a process and start it again with its data kept, empty, wiped, older or another node's",
-        targets: &["valkey", "embedded"],
+        targets: targets::ALL,
         drawn: true,
         lasting: false,
     };
@@ -79,8 +81,8 @@ impl Declared for Restart {
         } else {
             NodeSelector::Primary(shard)
         };
-        // A member of a consensus group that forgets voids its claims, so the embedded target keeps its data.
-        let data = if context.embedded {
+        // A member of a consensus group that forgets voids its claims, so it keeps its data.
+        let data = if context.consensus {
             RestartData::Kept
         } else {
             match context.rng.below(8) {

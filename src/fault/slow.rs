@@ -1,7 +1,9 @@
 //! `slow`: every message from and to a node takes longer.
 
 use super::traffic::{self, Traffic};
-use crate::catalogue::{Ability, ActionInfo, ActionKind, Class, Declared, DrawContext, NodeSelector};
+use crate::catalogue::{
+    Ability, ActionInfo, ActionKind, Class, Declared, DrawContext, NodeSelector, targets,
+};
 use crate::time::Millis;
 
 crate::word! {
@@ -55,7 +57,7 @@ impl Declared for Slow {
         needs: Ability::Link,
         class: Class::Disruptive,
         summary: "delay every message of a node, with jitter",
-        targets: &["valkey", "embedded"],
+        targets: targets::ALL,
         drawn: true,
         lasting: true,
     };

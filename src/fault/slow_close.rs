@@ -2,7 +2,9 @@
 //! waiting for more, as behind a proxy or a firewall that holds what is closed.
 
 use super::traffic::{self, Traffic};
-use crate::catalogue::{Ability, ActionInfo, ActionKind, Class, Declared, DrawContext, NodeSelector};
+use crate::catalogue::{
+    Ability, ActionInfo, ActionKind, Class, Declared, DrawContext, NodeSelector, targets,
+};
 use crate::time::Millis;
 
 crate::record! {
@@ -29,7 +31,7 @@ impl Declared for SlowClose {
         needs: Ability::Packet,
         class: Class::Disruptive,
         summary: "let the ends of a node's connections (FIN) arrive late",
-        targets: &["valkey"],
+        targets: targets::REAL,
         drawn: false,
         lasting: true,
     };

@@ -4,7 +4,9 @@
 //! meanwhile: all of a node's writes share the rate there, while in `exact` a forked child has it to itself. Reads of
 //! mapped files are no calls, and are not slowed.
 
-use crate::catalogue::{Ability, ActionInfo, ActionKind, Class, Declared, DrawContext, NodeSelector};
+use crate::catalogue::{
+    Ability, ActionInfo, ActionKind, Class, Declared, DrawContext, NodeSelector, targets,
+};
 use crate::fault::disk::DiskRule;
 use crate::time::Millis;
 
@@ -41,7 +43,7 @@ impl Declared for SlowDisk {
         needs: Ability::Disk,
         class: Class::Disruptive,
         summary: "let each write and sync of a node, or each read, take that much longer, or its disk be narrow",
-        targets: &["valkey"],
+        targets: targets::REAL,
         drawn: false,
         lasting: true,
     };

@@ -4,7 +4,9 @@
 //! follows from the seed. With `pause` the call is made when the node goes on. At the end of the fault the node is
 //! started again with its data, or goes on. A forked child that comes to the call takes the whole node along.
 
-use crate::catalogue::{Ability, ActionInfo, ActionKind, Class, Declared, DrawContext, NodeSelector};
+use crate::catalogue::{
+    Ability, ActionInfo, ActionKind, Class, Declared, DrawContext, NodeSelector, targets,
+};
 use crate::fault::disk::{Blow, DiskRule, FileCall};
 
 crate::record! {
@@ -31,7 +33,7 @@ impl Declared for StrikeAt {
         needs: Ability::Disk,
         class: Class::Disruptive,
         summary: "kill, tear, stop or cut the power of a node at its n-th write, sync or rename",
-        targets: &["valkey"],
+        targets: targets::REAL,
         drawn: false,
         lasting: true,
     };

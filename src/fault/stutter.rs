@@ -1,7 +1,9 @@
 //! `stutter`: SIGSTOP and SIGCONT in a rhythm: a process that runs, and never for long, as on a machine that swaps or
 //! is overcommitted. It goes on at the end.
 
-use crate::catalogue::{Ability, ActionInfo, ActionKind, Class, Declared, DrawContext, NodeSelector};
+use crate::catalogue::{
+    Ability, ActionInfo, ActionKind, Class, Declared, DrawContext, NodeSelector, targets,
+};
 use crate::time::Millis;
 
 crate::record! {
@@ -26,7 +28,7 @@ impl Declared for Stutter {
         needs: Ability::Signal,
         class: Class::Disruptive,
         summary: "stop a process and let it go on, again and again, until the end of `for:`",
-        targets: &["valkey", "embedded"],
+        targets: targets::ALL,
         drawn: false,
         lasting: true,
     };

@@ -1,7 +1,9 @@
 //! `throttle`: each link from and to a node carries so many bytes a second, and keeps a bounded queue of the rest.
 
 use super::traffic::{self, Traffic};
-use crate::catalogue::{Ability, ActionInfo, ActionKind, Class, Declared, DrawContext, NodeSelector};
+use crate::catalogue::{
+    Ability, ActionInfo, ActionKind, Class, Declared, DrawContext, NodeSelector, targets,
+};
 
 crate::record! {
     pub struct Throttle {
@@ -27,7 +29,7 @@ impl Declared for Throttle {
         needs: Ability::Packet,
         class: Class::Disruptive,
         summary: "limit the bytes a second on each of a node's links; what its queue cannot hold is lost",
-        targets: &["valkey"],
+        targets: targets::REAL,
         drawn: false,
         lasting: true,
     };

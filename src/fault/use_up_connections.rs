@@ -4,7 +4,9 @@
 //! Who is connected stays so; who comes later, a client or another node that replicates, is turned away. One that the
 //! node closes comes back, so that nobody else gets its place.
 
-use crate::catalogue::{Ability, ActionInfo, ActionKind, Class, Declared, DrawContext, NodeSelector};
+use crate::catalogue::{
+    Ability, ActionInfo, ActionKind, Class, Declared, DrawContext, NodeSelector, targets,
+};
 use crate::fault::resource::ResourceRule;
 
 crate::record! {
@@ -31,7 +33,7 @@ impl Declared for UseUpConnections {
         needs: Ability::Resource,
         class: Class::Disruptive,
         summary: "take a node's connections, all or so many, and hold them",
-        targets: &["valkey"],
+        targets: targets::REAL,
         drawn: false,
         lasting: true,
     };

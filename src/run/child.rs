@@ -26,7 +26,7 @@ use crate::run::request::RunOptions;
 use crate::run::stop::Stoppable;
 use crate::run::tell;
 use crate::target::embedded::operations::Embedded;
-use crate::target::valkey::{Server, Valkey};
+use crate::target::{self, REAL};
 use crate::time::Millis;
 use crate::timeline::Timeline;
 use std::fs::{self, File};
@@ -330,13 +330,15 @@ fn environment(
 ) -> Result<(Box<dyn Env>, Rc<dyn Target>), RunError> {
     let unable = |why: String| RunError::Boot { within: options.boot_timeout, why };
     let requests = requests.map_err(|error| unable(error.to_string()))?;
+    let binary = || options.server_binary.clone().ok_or_else(|| unable("no server binary was named".into()));
+    let real = || {
+        target::real(&timeline.target, &options.server_version).ok_or_else(|| {
+            unable(format!("`{}` is no version of a server that is known", options.server_version))
+        })
+    };
     match (timeline.target.as_str(), timeline.environment.as_str()) {
-        ("valkey", "processes" | "live") => {
-            let binary =
-                options.server_binary.clone().ok_or_else(|| unable("no server binary was named".into()))?;
-            let server = Server::from_version(&options.server_version).ok_or_else(|| {
-                unable(format!("`{}` is no version of a server that is known", options.server_version))
-            })?;
+        (name, "processes" | "live") if REAL.contains(&name) => {
+            let (binary, target) = (binary()?, real()?);
             let on_live = timeline.environment == LIVE.name;
             let options = Options {
                 dir: options.folder.join("nodes"),
@@ -366,15 +368,11 @@ fn environment(
                 ProcessesEnv::new(options)
             };
             let env = env.map_err(|error| unable(error.to_string()))?;
-            Ok((Box::new(env), Rc::new(Valkey { kind: server.kind })))
+            Ok((Box::new(env), target))
         }
         #[cfg(exact)]
         ("valkey", "exact") => {
-            let binary =
-                options.server_binary.clone().ok_or_else(|| unable("no server binary was named".into()))?;
-            let server = Server::from_version(&options.server_version).ok_or_else(|| {
-                unable(format!("`{}` is no version of a server that is known", options.server_version))
-            })?;
+            let (binary, target) = (binary()?, real()?);
             let stop = options.stop_at_turn.map(|turn| {
                 let requests = requests.try_clone()?;
                 Ok(exact::stop::Stop { turn, folder: options.folder.clone(), requests })
@@ -395,7 +393,7 @@ fn environment(
                 stop,
             })
             .map_err(|error| unable(error.to_string()))?;
-            Ok((Box::new(Stoppable::new(env, requests)), Rc::new(Valkey { kind: server.kind })))
+            Ok((Box::new(Stoppable::new(env, requests)), target))
         }
         (Embedded::NAME, "sim") => {
             Ok((Box::new(Stoppable::new(SimEnv::new(timeline), requests)), Rc::new(Embedded)))

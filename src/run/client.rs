@@ -4,9 +4,10 @@
 //! once a byte was sent and no answer came, it is `unknown`, and the connection is closed, so that it cannot
 //! take effect later than the server has read it.
 
+use super::load::Session;
 use super::operation::connect;
 use super::resp::{self, Reply};
-use super::task::{CallError, Conn, Io};
+use super::task::{CallError, Conn, Io, LocalRef};
 use super::workload::{Intent, Workload, pad, unpad};
 use super::world::Shared;
 use crate::env::{ConnId, NodeId};
@@ -21,69 +22,9 @@ const REDIRECTS_MAX: usize = 5;
 const AVOID: Millis = Millis(500);
 /// How long `WAIT` may block, so that a cut-off primary does not hold a client up.
 const WAIT_MS: &str = "200";
-/// Operations a second, over all clients, above which a closed loop does not go.
-const CLOSED_MOST: u64 = 1000;
-
-/// Works until the load stops. `from` and `until` are run times; the first operation is due at `from`.
-pub async fn client(
-    io: Io,
-    world: Shared,
-    workload: Workload,
-    rate: u32,
-    clients: u32,
-    from: Micros,
-    until: Micros,
-) {
-    io.act_as_client();
-    let place = workload.client % clients.max(1);
-    let mut client = Client {
-        io,
-        world,
-        workload,
-        connections: BTreeMap::new(),
-        routes: BTreeMap::new(),
-        avoid: BTreeMap::new(),
-        transactions: 0,
-    };
-    let pipeline = u64::from(client.workload.load.pipeline.max(1));
-    // Each client issues every `period`, and all of them together evenly.
-    let period = (1_000_000 * u64::from(clients) * pipeline / u64::from(rate.max(1))).max(1);
-    let phase = period * u64::from(place) / u64::from(clients.max(1));
-    let pause = Millis(u64::from(clients.max(1)) * pipeline * 1000 / CLOSED_MOST);
-    let mut round = 0u64;
-    loop {
-        let due = Micros(from.0 + phase + round * period);
-        let now = client.io.now();
-        if client.workload.load.closed {
-            if now < from {
-                client.io.sleep_until(from).await;
-            }
-        } else if now < due {
-            if due >= until {
-                break;
-            }
-            client.io.sleep_until(due).await;
-        } else if now.0 > due.0 + period {
-            // What fell due while the last operation hung is skipped, and counted.
-            let missed = ((now.0 - due.0) / period).min((until.0.saturating_sub(due.0)) / period);
-            client.world.borrow_mut().operations_skipped += missed * pipeline;
-            round += missed;
-        }
-        if client.io.now() >= until || client.world.borrow().load_stopped {
-            break;
-        }
-        let batch: Vec<Intent> =
-            (0..pipeline).map(|n| client.workload.intent(round * pipeline + n)).collect();
-        client.issue(batch).await;
-        round += 1;
-        if client.workload.load.closed {
-            // It must not spin on a node that refuses at once, and all that is read is kept.
-            client.io.sleep(pause).await;
-        }
-    }
-}
-
-struct Client {
+/// A client of servers that speak RESP in cluster mode.
+#[derive(Debug)]
+pub struct Client {
     io: Io,
     world: Shared,
     workload: Workload,
@@ -110,9 +51,27 @@ enum Attempt {
     Elsewhere(RedirectKind, NodeId, String),
 }
 
+impl Session for Client {
+    fn issue(&mut self, batch: Vec<Intent>) -> LocalRef<'_, ()> {
+        Box::pin(self.batch(batch))
+    }
+}
+
 impl Client {
+    pub fn new(io: Io, world: Shared, workload: Workload) -> Self {
+        Self {
+            io,
+            world,
+            workload,
+            connections: BTreeMap::new(),
+            routes: BTreeMap::new(),
+            avoid: BTreeMap::new(),
+            transactions: 0,
+        }
+    }
+
     /// Issues a batch at once and sees each of it to its end.
-    async fn issue(&mut self, batch: Vec<Intent>) {
+    async fn batch(&mut self, batch: Vec<Intent>) {
         let deadline = self.io.after(self.workload.load.timeout);
         let mut sent: Vec<Pending> = Vec::with_capacity(batch.len());
         for intent in batch {
@@ -192,9 +151,7 @@ impl Client {
     }
 
     fn invoke(&self) -> Stamp {
-        let mut world = self.world.borrow_mut();
-        *world.issued.entry(self.workload.client).or_default() += 1;
-        world.stamp()
+        self.world.borrow_mut().issue(self.workload.client)
     }
 
     /// Which node to ask for a slot.

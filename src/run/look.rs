@@ -1,8 +1,7 @@
 //! A look in the middle of a run: the cluster as it is now, judged by the checks that can speak of it.
 
 use super::execute::Oracle;
-use super::operation::OpIo;
-use super::probe::Prober;
+use super::operation::{OpIo, Target};
 use super::record::Status;
 use super::settle::examine;
 use crate::check::{Judgement, Verdict};
@@ -12,6 +11,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 const LOOK_TIMEOUT: Millis = Millis(1000);
+const WHY: &str = "a look in the middle";
 const AGAIN: Millis = Millis(500);
 
 /// Looks until the checks hold or the time given is over. The last judgements are left in `looks` and told as
@@ -19,20 +19,20 @@ const AGAIN: Millis = Millis(500);
 pub async fn look(
     check: &CheckNow,
     op: OpIo,
+    target: &dyn Target,
     oracle: &dyn Oracle,
     blocked: &Rc<RefCell<Option<String>>>,
     looks: &Rc<RefCell<Vec<Judgement>>>,
 ) -> Status {
     let until = op.io.after(check.stabilize).plus(check.within);
     op.io.sleep(check.stabilize).await;
-    let mut prober = Prober::new(op.io.clone(), op.world.clone());
+    let mut prober = target.prober(op.io.clone(), op.world.clone());
     let failed = loop {
         let view = prober.look(LOOK_TIMEOUT).await;
         op.world.borrow_mut().learn(view.clone());
         let at = view.at;
         let last =
-            examine(&op.io, &op.world, view, Some(at), check.within, "a look in the middle".into(), false)
-                .await;
+            examine(&op.io, &op.world, target, (view, Some(at)), (check.within, WHY.into()), false).await;
         let record = op.world.borrow().record(Some(last));
         let judgements = oracle.look(&record, &check.checks);
         let failed: Vec<Judgement> =

@@ -8,6 +8,7 @@ mod damage;
 pub mod event;
 pub mod execute;
 mod links;
+pub mod load;
 pub mod look;
 pub mod marks;
 pub mod operation;
@@ -18,6 +19,7 @@ pub mod request;
 pub mod resolve;
 mod resources;
 pub mod resp;
+pub mod rest;
 mod rhythm;
 pub mod settle;
 #[cfg(all(feature = "cli", target_os = "linux"))]

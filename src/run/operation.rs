@@ -1,10 +1,15 @@
 //! What an operation of many steps holds while it is under way, and what a target must offer.
 
-use super::record::Status;
-use super::resolve;
+use super::client::Client;
+use super::load::Session;
+use super::probe::{Look, Prober};
+use super::record::{KeyDump, SlotAnswer, Status};
 use super::resp::Reply;
 use super::task::{CallError, Conn, Io, Local};
+use super::view::ClusterView;
+use super::workload::Workload;
 use super::world::{ACL_USER, PASSWORD, Shared, World};
+use super::{resolve, rest};
 use crate::catalogue::{Action, NodeSelector};
 use crate::entropy::Entropy;
 use crate::env::{EnvError, Evidence, NodeAction, NodeId, NodeSpec};
@@ -16,7 +21,7 @@ use std::cell::RefCell;
 use std::fmt;
 use std::rc::Rc;
 
-/// A system under test.
+/// A system under test. What is about the protocol has a default for servers that speak RESP and form a Redis Cluster.
 pub trait Target {
     fn name(&self) -> &'static str;
     /// The nodes at the start, by number. Pure.
@@ -63,6 +68,30 @@ pub trait Target {
     }
     /// Whether a line of a node's log is worth keeping in the record.
     fn log_matters(&self, line: &str) -> bool;
+    /// One client of the load.
+    fn session(&self, io: Io, world: Shared, workload: Workload) -> Box<dyn Session> {
+        Box::new(Client::new(io, world, workload))
+    }
+    /// Who asks all nodes what they think of the cluster.
+    fn prober(&self, io: Io, world: Shared) -> Box<dyn Look> {
+        Box::new(Prober::new(io, world))
+    }
+    /// Whether a node answers at all, whatever it says.
+    fn answers(&self, io: Io, node: NodeId, within: Millis) -> Local<bool> {
+        Box::pin(async move { io.ask(node, &["PING"], within).await.is_ok() })
+    }
+    /// What keeps a cluster from being as it should be; empty when nothing does.
+    fn amiss(&self, view: &ClusterView, world: &World) -> Vec<String> {
+        rest::amiss(view, world)
+    }
+    /// For every slot of a cluster at rest, what a request through its owner answers.
+    fn serves(&self, io: Io, world: Shared, view: ClusterView) -> Local<Vec<SlotAnswer>> {
+        Box::pin(rest::slots(io, world, view))
+    }
+    /// What every node of a cluster at rest holds of every key that the clients touched.
+    fn holds(&self, io: Io, world: Shared, view: ClusterView) -> Local<Vec<KeyDump>> {
+        Box::pin(rest::dump(io, world, view))
+    }
 }
 
 /// What the operation found out, for the record; written as it goes.

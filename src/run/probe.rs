@@ -1,13 +1,15 @@
 //! Asking every node what it thinks of the cluster, again and again, and reading its answer.
 
+use super::operation::Target;
 use super::resp::{self, Reply};
-use super::task::{CallError, Conn, Io};
+use super::task::{CallError, Conn, Io, LocalRef};
 use super::view::{ClusterView, Member, NodeReport, NodeView, Replication};
 use super::world::{Shared, World};
 use crate::env::NodeId;
 use crate::time::{Micros, Millis};
 use crate::timeline::Role;
 use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
 
 /// How long a node may take to answer a probe.
 pub const PROBE_TIMEOUT: Millis = Millis(500);
@@ -24,8 +26,8 @@ const KEPT: Millis = Millis(900);
 
 /// Looks every `period` for ever, less often where nothing happens; each view goes to the world. To answer is the
 /// greater part of what the servers of a quiet cluster do.
-pub async fn probe(io: Io, world: Shared, period: Millis) {
-    let mut prober = Prober::new(io.clone(), world.clone());
+pub async fn probe(io: Io, world: Shared, target: Rc<dyn Target>, period: Millis) {
+    let mut prober = target.prober(io.clone(), world.clone());
     let mut happened = world.borrow().happened();
     let mut stirred_until = io.after(STIRRED);
     loop {
@@ -48,7 +50,12 @@ pub async fn probe(io: Io, world: Shared, period: Millis) {
     }
 }
 
-/// Asks all nodes at once; keeps its connections.
+/// Who asks all nodes what they think of the cluster, in the protocol of their target.
+pub trait Look {
+    fn look(&mut self, timeout: Millis) -> LocalRef<'_, ClusterView>;
+}
+
+/// Asks all nodes of a Redis Cluster at once; keeps its connections.
 #[derive(Debug)]
 pub struct Prober {
     io: Io,
@@ -56,12 +63,18 @@ pub struct Prober {
     connections: BTreeMap<NodeId, Conn>,
 }
 
+impl Look for Prober {
+    fn look(&mut self, timeout: Millis) -> LocalRef<'_, ClusterView> {
+        Box::pin(self.ask_all(timeout))
+    }
+}
+
 impl Prober {
     pub fn new(io: Io, world: Shared) -> Self {
         Self { io, world, connections: BTreeMap::new() }
     }
 
-    pub async fn look(&mut self, timeout: Millis) -> ClusterView {
+    async fn ask_all(&mut self, timeout: Millis) -> ClusterView {
         let deadline = self.io.after(timeout);
         let nodes: Vec<NodeId> =
             self.world.borrow().nodes.values().filter(|n| !n.removed).map(|n| n.node).collect();

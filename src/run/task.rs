@@ -20,6 +20,8 @@ use std::task::{Context, Poll, Waker};
 
 /// A future of this thread.
 pub type Local<T> = Pin<Box<dyn Future<Output = T>>>;
+/// One that borrows.
+pub type LocalRef<'a, T> = Pin<Box<dyn Future<Output = T> + 'a>>;
 
 /// How long an action of the environment may take to be answered.
 pub const ACTION_TIMEOUT: Millis = Millis(30_000);
@@ -305,13 +307,23 @@ impl Conn {
         self.io.mail.borrow_mut().out.push(Effect::Send(self.id, bytes));
     }
 
-    /// Waits for the next reply.
+    /// Waits for the next reply of a server that speaks RESP.
     pub async fn reply(&self, deadline: Micros) -> Result<Reply, CallError> {
+        self.read(deadline, resp::decode).await
+    }
+
+    /// Waits until what has come holds a whole message, as `decode` says: with how many bytes it took, or that more
+    /// must come.
+    pub async fn read<T>(
+        &self,
+        deadline: Micros,
+        mut decode: impl FnMut(&[u8]) -> Result<Option<(T, usize)>, String>,
+    ) -> Result<T, CallError> {
         let id = self.id;
         self.io
             .until(deadline, |mail| {
                 let link = mail.links.get_mut(&id)?;
-                match resp::decode(&link.buffer[link.used..]) {
+                match decode(&link.buffer[link.used..]) {
                     Ok(Some((reply, used))) => {
                         link.used += used;
                         if link.used == link.buffer.len() {

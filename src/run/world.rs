@@ -6,7 +6,7 @@ use super::record::{Applied, Last, Life, LogLine, Record};
 use super::task::Local;
 use super::view::ClusterView;
 use crate::entropy::Entropy;
-use crate::env::{LinkRule, NodeId, NodeSpec};
+use crate::env::{BUS, LinkRule, NodeId, NodeSpec};
 use crate::fault::disk::Blow;
 use crate::fault::kill::Signal;
 use crate::fault::traffic::Traffic;
@@ -183,6 +183,12 @@ impl World {
         Stamp { order: self.next_order, logical: self.now, wall: self.wall }
     }
 
+    /// Counts an operation that a client issues now.
+    pub fn issue(&mut self, client: u32) -> Stamp {
+        *self.issued.entry(client).or_default() += 1;
+        self.stamp()
+    }
+
     /// Writes an operation into the history as it came back, part by part, unless its client was given up before.
     pub fn close(&mut self, place: (u32, u64), came_back: impl Fn(usize, &mut Operation)) {
         for (part, mut operation) in self.open.remove(&place).into_iter().flatten().enumerate() {
@@ -327,6 +333,15 @@ impl World {
             n.address.as_ref().is_some_and(|(a, p)| *p == port && (a == address || address.is_empty()))
         };
         self.nodes.values().find(at).map(|n| n.node)
+    }
+    /// Where its peers reach a node.
+    pub fn bus_of(&self, node: NodeId) -> Option<(String, u16)> {
+        let (address, port) = self.nodes.get(&node)?.address.clone()?;
+        Some((address, port.checked_add(BUS)?))
+    }
+    /// The node whose peers reach it there.
+    pub fn node_with_bus(&self, address: &str, port: u16) -> Option<NodeId> {
+        self.node_at(address, port.checked_sub(BUS)?)
     }
     /// A node by its cluster node id, as it last said.
     pub fn node_of_id(&self, id: &str) -> Option<NodeId> {

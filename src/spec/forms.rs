@@ -3,6 +3,7 @@
 
 use super::Spread;
 use crate::catalogue::{MessageType, NodeSelector};
+use crate::target::TARGETS;
 use crate::time::Millis;
 use crate::timeline::{Formation, Role, Settings};
 use crate::yaml::document::{Key, Node, Problems, Value, nearest};
@@ -250,15 +251,9 @@ pub fn drawn_names() -> impl Iterator<Item = &'static str> {
     crate::catalogue::ACTIONS.iter().filter(|info| info.may_be_drawn()).map(|info| info.name)
 }
 
-/// The targets that any entry of the catalogue names, in its order.
+/// The names of the targets.
 pub fn targets() -> Vec<&'static str> {
-    let mut names: Vec<&str> = Vec::new();
-    for target in crate::catalogue::ACTIONS.iter().flat_map(|info| info.targets) {
-        if !names.contains(target) {
-            names.push(target);
-        }
-    }
-    names
+    TARGETS.iter().map(|info| info.name).collect()
 }
 
 /// `did you mean ...? known: ...`, for a word that is none of these.

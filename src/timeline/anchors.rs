@@ -109,6 +109,7 @@ impl Event {
             Action::ClockStrobe(a) => visit(&mut a.node),
             Action::BitFlip(a) => visit(&mut a.node),
             Action::ResolveFails(a) => visit(&mut a.node),
+            Action::Defragment(a) => visit(&mut a.node),
             Action::Reset(a) => std::iter::once(&mut a.node).chain(&mut a.from).for_each(visit),
             Action::Refuse(a) => std::iter::once(&mut a.node).chain(&mut a.from).for_each(visit),
             Action::StrikeLink(a) => [&mut a.from, &mut a.to].into_iter().for_each(visit),
@@ -132,6 +133,7 @@ impl Event {
             | Action::Burst(_)
             | Action::MoveReplica(_)
             | Action::BumpEpoch(_)
+            | Action::Compact(_)
             | Action::Check(_) => {}
         }
     }
@@ -171,6 +173,7 @@ pub(super) fn node_of(action: &Action) -> Option<&NodeSelector> {
         Action::ClockStrobe(a) => Some(&a.node),
         Action::BitFlip(a) => Some(&a.node),
         Action::ResolveFails(a) => Some(&a.node),
+        Action::Defragment(a) => Some(&a.node),
         Action::Reset(a) => Some(&a.node),
         Action::Refuse(a) => Some(&a.node),
         Action::Hold(a) => Some(&a.from),

@@ -2,6 +2,8 @@
 
 use crate::catalogue::CheckSpec;
 use crate::check::linearizability::Linearizability;
+use crate::check::replication_lag::ReplicationLag;
+use crate::target::{consensus, group};
 use crate::yaml::document::{Node, Problems, Span, Value};
 use std::sync::LazyLock;
 
@@ -19,10 +21,20 @@ static ALL: LazyLock<Vec<CheckSpec>> = LazyLock::new(|| {
 static ASYNCHRONOUS: LazyLock<Vec<CheckSpec>> =
     LazyLock::new(|| ALL.iter().filter(|check| check.name() != Linearizability::NAME).cloned().collect());
 
+/// Those that a single consensus group owes: its followers are not pinged by a primary at intervals.
+static GROUP: LazyLock<Vec<CheckSpec>> =
+    LazyLock::new(|| ALL.iter().filter(|check| check.name() != ReplicationLag::NAME).cloned().collect());
+
 /// The default checks of a target. Valkey and Redis replicate asynchronously and promise no linearizability
-/// under failures; the embedded target reads and writes through a consensus log and does.
+/// under failures; the others read and write through a consensus log and do.
 pub fn default_checks(target: &str) -> Vec<CheckSpec> {
-    if target == "embedded" { ALL.clone() } else { ASYNCHRONOUS.clone() }
+    if group(target) {
+        GROUP.clone()
+    } else if consensus(target) {
+        ALL.clone()
+    } else {
+        ASYNCHRONOUS.clone()
+    }
 }
 
 #[cfg(test)]
@@ -30,10 +42,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_the_embedded_target_is_held_to_linearizability() {
+    fn who_agrees_by_consensus_is_held_to_linearizability() {
         let names = |target| default_checks(target).iter().map(CheckSpec::name).collect::<Vec<_>>();
         assert_eq!(names("embedded"), CheckSpec::NAMES);
         assert!(!names("valkey").contains(&Linearizability::NAME));
         assert_eq!(names("valkey").len() + 1, CheckSpec::NAMES.len());
+        assert!(names("etcd").contains(&Linearizability::NAME));
+        assert!(!names("etcd").contains(&ReplicationLag::NAME));
     }
 }

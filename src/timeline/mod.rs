@@ -64,10 +64,11 @@ impl Cluster {
     pub fn nodes(&self) -> u16 {
         self.shards * (1 + self.replicas)
     }
-    /// `cluster-node-timeout` in force.
+    /// How long a node may be silent before others act without it: `cluster-node-timeout`, or etcd's `election-timeout`.
+    /// Both are 1000 where nobody says otherwise.
     pub fn node_timeout(&self) -> Millis {
-        let set = self.settings.0.get("cluster-node-timeout").and_then(|text| text.parse().ok());
-        Millis(set.unwrap_or(1000))
+        let set = |name| self.settings.0.get(name).and_then(|text| text.parse().ok());
+        Millis(set("cluster-node-timeout").or(set("election-timeout")).unwrap_or(1000))
     }
     /// The node that begins as replica `replica` of `shard` (0 is the primary).
     pub fn node(&self, shard: u16, replica: u16) -> u16 {

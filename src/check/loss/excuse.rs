@@ -104,8 +104,8 @@ impl<'a, 'b> Excuses<'a, 'b> {
 
     /// The class of a loss, or why it is a failure.
     pub fn class(&self, write: &Operation, slot: u16) -> Result<&'static str, String> {
-        if self.facts.embedded() {
-            return Err("the embedded target acknowledges only what a majority of its log holds".into());
+        if self.facts.consensus() {
+            return Err("the target acknowledges only what a majority of its log holds".into());
         }
         if self.disruptive.is_empty() {
             return Err("no disruptive event happened in this run".into());

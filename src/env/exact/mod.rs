@@ -26,7 +26,7 @@ use super::processes::heals::{Heal, Heals};
 use super::processes::tail::Tail;
 use super::trace::Trace;
 use super::{
-    ActorId, ConnId, EXACT, Effect, Env, EnvError, Exit, Input, NodeAction, NodeId, NodeSpec, Observed,
+    ActorId, BUS, ConnId, EXACT, Effect, Env, EnvError, Exit, Input, NodeAction, NodeId, NodeSpec, Observed,
     Profile, Step, Trouble, Why,
 };
 use crate::catalogue::MessageType;
@@ -55,8 +55,6 @@ use std::time::Duration;
 
 /// The port of node 0 where the timeline wishes for none. Ports are the simulation's own: none is ever taken.
 const PORT_DEFAULT: u16 = 7000;
-/// From a client port to its bus port, where the servers put it by themselves.
-const BUS: u16 = 10_000;
 /// What a command line names where the run decides which binary it is.
 const SERVER: &str = "{server}";
 /// How the shim's last words begin, in which it says why it has ended a server.

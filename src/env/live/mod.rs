@@ -28,8 +28,8 @@ use super::processes::cage::{Cage, Walls};
 use super::processes::ground::{Ground, Spot};
 use super::processes::{Options, ProcessesEnv};
 use super::{
-    EnvError, Evidence, Hold, LIVE, LinkRule, LinkRules, LinkStrike, LinkTold, NetworkTold, NodeId, Observed,
-    Profile, Trouble, connections, struck_so_far,
+    BUS, EnvError, Evidence, Hold, LIVE, LinkRule, LinkRules, LinkStrike, LinkTold, NetworkTold, NodeId,
+    Observed, Profile, Trouble, connections, struck_so_far,
 };
 use crate::catalogue::MessageType;
 use crate::entropy::Entropy;
@@ -58,8 +58,6 @@ use tally::Tally;
 
 /// Where every node listens, on its own address.
 const PORT: u16 = 6379;
-/// From a client port to its bus port, where the servers put it by themselves.
-const BUS: u16 = 10_000;
 /// What each link has carried, in the run folder.
 pub const LINKS: &str = "links.tsv";
 pub use capture::FILE as CAPTURE;

@@ -10,14 +10,13 @@
 //! The guard is a socket in the abstract Unix namespace, named by the hundred it guards. It has just the
 //! scope of the ports (the network namespace), needs no file, and the kernel lets go of it however we end.
 
+use crate::env::BUS;
 use std::net::{Ipv4Addr, SocketAddrV4, TcpListener};
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 
 /// Client ports in a block: nodes 0 to 99.
 pub const BLOCK: u16 = 100;
-/// From a client port to its bus port.
-pub const BUS: u16 = 10_000;
 /// The first client port of the first block.
 const FIRST: u16 = 10_000;
 /// Blocks to choose from: client ports 10000 to 19999, bus ports 20000 to 29999.

@@ -5,10 +5,8 @@ use crate::catalogue::Ability;
 use crate::env::{Exit, NodeAction, NodeId, in_real_time};
 use crate::fault::restart::RestartData;
 use crate::run::event::Phase;
-use crate::run::operation::OpIo;
-use crate::run::probe::Prober;
+use crate::run::operation::{OpIo, Target};
 use crate::run::record::Status;
-use crate::run::settle::amiss;
 use crate::run::task::Io;
 use crate::run::world::Shared;
 use crate::time::{Micros, Millis};
@@ -77,12 +75,12 @@ impl Executor<'_> {
             *answer.borrow_mut() = Some(target.form(op).await);
         });
         let healthy: Rc<RefCell<(bool, Vec<String>)>> = Rc::default();
-        let (world, seen) = (self.world.clone(), healthy.clone());
+        let (world, target, seen) = (self.world.clone(), self.target.clone(), healthy.clone());
         self.spawn(move |io| async move {
-            let mut prober = Prober::new(io.clone(), world.clone());
+            let mut prober = target.prober(io.clone(), world.clone());
             loop {
                 let view = prober.look(Millis(500)).await;
-                let why = amiss(&view, &world.borrow());
+                let why = target.amiss(&view, &world.borrow());
                 world.borrow_mut().learn(view.clone());
                 if why.is_empty() {
                     world.borrow_mut().views.push(view);
@@ -130,9 +128,10 @@ impl Executor<'_> {
         let shift = held_back.saturating_add(BEYOND);
         let step = Millis((self.timeline.cluster.node_timeout().0 / 5).clamp(20, 500));
         let done: Rc<RefCell<Option<Result<(), String>>>> = Rc::default();
-        let (nodes, world, answer) = (nodes.to_vec(), self.world.clone(), done.clone());
+        let (nodes, world, target, answer) =
+            (nodes.to_vec(), self.world.clone(), self.target.clone(), done.clone());
         self.spawn(move |io| async move {
-            *answer.borrow_mut() = Some(move_ahead(&io, &world, &nodes, shift, step).await);
+            *answer.borrow_mut() = Some(move_ahead(&io, &world, &*target, &nodes, shift, step).await);
         });
         let bound = Micros(0).plus(self.bounds.boot);
         while done.borrow().is_none() {
@@ -181,13 +180,14 @@ impl Executor<'_> {
 async fn move_ahead(
     io: &Io,
     world: &Shared,
+    target: &dyn Target,
     nodes: &[NodeId],
     shift: Millis,
     step: Millis,
 ) -> Result<(), String> {
     for node in nodes {
         // Whatever it answers: it has looked at its clock, or does so with its next timer.
-        while world.borrow().is_live(*node) && io.ask(*node, &["PING"], ANSWER_MAX).await.is_err() {
+        while world.borrow().is_live(*node) && !target.answers(io.clone(), *node, ANSWER_MAX).await {
             io.sleep(STEP_EVERY).await;
         }
     }

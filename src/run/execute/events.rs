@@ -100,7 +100,7 @@ impl Executor<'_> {
             let after = world.clone();
             let op = OpIo { io, world, event: event.id.to_string(), entropy, report };
             let outcome = match &event.action {
-                Action::Check(check) => look::look(check, op, &*oracle, &blocked, &looks).await,
+                Action::Check(check) => look::look(check, op, &*target, &*oracle, &blocked, &looks).await,
                 action if action.info().kind == ActionKind::Fault || matches!(action, Action::Aim(_)) => {
                     strike(action.clone(), op, ending, target).await
                 }

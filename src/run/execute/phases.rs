@@ -4,8 +4,8 @@ use super::{BURST_CLIENTS, BURST_WIDTH, Executor, LAST_EVENTS, RunError};
 use crate::catalogue::{Action, ActionKind};
 use crate::env::{NodeAction, NodeId};
 use crate::fault::restart::RestartData;
-use crate::run::client::client;
 use crate::run::event::Phase;
+use crate::run::load::work;
 use crate::run::operation::{OpIo, OpReport, Target};
 use crate::run::plan::{self, Next};
 use crate::run::probe::probe;
@@ -27,8 +27,8 @@ impl Executor<'_> {
         let end = zero.plus(self.timeline.length);
         self.world.borrow_mut().load_stopped = false;
         let period = Millis(if self.env.profile().name == "sim" { 500 } else { 200 });
-        let world = self.world.clone();
-        let prober = self.spawn(move |io| probe(io, world, period));
+        let (world, target) = (self.world.clone(), self.target.clone());
+        let prober = self.spawn(move |io| probe(io, world, target, period));
         self.keep_copies(zero);
         let load = self.timeline.load.clone();
         let until = load.stop.map_or(end, |stop| zero.plus(stop).min(end));
@@ -147,8 +147,11 @@ impl Executor<'_> {
         }
         for client_number in first..first + count {
             let workload = Workload::new(load, &self.timeline.cluster, &self.timeline.key(), client_number);
-            let world = self.world.clone();
-            self.spawn(move |io| client(io, world, workload, rate, count, from, until));
+            let (world, target) = (self.world.clone(), self.target.clone());
+            self.spawn(move |io| {
+                let session = move |io, world, workload| target.session(io, world, workload);
+                work(io, world, workload, (rate, count), (from, until), session)
+            });
         }
     }
 
@@ -206,10 +209,11 @@ impl Executor<'_> {
         };
         let bound_at = self.env.now().plus(bound);
         let last: Rc<RefCell<Option<Last>>> = Rc::default();
-        let (world, answer) = (self.world.clone(), last.clone());
+        let (world, target, answer) = (self.world.clone(), self.target.clone(), last.clone());
         self.spawn(move |io| async move {
-            let (view, settled_at) = settle(&io, &world, bound_at).await;
-            *answer.borrow_mut() = Some(examine(&io, &world, view, settled_at, bound, why, true).await);
+            let (view, settled_at) = settle(&io, &world, &*target, bound_at).await;
+            let seen = (view, settled_at);
+            *answer.borrow_mut() = Some(examine(&io, &world, &*target, seen, (bound, why), true).await);
         });
         while last.borrow().is_none() {
             if self.interrupted {

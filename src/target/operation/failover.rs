@@ -1,6 +1,6 @@
 //! `failover`: a replica is asked to take over from its primary.
 
-use super::{BOTH, declare};
+use super::{ALL, declare};
 use crate::catalogue::{ActionInfo, Class, Declared, DrawContext, NodeSelector};
 use crate::time::Millis;
 
@@ -33,7 +33,7 @@ impl Declared for Failover {
     const INFO: ActionInfo = declare(
         Self::NAME,
         Class::Safe,
-        BOTH,
+        ALL,
         "ask a replica to take over its shard: default, force or takeover",
     );
 
@@ -42,7 +42,7 @@ impl Declared for Failover {
             return None;
         }
         let shard = Some(context.shard());
-        let mode = match context.rng.below(if context.embedded { 1 } else { 5 }) {
+        let mode = match context.rng.below(if context.consensus { 1 } else { 5 }) {
             0..=2 => FailoverMode::Default,
             3 => FailoverMode::Force,
             _ => FailoverMode::Takeover,

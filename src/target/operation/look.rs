@@ -1,6 +1,7 @@
 //! `check`: a look in the middle of a run. `sabotage`: harm behind the cluster's back that a check must find.
 //! `aim`: a node is chosen now that a later event strikes.
 
+use super::{ALL, VALKEY};
 use crate::catalogue::{Ability, ActionInfo, ActionKind, Class, Declared, DrawContext, NodeSelector};
 use crate::time::Millis;
 
@@ -80,7 +81,7 @@ impl Declared for CheckNow {
         needs: Ability::None,
         class: Class::Safe,
         summary: "look at the cluster in the middle of a run",
-        targets: &["valkey", "embedded"],
+        targets: ALL,
         drawn: false,
         lasting: false,
     };
@@ -96,7 +97,7 @@ impl Declared for Sabotage {
         needs: Ability::None,
         class: Class::Safe,
         summary: "harm behind the cluster's back, to prove that a check finds it",
-        targets: &["valkey"],
+        targets: VALKEY,
         drawn: false,
         lasting: false,
     };
@@ -112,7 +113,7 @@ impl Declared for Aim {
         needs: Ability::None,
         class: Class::Safe,
         summary: "choose a node now that later events strike as `target-of-EVENT`",
-        targets: &["valkey", "embedded"],
+        targets: ALL,
         drawn: false,
         lasting: false,
     };

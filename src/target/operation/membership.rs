@@ -1,7 +1,7 @@
 //! Who belongs to the cluster: replicas and shards that come and go, a replica that goes to another shard, a node
 //! forgotten and met again.
 
-use super::{VALKEY, declare, other_shard};
+use super::{MEMBERS, VALKEY, declare, other_shard};
 use crate::catalogue::{ActionInfo, Class, Declared, DrawContext, NodeSelector};
 
 crate::record! {
@@ -66,7 +66,7 @@ impl Declared for AddReplica {
     const INFO: ActionInfo = declare(
         Self::NAME,
         Class::Safe,
-        VALKEY,
+        MEMBERS,
         "start a new node, meet it, and make it a replica of a shard",
     );
     fn draw(context: &mut DrawContext<'_>) -> Option<Self> {
@@ -75,7 +75,7 @@ impl Declared for AddReplica {
 }
 impl Declared for RemoveReplica {
     const INFO: ActionInfo =
-        declare(Self::NAME, Class::Safe, VALKEY, "forget a replica on every node and shut it down");
+        declare(Self::NAME, Class::Safe, MEMBERS, "forget a replica on every node and shut it down");
     fn draw(context: &mut DrawContext<'_>) -> Option<Self> {
         if context.replicas == 0 {
             return None;

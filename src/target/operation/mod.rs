@@ -13,12 +13,10 @@ pub use failover::{Failover, FailoverMode};
 pub use look::{Aim, CheckNow, Harm, Sabotage};
 pub use membership::{AddReplica, ForgetAndMeet, MoveReplica, RemoveReplica, ScaleIn, ScaleOut};
 pub use slots::{Drain, Reshard, StopAfter};
-pub use upkeep::{BumpEpoch, Burst, ConfigChange, RollingRestart, ValueClass};
+pub use upkeep::{BumpEpoch, Burst, Compact, ConfigChange, Defragment, RollingRestart, ValueClass};
 
+use super::{ALL, MEMBERS, REVISIONS, SLOTTED, VALKEY};
 use crate::catalogue::{Ability, ActionInfo, ActionKind, Class, DrawContext};
-
-const BOTH: &[&str] = &["valkey", "embedded"];
-const VALKEY: &[&str] = &["valkey"];
 
 /// The declaration that most operations share.
 const fn declare(

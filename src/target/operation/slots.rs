@@ -1,6 +1,6 @@
 //! Which shard serves which slot: `reshard` moves some with their keys, `drain` moves all of a shard's.
 
-use super::{BOTH, declare, other_shard};
+use super::{SLOTTED, declare, other_shard};
 use crate::catalogue::{ActionInfo, Class, Declared, DrawContext};
 
 crate::word! {
@@ -47,7 +47,7 @@ impl Declared for Reshard {
     const INFO: ActionInfo = declare(
         Self::NAME,
         Class::Safe,
-        BOTH,
+        SLOTTED,
         "move slots with their keys from one shard to another, to the end or up to a step",
     );
     fn draw(context: &mut DrawContext<'_>) -> Option<Self> {
@@ -63,7 +63,7 @@ impl Declared for Reshard {
     }
 }
 impl Declared for Drain {
-    const INFO: ActionInfo = declare(Self::NAME, Class::Safe, BOTH, "move all slots of a primary away");
+    const INFO: ActionInfo = declare(Self::NAME, Class::Safe, SLOTTED, "move all slots of a primary away");
     fn draw(context: &mut DrawContext<'_>) -> Option<Self> {
         if context.shards < 4 {
             return None;

@@ -1,6 +1,6 @@
 //! What administrators do to a cluster that runs: settings, restarts one by one, a spell of load, a new epoch.
 
-use super::{BOTH, VALKEY, declare};
+use super::{ALL, REVISIONS, VALKEY, declare};
 use crate::catalogue::{ActionInfo, Class, Declared, DrawContext, NodeSelector};
 use crate::time::Millis;
 
@@ -44,6 +44,21 @@ crate::record! {
     }
 }
 
+crate::record! {
+    pub struct Compact {
+        /// how many of the latest revisions stay; 0 compacts up to the current one
+        pub keep: u64 = 0,
+        /// wait until the space is free on every node that was asked
+        pub physical: bool = false,
+    }
+}
+crate::record! {
+    pub struct Defragment {
+        /// the node whose store is written anew; it answers nothing meanwhile
+        pub node: NodeSelector,
+    }
+}
+
 impl ConfigChange {
     pub const NAME: &'static str = "config_change";
 }
@@ -57,6 +72,35 @@ impl BumpEpoch {
     pub const NAME: &'static str = "bump_epoch";
 }
 
+impl Compact {
+    pub const NAME: &'static str = "compact";
+}
+impl Defragment {
+    pub const NAME: &'static str = "defragment";
+}
+
+impl Declared for Compact {
+    const INFO: ActionInfo =
+        declare(Self::NAME, Class::Safe, REVISIONS, "forget what keys were before the latest revisions");
+    fn draw(context: &mut DrawContext<'_>) -> Option<Self> {
+        let keep = *context.rng.pick(&[0, 0, 1, 10, 100]);
+        Some(Self { keep, physical: context.rng.ratio(1, 2) })
+    }
+}
+impl Declared for Defragment {
+    const INFO: ActionInfo =
+        declare(Self::NAME, Class::Safe, REVISIONS, "write a node's store anew, without what is free in it");
+    fn draw(context: &mut DrawContext<'_>) -> Option<Self> {
+        let shard = context.shard();
+        let follower = context.replicas > 0 && context.rng.ratio(2, 3);
+        let node = if follower {
+            NodeSelector::Replica(shard, context.rng.below(u64::from(context.replicas)) as u16)
+        } else {
+            NodeSelector::Primary(shard)
+        };
+        Some(Self { node })
+    }
+}
 impl Declared for ConfigChange {
     const INFO: ActionInfo = declare(
         Self::NAME,
@@ -75,7 +119,7 @@ impl Declared for RollingRestart {
     const INFO: ActionInfo = declare(
         Self::NAME,
         Class::Disruptive,
-        BOTH,
+        ALL,
         "restart every node in turn, replicas first, primaries after a failover",
     );
     fn draw(context: &mut DrawContext<'_>) -> Option<Self> {
@@ -84,7 +128,7 @@ impl Declared for RollingRestart {
 }
 impl Declared for Burst {
     const INFO: ActionInfo =
-        declare(Self::NAME, Class::Safe, BOTH, "a spell of heavy load on one shard or one key");
+        declare(Self::NAME, Class::Safe, ALL, "a spell of heavy load on one shard or one key");
     fn draw(context: &mut DrawContext<'_>) -> Option<Self> {
         let shard = context.shard();
         let rate = *context.rng.pick(&[500, 2000, 5000]);

@@ -1,103 +1,16 @@
-//! What operations do again and again: ask, wait, draw a node, and end in a [`Status`].
-//!
-//! An operation is an `async fn` that answers [`Done`]; `?` on a plain text fails it, [`skip`] says that its own
-//! guard said no. Nodes may die and connections break at any line: a retry is bounded, and a step is recorded.
+//! What operations on a Redis Cluster do again and again: ask, read what is answered, wait for a role or a link.
 
-use crate::catalogue::NodeSelector;
 use crate::env::NodeId;
-use crate::fault::kill::Signal;
 use crate::fault::restart::RestartData;
 use crate::run::operation::OpIo;
-use crate::run::record::Status;
 use crate::run::resp::Reply;
 use crate::run::task::Conn;
+pub use crate::target::hands::*;
 use crate::time::{Micros, Millis};
 use crate::timeline::Role;
-use std::future::Future;
 
-/// How often a state that is waited for is looked at.
-pub const LOOK: Millis = Millis(100);
-/// How long a process may take to answer after it was started.
-pub const START_TIMEOUT: Millis = Millis(10_000);
-/// How long a process may take to end on SIGTERM: `shutdown-timeout` is 10 s at its default.
-pub const TERM_TIMEOUT: Millis = Millis(12_000);
-/// How long a process may take to be gone after SIGKILL.
-pub const KILL_TIMEOUT: Millis = Millis(5_000);
 /// How long a replica may take until its link is up.
 pub const LINK_TIMEOUT: Millis = Millis(15_000);
-
-/// Why an operation ended without being carried out.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Stop {
-    /// Its own guard said no: nothing was done.
-    Skip(String),
-    /// It was tried and did not come about.
-    Fail(String),
-}
-
-pub type Done = Result<(), Stop>;
-
-impl From<String> for Stop {
-    fn from(why: String) -> Self {
-        Self::Fail(why)
-    }
-}
-
-pub async fn finish(work: impl Future<Output = Done>) -> Status {
-    match work.await {
-        Ok(()) => Status::Applied,
-        Err(Stop::Skip(why)) => Status::Skipped(why),
-        Err(Stop::Fail(why)) => Status::Failed(why),
-    }
-}
-
-pub fn skip<T>(why: impl Into<String>) -> Result<T, Stop> {
-    Err(Stop::Skip(why.into()))
-}
-
-pub fn fail<T>(why: impl Into<String>) -> Result<T, Stop> {
-    Err(Stop::Fail(why.into()))
-}
-
-/// The node that a selector means; a skip if there is none, or it does not live.
-pub fn live(op: &OpIo, selector: &NodeSelector) -> Result<NodeId, Stop> {
-    let node = op.select_one(selector).map_err(Stop::Skip)?;
-    if op.world.borrow().is_live(node) { Ok(node) } else { skip(format!("{node} ({selector}) is not up")) }
-}
-
-/// The live primary of a shard.
-pub fn live_primary(op: &OpIo, shard: u16) -> Result<NodeId, Stop> {
-    live(op, &NodeSelector::Primary(shard))
-}
-
-/// The live replicas of a shard, by number.
-pub fn live_replicas(op: &OpIo, shard: u16) -> Vec<NodeId> {
-    let world = op.world.borrow();
-    world.replicas(shard).into_iter().filter(|node| world.is_live(*node)).collect()
-}
-
-/// One of these, by the event's own sub-stream.
-pub fn draw(op: &OpIo, purpose: &str, nodes: &[NodeId]) -> Option<NodeId> {
-    let count = u64::try_from(nodes.len()).ok().filter(|count| *count > 0)?;
-    let place = op.entropy.child(purpose).word("node", 0, 0) % count;
-    nodes.get(usize::try_from(place).ok()?).copied()
-}
-
-/// Tries until it succeeds or the deadline has come; then the last reason.
-pub async fn retry<T>(
-    op: &OpIo,
-    deadline: Micros,
-    period: Millis,
-    mut attempt: impl AsyncFnMut() -> Result<T, String>,
-) -> Result<T, String> {
-    loop {
-        match attempt().await {
-            Ok(value) => return Ok(value),
-            Err(why) if op.io.now() >= deadline => return Err(why),
-            Err(_) => op.io.sleep_until(op.io.after(period).min(deadline)).await,
-        }
-    }
-}
 
 /// The text of an answer such as INFO's.
 pub async fn text<A: AsRef<[u8]>>(op: &OpIo, node: NodeId, args: &[A]) -> Result<String, String> {
@@ -199,11 +112,6 @@ pub async fn meet(op: &OpIo, node: NodeId, other: NodeId) -> Result<(), String> 
     op.tell(node, &["CLUSTER", "MEET", &ip, &port.to_string()]).await.map(drop)
 }
 
-/// An operation took it out of the cluster.
-pub fn removed(op: &OpIo, node: NodeId) -> bool {
-    op.world.borrow().nodes.get(&node).is_some_and(|state| state.removed)
-}
-
 /// Starts a node whose process is gone and waits until it answers.
 pub async fn start(op: &OpIo, node: NodeId) -> Result<(), String> {
     if removed(op, node) {
@@ -211,28 +119,6 @@ pub async fn start(op: &OpIo, node: NodeId) -> Result<(), String> {
     }
     op.start(node, RestartData::Kept).await.map_err(|error| error.to_string())?;
     answers(op, node, START_TIMEOUT).await
-}
-
-/// Ends a process, by SIGKILL where SIGTERM does not do, and waits until it is gone. The end is announced.
-pub async fn end(op: &OpIo, node: NodeId) -> Result<(), String> {
-    for (signal, timeout) in [(Signal::Term, TERM_TIMEOUT), (Signal::Kill, KILL_TIMEOUT)] {
-        if !is_up(op, node) {
-            return Ok(());
-        }
-        match op.signal(node, signal).await {
-            Err(error) if is_up(op, node) => return Err(error.to_string()),
-            _ => {}
-        }
-        if op.gone(node, timeout).await {
-            return Ok(());
-        }
-        op.step(format!("{node} is still there {timeout} after SIG{signal}"));
-    }
-    Err(format!("{node} would not end"))
-}
-
-pub fn is_up(op: &OpIo, node: NodeId) -> bool {
-    op.world.borrow().nodes.get(&node).is_some_and(|state| state.up)
 }
 
 /// Sends commands over several connections to one node in turn, without waiting, and collects the answers in the

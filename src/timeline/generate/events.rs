@@ -18,6 +18,7 @@ use crate::fault::kill::Kill;
 use crate::fault::pause::Pause;
 use crate::fault::restart::{Restart, RestartData};
 use crate::spec::Draw;
+use crate::target;
 use crate::time::Millis;
 use crate::timeline::{Cluster, Event, Formation, Load, Observation, Role, Start};
 
@@ -250,7 +251,7 @@ fn one(
     };
     let stale = follow && earlier.last().is_some_and(|last| last.action.info().kind == ActionKind::Operation);
     // What follows an operation strikes where that happens.
-    let there = shard.filter(|_| follow && plan.target != "embedded").map(|shard| [shard]);
+    let there = shard.filter(|_| follow && !target::consensus(plan.target)).map(|shard| [shard]);
     let mut context = DrawContext {
         rng,
         shards: plan.cluster.shards,
@@ -259,7 +260,7 @@ fn one(
         last_shard: shard,
         duration: plan.over,
         anchor,
-        embedded: plan.target == "embedded",
+        consensus: target::consensus(plan.target),
         power: plan.power,
     };
     let weights = match tried {
@@ -269,7 +270,7 @@ fn one(
     };
     let mut action = Action::draw_at(context.rng.weighed(weights)?, &mut context)?;
     if stale
-        && !context.embedded
+        && !context.consensus
         && let Action::Restart(restart) = &mut action
         && context.rng.ratio(1, 2)
     {
@@ -310,12 +311,12 @@ fn lasts(plan: &Plan<'_>, action: &Action, rng: &mut Rng) -> Option<Millis> {
     if !action.info().lasting {
         return None;
     }
-    let embedded = plan.target == "embedded";
-    if plan.swarm.deaths && matches!(action, Action::Kill(_)) && rng.ratio(1, if embedded { 4 } else { 2 }) {
+    let consensus = target::consensus(plan.target);
+    if plan.swarm.deaths && matches!(action, Action::Kill(_)) && rng.ratio(1, if consensus { 4 } else { 2 }) {
         return None;
     }
     let timeout = plan.node_timeout;
-    if !embedded && rng.ratio(1, 8) {
+    if !consensus && rng.ratio(1, 8) {
         return Some(Millis(rng.range(timeout * 5, timeout * 15)));
     }
     Some(Millis(match rng.below(4) {
@@ -327,7 +328,6 @@ fn lasts(plan: &Plan<'_>, action: &Action, rng: &mut Rng) -> Option<Millis> {
 
 /// Something that the events so far make likely to be seen, with the shard it is seen in.
 fn observation(plan: &Plan<'_>, past: &Past<'_>, rng: &mut Rng) -> Option<(Observation, Option<u16>)> {
-    let embedded = plan.target == "embedded";
     if !past.causes.is_empty() && rng.ratio(3, 4) {
         // The latest cause twice as often as any other.
         let (cause, shard) = if rng.ratio(1, 2) { *past.causes.last()? } else { *rng.pick(&past.causes) };
@@ -342,7 +342,7 @@ fn observation(plan: &Plan<'_>, past: &Past<'_>, rng: &mut Rng) -> Option<(Obser
         if let Some(seen) = seen {
             return Some((seen, Some(shard)));
         }
-        let fits = |moment: &&super::Moment| moment.cause == cause && (moment.embedded || !embedded);
+        let fits = |moment: &&super::Moment| moment.cause == cause && moment.targets.contains(&plan.target);
         let count = MOMENTS.iter().filter(fits).count();
         let moment = MOMENTS.iter().filter(fits).nth(rng.below(count as u64) as usize)?;
         // The nodes that began as the shard's: who of them is primary by then is not known, and need not be.

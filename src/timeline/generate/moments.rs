@@ -2,7 +2,10 @@
 //!
 //! The texts stand in both servers that are tested (redis 7.0.15 and valkey 8.0.1, `src/cluster_legacy.c` and
 //! `src/replication.c`; redis 7.0 keeps the former in `src/cluster.c`), where their wording differs only
-//! behind the part given here. The embedded target logs the same words for the same situations.
+//! behind the part given here. The embedded target logs the same words for the same situations. Those of etcd are from its
+//! Raft library (`raft.go`, `node.go`) and `rafthttp/peer_status.go`, the same from 3.4 to 3.6.
+
+use crate::target::{SLOTTED, VALKEY};
 
 crate::word! {
     /// What must have been drawn before, so that the line can be expected at all.
@@ -29,51 +32,67 @@ pub struct Moment {
     pub has: &'static str,
     pub cause: Cause,
     pub speaker: Speaker,
-    /// Whether the embedded target has the situation.
-    pub embedded: bool,
+    /// The targets that say so.
+    pub targets: &'static [&'static str],
 }
 
-const fn moment(has: &'static str, cause: Cause, speaker: Speaker, embedded: bool) -> Moment {
-    Moment { has, cause, speaker, embedded }
+const ETCD: &[&str] = &["etcd"];
+
+const fn moment(
+    has: &'static str,
+    cause: Cause,
+    speaker: Speaker,
+    targets: &'static [&'static str],
+) -> Moment {
+    Moment { has, cause, speaker, targets }
 }
 
 pub const MOMENTS: &[Moment] = &[
-    moment("Start of election delayed", Cause::Election, Speaker::Replica, true),
-    moment("Starting a failover election", Cause::Election, Speaker::Replica, true),
-    moment("Failover auth granted", Cause::Election, Speaker::Other, true),
-    moment("Failover election won", Cause::Election, Speaker::Replica, true),
-    moment("as failing (quorum reached)", Cause::Election, Speaker::Other, false),
-    moment("Cluster state changed: fail", Cause::Election, Speaker::Other, false),
+    moment("Start of election delayed", Cause::Election, Speaker::Replica, SLOTTED),
+    moment("Starting a failover election", Cause::Election, Speaker::Replica, SLOTTED),
+    moment("Failover auth granted", Cause::Election, Speaker::Other, SLOTTED),
+    moment("Failover election won", Cause::Election, Speaker::Replica, SLOTTED),
+    moment("as failing (quorum reached)", Cause::Election, Speaker::Other, VALKEY),
+    moment("Cluster state changed: fail", Cause::Election, Speaker::Other, VALKEY),
     moment(
         "Configuration change detected. Reconfiguring myself as a replica",
         Cause::Election,
         Speaker::Other,
-        false,
+        VALKEY,
     ),
-    moment("Full resync requested by replica", Cause::Resync, Speaker::Primary, true),
-    moment("Starting BGSAVE for SYNC", Cause::Resync, Speaker::Primary, false),
-    moment("REPLICA sync started", Cause::Resync, Speaker::Replica, false),
-    moment("REPLICA sync: Loading DB in memory", Cause::Resync, Speaker::Replica, false),
-    moment("Partial resynchronization request", Cause::Resync, Speaker::Primary, false),
-    moment("Clear FAIL state for node", Cause::Resync, Speaker::Other, false),
-    moment("Manual failover requested by replica", Cause::Manual, Speaker::Primary, false),
-    moment("Received replication offset for paused", Cause::Manual, Speaker::Replica, false),
-    moment("Failover auth granted", Cause::Manual, Speaker::Other, true),
-    moment("Failover election won", Cause::Manual, Speaker::Replica, true),
+    moment("Full resync requested by replica", Cause::Resync, Speaker::Primary, SLOTTED),
+    moment("Starting BGSAVE for SYNC", Cause::Resync, Speaker::Primary, VALKEY),
+    moment("REPLICA sync started", Cause::Resync, Speaker::Replica, VALKEY),
+    moment("REPLICA sync: Loading DB in memory", Cause::Resync, Speaker::Replica, VALKEY),
+    moment("Partial resynchronization request", Cause::Resync, Speaker::Primary, VALKEY),
+    moment("Clear FAIL state for node", Cause::Resync, Speaker::Other, VALKEY),
+    moment("Manual failover requested by replica", Cause::Manual, Speaker::Primary, VALKEY),
+    moment("Received replication offset for paused", Cause::Manual, Speaker::Replica, VALKEY),
+    moment("Failover auth granted", Cause::Manual, Speaker::Other, SLOTTED),
+    moment("Failover election won", Cause::Manual, Speaker::Replica, SLOTTED),
+    moment("is starting a new election at term", Cause::Election, Speaker::Replica, ETCD),
+    moment("became candidate at term", Cause::Election, Speaker::Replica, ETCD),
+    moment("became leader at term", Cause::Election, Speaker::Replica, ETCD),
+    moment("lost leader", Cause::Election, Speaker::Other, ETCD),
+    moment("elected leader", Cause::Election, Speaker::Other, ETCD),
+    moment("became active", Cause::Resync, Speaker::Other, ETCD),
+    moment("became follower at term", Cause::Resync, Speaker::Other, ETCD),
+    moment("starts to transfer leadership to", Cause::Manual, Speaker::Primary, ETCD),
+    moment("became leader at term", Cause::Manual, Speaker::Replica, ETCD),
 ];
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::target::TARGETS;
 
     #[test]
     fn every_cause_has_a_moment_on_every_target() {
         for cause in Cause::ALL.iter().filter(|cause| **cause != Cause::Death) {
-            assert!(MOMENTS.iter().any(|m| m.cause == *cause), "{cause}");
-            assert!(
-                MOMENTS.iter().any(|m| m.cause == *cause && m.embedded),
-                "{cause} on the embedded target"
-            );
+            for info in TARGETS {
+                let told = |m: &Moment| m.cause == *cause && m.targets.contains(&info.name);
+                assert!(MOMENTS.iter().any(told), "{cause} on {}", info.name);
+            }
         }
     }
 }

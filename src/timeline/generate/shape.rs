@@ -5,6 +5,7 @@ use crate::catalogue::NodeSelector;
 use crate::entropy::Rng;
 use crate::env::Profile;
 use crate::spec::{Spec, Spread};
+use crate::target::{consensus, group};
 use crate::time::Millis;
 use crate::timeline::{Cluster, Formation, KeyPrefix, Load, Pattern, Rate, Skew};
 
@@ -12,7 +13,11 @@ use crate::timeline::{Cluster, Formation, KeyPrefix, Load, Pattern, Rate, Skew};
 const MEET_SEEDS: u64 = 8;
 
 pub(super) fn cluster(spec: &Spec, profile: &Profile, target: &str, rng: &mut Rng) -> Cluster {
-    let (shards, replicas) = size(spec.cluster.shards, spec.cluster.replicas, profile.nodes_max, rng);
+    let (shards, replicas) = if group(target) {
+        (1, followers(spec, rng))
+    } else {
+        size(spec.cluster.shards, spec.cluster.replicas, profile.nodes_max, rng)
+    };
     let mut cluster = Cluster {
         shards,
         replicas,
@@ -24,8 +29,8 @@ pub(super) fn cluster(spec: &Spec, profile: &Profile, target: &str, rng: &mut Rn
     };
     if spec.draw.is_some() {
         draw_settings(&mut cluster, target, rng);
-        // The embedded cluster is one consensus group from its first moment; there is nothing to introduce.
-        if target != "embedded" {
+        // Who agrees by consensus does so from the first moment; there is nothing to introduce.
+        if !consensus(target) {
             let meet = rng.ratio(1, MEET_SEEDS);
             if meet && spec.cluster.formation.is_none() {
                 cluster.formation = Formation::Meet;
@@ -35,6 +40,16 @@ pub(super) fn cluster(spec: &Spec, profile: &Profile, target: &str, rng: &mut Rn
         }
     }
     cluster
+}
+
+/// How many follow the leader of a group. One that was asked for as a single shard has as many as were asked for; shards
+/// of another kind of cluster say nothing about it, and then it has three nodes, or now and then five.
+fn followers(spec: &Spec, rng: &mut Rng) -> u16 {
+    let Spread { low, high } = spec.cluster.replicas;
+    if spec.cluster.shards == Spread::exactly(1) {
+        return rng.range(u64::from(low), u64::from(high.max(low))) as u16;
+    }
+    if spec.draw.is_some() && rng.ratio(1, 6) { 4 } else { 2 }
 }
 
 /// Shards and replicas within both spreads. Where something is left to draw, the profile's limit is kept, unless
@@ -75,8 +90,22 @@ fn draw_settings(cluster: &mut Cluster, target: &str, rng: &mut Rng) {
     };
     // Half of the seeds keep 1000, the value that the checks' bounds are best known for.
     let timeouts = ["1000", "1000", "1000", "500", "750", "1500", "2000"];
+    if group(target) {
+        // A tenth of the election timeout is what etcd itself takes for a heartbeat.
+        let timeout = timeouts[rng.below(timeouts.len() as u64) as usize];
+        set("election-timeout", timeout);
+        set("heartbeat-interval", &timeout[..timeout.len() - 1]);
+        // A follower that was away for longer than the log that is kept comes back by a snapshot.
+        if rng.ratio(1, 3) {
+            set("snapshot-count", rng.pick::<&str>(&["10", "100", "1000"]));
+        }
+        if rng.ratio(1, 4) {
+            set("pre-vote", "true");
+        }
+        return;
+    }
     set("cluster-node-timeout", timeouts[rng.below(timeouts.len() as u64) as usize]);
-    if target == "embedded" {
+    if consensus(target) {
         return;
     }
     if rng.ratio(1, 4) {
@@ -114,10 +143,10 @@ fn draw_settings(cluster: &mut Cluster, target: &str, rng: &mut Rng) {
 
 /// A load that never rests. `WAITAOF` is not drawn: redis has it from 7.2 on, and Debian's is 7.0.
 pub(super) fn load(cluster: &Cluster, target: &str, rng: &mut Rng) -> Load {
-    let embedded = target == "embedded";
+    let modest = consensus(target);
     let mut load = Load {
         clients: rng.range(2, 12) as u16,
-        rate: Rate(*rng.pick(if embedded { &[50, 100, 200, 400] } else { &[100, 300, 300, 800, 2000] })),
+        rate: Rate(*rng.pick(if modest { &[50, 100, 200, 400] } else { &[100, 300, 300, 800, 2000] })),
         pattern: *rng.pick(Pattern::ALL),
         mix: None,
         keys: *rng.pick(&[8, 50, 200, 1000]),
@@ -133,7 +162,7 @@ pub(super) fn load(cluster: &Cluster, target: &str, rng: &mut Rng) -> Load {
         stop: None,
         key_prefix: KeyPrefix::default(),
     };
-    if embedded {
+    if modest {
         return load;
     }
     load.pipeline = *rng.pick(&[1, 1, 1, 4, 16]);

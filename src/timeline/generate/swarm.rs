@@ -48,7 +48,7 @@ impl Swarm {
         // A bit and a weight for each entry of the catalogue, used or not.
         let (on, heavy) = (rng.next_u64(), [rng.next_u64(), rng.next_u64()]);
         let admin = rng.ratio(1, ADMIN_SEEDS);
-        let patient = rng.ratio(1, PATIENT_SEEDS) || target == "embedded";
+        let patient = rng.ratio(1, PATIENT_SEEDS) || crate::target::consensus(target);
         let (mut first, mut count, mut any_on) = (0, 0, false);
         for (index, info) in offered(target, profile) {
             let given = match draw.vocabulary.iter().find(|(name, _)| name == info.name) {
@@ -87,8 +87,9 @@ impl Swarm {
             }
             weights[index] = 1;
         }
-        // A shard of the embedded cluster needs a majority of its nodes: one that dies for good leaves little to see.
-        let (followed, deaths) = if target == "embedded" { ([0, 3, 5, 8], 3) } else { ([0, 5, 8, 8], 2) };
+        // A shard that agrees by consensus needs a majority of its nodes: one that dies for good leaves little to see.
+        let (followed, deaths) =
+            if crate::target::consensus(target) { ([0, 3, 5, 8], 3) } else { ([0, 5, 8, 8], 2) };
         Ok(Self {
             weights,
             anchored: *rng.pick(&[3, 5, 5, 7]),

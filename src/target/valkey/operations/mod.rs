@@ -12,7 +12,7 @@ mod upkeep;
 pub use slots::owned as slots_of;
 pub use slots::{claims, slots_on};
 
-use super::hands::finish;
+use super::hands::{self, finish};
 use super::sabotage;
 use crate::catalogue::Action;
 use crate::run::operation::OpIo;
@@ -32,7 +32,7 @@ pub fn start(action: &Action, op: OpIo) -> Local<Status> {
         Action::ForgetAndMeet(fields) => Box::pin(finish(membership::forget_and_meet(op, fields))),
         Action::ConfigChange(fields) => Box::pin(finish(upkeep::config_change(op, fields))),
         Action::RollingRestart(fields) => Box::pin(finish(upkeep::rolling_restart(op, fields))),
-        Action::Burst(fields) => Box::pin(finish(upkeep::burst(op, fields))),
+        Action::Burst(fields) => Box::pin(finish(hands::burst(op, fields))),
         Action::MoveReplica(fields) => Box::pin(finish(membership::move_replica(op, fields))),
         Action::BumpEpoch(fields) => Box::pin(finish(upkeep::bump_epoch(op, fields))),
         Action::Admin(fields) => Box::pin(finish(admin::run(op, fields))),

@@ -4,7 +4,7 @@ use super::failover::take_over;
 use crate::env::NodeId;
 use crate::run::operation::OpIo;
 use crate::run::resp::Reply;
-use crate::target::operation::{BumpEpoch, Burst, ConfigChange, FailoverMode, RollingRestart, ValueClass};
+use crate::target::operation::{BumpEpoch, ConfigChange, FailoverMode, RollingRestart, ValueClass};
 use crate::target::valkey::hands::{self, Done, draw, fail, is_up, live, live_primary, live_replicas, skip};
 use crate::time::Millis;
 
@@ -172,19 +172,6 @@ async fn restart(op: &OpIo, node: NodeId) -> Result<(), String> {
     })
     .await?;
     op.step(format!("{node} restarted and linked"));
-    Ok(())
-}
-
-/// The executor starts the clients; the operation lasts as long as they do.
-pub async fn burst(op: OpIo, fields: Burst) -> Done {
-    if op.world.borrow().primary(fields.shard).is_none() {
-        return skip(format!("shard {} is not there", fields.shard));
-    }
-    let length = fields.length;
-    op.detail(format!("{}/s on shard {} for {length}", fields.rate, fields.shard));
-    let event = op.event.clone();
-    op.world.borrow_mut().bursts.push((fields, event));
-    op.io.sleep(length).await;
     Ok(())
 }
 

@@ -1,0 +1,339 @@
+//! What people do to a group: move the leader, add and remove members, restart them one by one, compact, defragment.
+
+use super::api::{self, ApiError, Done as Answer, Member, Members, Range, Status, hex};
+use super::provision;
+use crate::catalogue::Action;
+use crate::env::{NodeAction, NodeId};
+use crate::run::operation::{COMMAND_TIMEOUT, OpIo};
+use crate::run::record::Status as Ended;
+use crate::run::task::Local;
+use crate::target::hands::{
+    self, Done, Stop, draw, end, fail, finish, live, live_primary, live_replicas, removed, retry, skip,
+};
+use crate::target::operation::{
+    AddReplica, Compact, Defragment, Failover, FailoverMode, RemoveReplica, RollingRestart,
+};
+use crate::time::Millis;
+use crate::timeline::Role;
+use serde::Deserialize;
+use serde_json::{Value as Json, json};
+
+/// More nodes than this are not started in a run.
+const NODES_MAX: usize = 12;
+/// A group is not made smaller than this: two members bear no loss at all.
+const MEMBERS_MIN: usize = 4;
+/// How long a member may take to follow a leader.
+const JOIN_TIMEOUT: Millis = Millis(20_000);
+/// What a leader says that takes no new member for now.
+const UNHEALTHY: &str = "unhealthy cluster";
+const AGAIN: Millis = Millis(500);
+/// How long a store may take to be written anew.
+const DEFRAGMENT_TIMEOUT: Millis = Millis(30_000);
+
+/// Carries an operation out.
+pub fn start(action: &Action, op: OpIo) -> Local<Ended> {
+    match action.clone() {
+        Action::Failover(fields) => Box::pin(finish(failover(op, fields))),
+        Action::AddReplica(fields) => Box::pin(finish(add(op, fields))),
+        Action::RemoveReplica(fields) => Box::pin(finish(remove(op, fields))),
+        Action::RollingRestart(fields) => Box::pin(finish(rolling_restart(op, fields))),
+        Action::Burst(fields) => Box::pin(finish(hands::burst(op, fields))),
+        Action::Compact(fields) => Box::pin(finish(compact(op, fields))),
+        Action::Defragment(fields) => Box::pin(finish(defragment(op, fields))),
+        other => {
+            let why = format!("the etcd target does not carry out `{}`", other.name());
+            Box::pin(async move { Ended::Skipped(why) })
+        }
+    }
+}
+
+/// One call on a connection of its own.
+async fn ask<T: for<'a> Deserialize<'a>>(
+    op: &OpIo,
+    node: NodeId,
+    path: &str,
+    body: &Json,
+    within: Millis,
+) -> Result<T, String> {
+    let deadline = op.io.after(within);
+    let answer = async {
+        let conn = op.io.open(node, deadline).await?;
+        api::call(&conn, path, body, deadline).await
+    };
+    answer.await.map_err(|error: ApiError| format!("{node}: {error}"))
+}
+
+async fn status(op: &OpIo, node: NodeId) -> Result<Status, String> {
+    ask(op, node, api::STATUS, &json!({}), COMMAND_TIMEOUT).await
+}
+
+/// Whether it leads, by its own word.
+async fn leads(op: &OpIo, node: NodeId) -> Result<bool, String> {
+    let status = status(op, node).await?;
+    Ok(status.leader == status.header.member_id)
+}
+
+async fn members(op: &OpIo, node: NodeId) -> Result<Vec<Member>, String> {
+    Ok(ask::<Members>(op, node, api::MEMBERS, &json!({}), COMMAND_TIMEOUT).await?.members)
+}
+
+/// `etcdctl move-leader`.
+async fn failover(op: OpIo, fields: Failover) -> Done {
+    if fields.mode != FailoverMode::Default {
+        return skip("a leader of a Raft group is moved in one way only");
+    }
+    let follower = match &fields.to {
+        Some(selector) => live(&op, selector)?,
+        None => match draw(&op, "replica", &live_replicas(&op, 0)) {
+            Some(follower) => follower,
+            None => return skip("no live follower could take over"),
+        },
+    };
+    let leader = live_primary(&op, 0)?;
+    if leader == follower {
+        return skip(format!("{follower} leads already"));
+    }
+    move_leader(&op, leader, follower, fields.timeout).await
+}
+
+async fn move_leader(op: &OpIo, leader: NodeId, follower: NodeId, within: Millis) -> Done {
+    op.resolved(follower);
+    let to = status(op, follower).await?.header.member_id;
+    op.detail(format!("{leader} hands its leadership to {follower}"));
+    let body = json!({"targetID": to.to_string()});
+    // It waits until the other leads, at most for the election timeout.
+    match ask::<Answer>(op, leader, api::MOVE_LEADER, &body, within).await {
+        Err(why) if why.contains("not leader") => return skip(format!("{leader} does not lead any more")),
+        other => other.map(drop)?,
+    }
+    op.step(format!("{leader} has handed it over"));
+    let deadline = op.io.after(within);
+    retry(op, deadline, hands::LOOK, async || {
+        if leads(op, follower).await? { Ok(()) } else { Err(format!("{follower} does not lead")) }
+    })
+    .await?;
+    op.world.borrow_mut().primaries.insert(0, follower);
+    op.step(format!("{follower} leads"));
+    Ok(())
+}
+
+/// `etcdctl member add`, then a new process with the list of members that this answered.
+async fn add(op: OpIo, _fields: AddReplica) -> Done {
+    alone(&op).await?;
+    let leader = live_primary(&op, 0)?;
+    let known = members(&op, leader).await?;
+    if known.iter().any(|member| member.name.is_empty()) {
+        return skip("another member has been added and not been started yet");
+    }
+    let node = {
+        let mut world = op.world.borrow_mut();
+        if world.nodes.len() >= NODES_MAX {
+            return skip(format!("the run has {NODES_MAX} nodes already"));
+        }
+        let next = NodeId(world.nodes.keys().next_back().map_or(0, |last| last.0 + 1));
+        let mut all: Vec<(String, String)> = known
+            .iter()
+            .filter_map(|member| Some((member.name.clone(), member.peer_urls.first()?.clone())))
+            .collect();
+        all.push((provision::name(next), provision::peer_url(next)));
+        let spec = provision::spec(&world.timeline, next, &all, "existing");
+        world.add_node(spec, 0, Role::Replica)
+    };
+    op.resolved(node);
+    op.detail(format!("{node} joins"));
+    let spec = op.world.borrow().nodes[&node].spec.clone();
+    if let Err(error) = op.io.node(node, NodeAction::Create(spec)).await {
+        mark_removed(&op, node);
+        return fail(error.to_string());
+    }
+    let url = op.world.borrow().bus_of(node).map(|(address, port)| format!("http://{address}:{port}"));
+    let Some(url) = url else {
+        mark_removed(&op, node);
+        return fail(format!("{node} has no address"));
+    };
+    // With strict reconfiguration checks a leader refuses until all members have been connected for 5 s
+    // (`HealthInterval` in `etcdserver/server.go`).
+    let body = json!({"peerURLs": [url]});
+    let deadline = op.io.after(JOIN_TIMEOUT);
+    let added: Result<Members, String> = loop {
+        let answer = ask(&op, leader, api::MEMBER_ADD, &body, JOIN_TIMEOUT).await;
+        let healthy = !answer.as_ref().is_err_and(|why: &String| why.contains(UNHEALTHY));
+        if healthy || op.io.now() >= deadline {
+            break answer;
+        }
+        op.io.sleep(AGAIN).await;
+    };
+    let id = match added {
+        Err(why) if why.contains(UNHEALTHY) => {
+            mark_removed(&op, node);
+            return skip(why);
+        }
+        Ok(Members { member: Some(member), .. }) => member.id,
+        Ok(_) => 0,
+        Err(why) => {
+            // It may have been added all the same; then the group waits for it, and an administrator would take it out.
+            if let Some(id) = id_of(&op, &url).await {
+                take_out(&op, node, id).await?;
+            }
+            mark_removed(&op, node);
+            return fail(why);
+        }
+    };
+    op.step(format!("the group has the member {}", hex(id)));
+    let deadline = op.io.after(JOIN_TIMEOUT);
+    let joined = async {
+        op.start(node, crate::fault::restart::RestartData::Kept).await.map_err(|error| error.to_string())?;
+        follows(&op, node, deadline).await
+    };
+    if let Err(why) = joined.await {
+        op.step(format!("{node} is taken out again"));
+        take_out(&op, node, id).await?;
+        return fail(why);
+    }
+    op.step(format!("{node} follows a leader"));
+    Ok(())
+}
+
+/// Waits until no other event changes who belongs to the group: a new member is told all others by name, and starts only
+/// if they are these.
+async fn alone(op: &OpIo) -> Done {
+    let changing = || {
+        let world = op.world.borrow();
+        let mut before = world.applied.iter().take_while(|applied| applied.event != op.event);
+        before.any(|applied| {
+            applied.ended.is_none()
+                && matches!(applied.action.as_str(), AddReplica::NAME | RemoveReplica::NAME)
+        })
+    };
+    if op.io.wait_for(op.io.after(JOIN_TIMEOUT), hands::LOOK, || !changing()).await {
+        Ok(())
+    } else {
+        skip("another change of the members is under way")
+    }
+}
+
+/// The id of the member at this peer URL, by any live member's list.
+async fn id_of(op: &OpIo, url: &str) -> Option<u64> {
+    let live = op.world.borrow().live();
+    for node in live {
+        if let Ok(known) = members(op, node).await {
+            return known.iter().find(|m| m.peer_urls.iter().any(|u| u == url)).map(|m| m.id);
+        }
+    }
+    None
+}
+
+async fn follows(op: &OpIo, node: NodeId, deadline: crate::time::Micros) -> Result<(), String> {
+    retry(op, deadline, hands::LOOK, async || match status(op, node).await?.leader {
+        0 => Err(format!("{node} knows no leader")),
+        _ => Ok(()),
+    })
+    .await
+}
+
+/// `etcdctl member remove`, then the end of its process.
+async fn remove(op: OpIo, _fields: RemoveReplica) -> Done {
+    alone(&op).await?;
+    let Some(node) = draw(&op, "replica", &live_replicas(&op, 0)) else {
+        return skip("no live follower could leave");
+    };
+    let count = op.world.borrow().nodes.values().filter(|n| !n.removed).count();
+    if count < MEMBERS_MIN {
+        return skip(format!("the group has {count} members, and two of them would bear no loss"));
+    }
+    op.resolved(node);
+    if leads(&op, node).await.unwrap_or(false) {
+        return skip(format!("{node} was elected meanwhile"));
+    }
+    let id = status(&op, node).await?.header.member_id;
+    op.detail(format!("{node} leaves"));
+    take_out(&op, node, id).await
+}
+
+/// Takes a member out by the word of another one. What has left ends by itself; what was never told is ended.
+async fn take_out(op: &OpIo, node: NodeId, id: u64) -> Done {
+    let deadline = op.io.after(JOIN_TIMEOUT);
+    mark_removed(op, node);
+    op.world.borrow_mut().announce(node, &op.event, crate::fault::kill::Signal::Term);
+    let body = json!({"ID": id.to_string()});
+    let told = retry(op, deadline, hands::LOOK, async || {
+        let tellers: Vec<NodeId> = op.world.borrow().live();
+        let Some(teller) = tellers.first().copied() else { return Err("no member is up".to_string()) };
+        match ask::<Answer>(op, teller, api::MEMBER_REMOVE, &body, COMMAND_TIMEOUT).await {
+            Err(why) if why.contains("member not found") => Ok(()),
+            other => other.map(drop),
+        }
+    });
+    let told = told.await;
+    end(op, node).await?;
+    told.map_err(Stop::Fail)?;
+    op.step(format!("the member {} has left and its process is gone", hex(id)));
+    Ok(())
+}
+
+fn mark_removed(op: &OpIo, node: NodeId) {
+    if let Some(state) = op.world.borrow_mut().nodes.get_mut(&node) {
+        state.removed = true;
+    }
+}
+
+/// Followers first, then the leader, which hands its leadership over before.
+async fn rolling_restart(op: OpIo, fields: RollingRestart) -> Done {
+    let mut restarted = 0;
+    for node in live_replicas(&op, 0) {
+        restart(&op, node).await?;
+        restarted += 1;
+        op.io.sleep(fields.gap).await;
+    }
+    let leader = live_primary(&op, 0)?;
+    match draw(&op, "replica", &live_replicas(&op, 0)) {
+        Some(follower) => {
+            move_leader(&op, leader, follower, Millis(10_000)).await?;
+            restart(&op, leader).await?;
+            restarted += 1;
+        }
+        None => op.step(format!("{leader} has nobody to take over and is passed over")),
+    }
+    op.detail(format!("{restarted} members restarted"));
+    if restarted == 0 { fail("no member could be restarted") } else { Ok(()) }
+}
+
+async fn restart(op: &OpIo, node: NodeId) -> Result<(), String> {
+    op.resolved(node);
+    end(op, node).await?;
+    if hands::is_up(op, node) {
+        return Err(format!("another event started {node} meanwhile"));
+    }
+    if removed(op, node) {
+        return Err(format!("{node} has left the group meanwhile"));
+    }
+    op.start(node, crate::fault::restart::RestartData::Kept).await.map_err(|error| error.to_string())?;
+    follows(op, node, op.io.after(hands::START_TIMEOUT)).await?;
+    op.step(format!("{node} restarted and follows a leader"));
+    Ok(())
+}
+
+/// Up to the current revision but for the last few.
+async fn compact(op: OpIo, fields: Compact) -> Done {
+    let node = live_primary(&op, 0)?;
+    let now: Range =
+        ask(&op, node, api::RANGE, &api::range("seedfault/none", false), COMMAND_TIMEOUT).await?;
+    let revision = now.header.revision - i64::try_from(fields.keep).unwrap_or(i64::MAX);
+    if revision < 1 {
+        return skip(format!("there are {} revisions", now.header.revision));
+    }
+    op.detail(format!("up to revision {revision} of {}", now.header.revision));
+    let body = json!({"revision": revision.to_string(), "physical": fields.physical});
+    match ask::<Answer>(&op, node, api::COMPACT, &body, COMMAND_TIMEOUT).await {
+        Err(why) if why.contains("has been compacted") => skip("an earlier compaction went as far"),
+        other => Ok(other.map(drop)?),
+    }
+}
+
+async fn defragment(op: OpIo, fields: Defragment) -> Done {
+    let node = live(&op, &fields.node)?;
+    op.resolved(node);
+    op.detail(format!("{node} writes its store anew"));
+    ask::<Answer>(&op, node, api::DEFRAGMENT, &json!({}), DEFRAGMENT_TIMEOUT).await?;
+    Ok(())
+}
