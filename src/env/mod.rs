@@ -190,12 +190,16 @@ pub struct Image {
 /// From a node's client port to the one on which it hears its peers, in every environment; that of the cluster bus
 /// (`CLUSTER_PORT_INCR` in valkey's `cluster.h`).
 pub const BUS: u16 = 10_000;
+/// From a node's bus port to a second one, for servers that talk with one another on two: within the hundred that a run of
+/// `processes` guards, and above all nodes that there can be.
+pub const SECOND_BUS: u16 = 50;
 
 /// What a node is: the same data for every environment.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NodeSpec {
     /// The command line. The server logs to its standard output or to `{dir}/server.log`, which are one file.
-    /// `{dir}`, `{address}`, `{port}` and `{bus_port}` are filled in by the environment.
+    /// `{dir}`, `{address}`, `{port}`, `{bus_port}` and `{second_bus_port}` are filled in by the environment, and an
+    /// argument `{server}` is the program that it was given.
     pub argv: Vec<String>,
     /// Files written into the node's folder before its first start, by relative path. In them, `{dir}` and the
     /// like stand for the node's own, `{address:3}`, `{port:3}`, `{bus_port:3}` for those of node 3.

@@ -11,6 +11,8 @@ pub mod etcd;
 pub mod hands;
 pub mod operation;
 pub mod valkey;
+#[cfg(feature = "cli")]
+pub mod zookeeper;
 
 #[cfg(feature = "cli")]
 use crate::run::operation::Target;

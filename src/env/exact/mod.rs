@@ -221,8 +221,8 @@ impl ExactEnv {
         let own = self.place(id).ok_or_else(|| failed("there is no port left".into()))?;
         let filled = |text: &String| fill(text, id, &|node| self.place(node)).map_err(failed);
         let mut argv = spec.argv.iter().map(filled).collect::<Result<Vec<_>, _>>()?;
-        if let Some(first) = argv.first_mut().filter(|first| *first == SERVER) {
-            *first = self.server.to_string_lossy().into_owned();
+        for argument in argv.iter_mut().filter(|argument| *argument == SERVER) {
+            *argument = self.server.to_string_lossy().into_owned();
         }
         let file = |(name, text)| Ok((String::clone(name), filled(text)?));
         let files = spec.files.iter().map(file).collect::<Result<_, _>>()?;

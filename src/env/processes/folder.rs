@@ -1,6 +1,6 @@
 //! A node's folder: its files with the placeholders filled in, and what a start finds there.
 
-use crate::env::{EnvError, NodeId, NodeSpec};
+use crate::env::{EnvError, NodeId, NodeSpec, SECOND_BUS};
 use crate::fault::restart::RestartData;
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
@@ -28,7 +28,7 @@ pub struct Place {
     pub bus_port: u16,
 }
 
-/// Fills in `{dir}`, `{address}`, `{port}`, `{bus_port}`, and the same of another node as `{port:3}`. Other
+/// Fills in `{dir}`, `{address}`, `{port}`, `{bus_port}`, `{second_bus_port}`, and the same of another node as `{port:3}`. Other
 /// braces are left as they are: they belong to the file's own language.
 pub fn fill(text: &str, own: NodeId, place: &dyn Fn(NodeId) -> Option<Place>) -> Result<String, String> {
     let mut filled = String::with_capacity(text.len());
@@ -41,7 +41,7 @@ pub fn fill(text: &str, own: NodeId, place: &dyn Fn(NodeId) -> Option<Place>) ->
             Some((name, number)) => (name, number.parse().ok().map(NodeId)),
             None => (&rest[1..close], Some(own)),
         };
-        let known = matches!(name, "dir" | "address" | "port" | "bus_port");
+        let known = matches!(name, "dir" | "address" | "port" | "bus_port" | "second_bus_port");
         let (true, Some(node)) = (known, number) else {
             filled.push('{');
             rest = &rest[1..];
@@ -52,7 +52,11 @@ pub fn fill(text: &str, own: NodeId, place: &dyn Fn(NodeId) -> Option<Place>) ->
             "dir" => filled.push_str(&found.dir.to_string_lossy()),
             "address" => filled.push_str(&found.address),
             "port" => filled.push_str(&found.port.to_string()),
-            _ => filled.push_str(&found.bus_port.to_string()),
+            "bus_port" => filled.push_str(&found.bus_port.to_string()),
+            _ => {
+                let port = found.bus_port.checked_add(SECOND_BUS);
+                filled.push_str(&port.ok_or_else(|| format!("{node} has no second port"))?.to_string());
+            }
         }
         rest = &rest[close + 1..];
     }
@@ -267,6 +271,7 @@ mod tests {
         for (text, filled) in [
             ("port {port}", "port 10001"),
             ("{address:3}:{port:3}@{bus_port:3}", "127.0.0.1:10003@20003"),
+            ("{second_bus_port:3}", "20053"),
             ("dir {dir}/x", "dir /run/nodes/node-1/x"),
             ("{\"json\": {port}}", "{\"json\": 10001}"),
             ("{unknown} {port:x} {", "{unknown} {port:x} {"),

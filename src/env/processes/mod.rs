@@ -194,9 +194,10 @@ impl ProcessesEnv {
         };
         let filled = |text: &String| fill(text, id, &place).map_err(failed);
         let mut argv = spec.argv.iter().map(filled).collect::<Result<Vec<_>, _>>()?;
-        if let (Some(first), Some(server)) = (argv.first_mut().filter(|first| *first == SERVER), &self.server)
-        {
-            *first = server.to_string_lossy().into_owned();
+        if let Some(server) = &self.server {
+            for argument in argv.iter_mut().filter(|argument| *argument == SERVER) {
+                *argument = server.to_string_lossy().into_owned();
+            }
         }
         let file = |(name, text)| Ok((String::clone(name), filled(text)?));
         let files = spec.files.iter().map(file).collect::<Result<_, _>>()?;

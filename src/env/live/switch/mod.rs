@@ -21,7 +21,7 @@ mod strike;
 pub use packet::{Frame, OFFLOAD, Offload};
 
 use crate::entropy::Entropy;
-use crate::env::{LinkRule, LinkRules, NodeId};
+use crate::env::{LinkRule, LinkRules, NodeId, SECOND_BUS};
 use crate::fault::traffic::Traffic;
 use flow::{Flow, Flows, Forgotten, Name, RESET_FOR_US};
 use message::Messages;
@@ -308,7 +308,7 @@ impl Switch {
     /// The class of a connection by the ports of its ends.
     fn lane(&self, ends: [u16; 2]) -> Lane {
         let (clients, bus) = self.ports;
-        if ends.contains(&bus) {
+        if ends.contains(&bus) || ends.contains(&bus.saturating_add(SECOND_BUS)) {
             Lane::Bus
         } else if ends.contains(&clients) {
             Lane::Clients
