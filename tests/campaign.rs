@@ -5,10 +5,12 @@ mod command;
 mod servers;
 
 use command::{Place, Said};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpStream;
 use std::path::PathBuf;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 /// A small cluster under a small load, with a bug that a cut brings out.
@@ -214,4 +216,125 @@ fn servers_are_compared_seed_by_seed_and_the_first_that_fails_is_found() {
     );
     let list = format!("{redis},{valkey}");
     ends(&place.fuzz(&["bisect", repro, "--servers", &list]), 0, &["it passes on the last one"]);
+}
+
+/// What is answered at this address: the status line and the text.
+fn get(address: &str, question: &str) -> (String, String) {
+    let mut stream = TcpStream::connect(address).expect("somebody answers");
+    write!(stream, "{question} HTTP/1.1\r\nHost: {address}\r\n\r\n").expect("it reads");
+    let mut all = String::new();
+    stream.read_to_string(&mut all).expect("text");
+    let (head, body) = all.split_once("\r\n\r\n").expect("a head");
+    (head.lines().next().unwrap_or_default().into(), body.into())
+}
+
+#[test]
+fn prometheus_reads_what_a_campaign_did() {
+    let place = place("campaign-metrics");
+    let arguments = [
+        "campaign",
+        "--spec",
+        "bug.yaml",
+        "--budget",
+        "10m",
+        "--seed",
+        "3",
+        "--metrics-addr",
+        "0",
+        "--no-shrink",
+    ];
+    let mut child =
+        place.command(&arguments).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("it starts");
+    let mut said = BufReader::new(child.stderr.take().expect("a pipe")).lines().map_while(Result::ok);
+    let address = said
+        .find_map(|line| Some(line.strip_prefix("metrics: http://")?.strip_suffix("/metrics")?.to_string()))
+        .expect("it says where");
+    // It goes on saying what it finds.
+    let rest = std::thread::spawn(move || said.for_each(drop));
+    assert!(address.starts_with("127.0.0.1:"), "{address}");
+    assert!(get(&address, "GET /").0.contains("404"));
+    assert!(get(&address, "POST /metrics").0.contains("405"));
+    let mut tries = 0;
+    let (text, values) = loop {
+        let (status, text) = get(&address, "GET /metrics");
+        assert!(status.contains("200 OK"), "{status}");
+        let values: BTreeMap<String, f64> = text
+            .lines()
+            .filter(|line| !line.starts_with('#'))
+            .map(|line| line.rsplit_once(' ').expect("a name and a value"))
+            .map(|(name, value)| (name.to_string(), value.parse().expect("a number")))
+            .collect();
+        let of = |name: &str| values.get(name).copied().unwrap_or(0.0);
+        // The gauges follow twice a second.
+        let seen = of("seedfault_runs_total{verdict=\"fail\"}") >= 2.0
+            && of("seedfault_findings{check=\"slot_coverage\"}") >= 1.0;
+        if seen || tries > 600 {
+            break (text, values);
+        }
+        tries += 1;
+        std::thread::sleep(Duration::from_millis(100));
+    };
+    child.kill().expect("it lives");
+    child.wait().expect("it ends");
+    rest.join().expect("it reads");
+    assert!(text.ends_with("# EOF\n"), "{text}");
+    let of = |name: &str| *values.get(name).unwrap_or_else(|| panic!("no {name} in {text}"));
+    assert!(of("seedfault_runs_total{verdict=\"fail\"}") >= 2.0, "{text}");
+    assert!(of("seedfault_finding_runs_total{check=\"slot_coverage\"}") >= 2.0, "{text}");
+    assert_eq!(of("seedfault_runs_total{verdict=\"broken\"}"), 0.0);
+    let all: f64 = ["pass", "fail", "unknown", "broken"]
+        .iter()
+        .map(|verdict| of(&format!("seedfault_runs_total{{verdict=\"{verdict}\"}}")))
+        .sum();
+    assert_eq!(of("seedfault_run_duration_seconds_count"), all);
+    assert_eq!(of("seedfault_run_duration_seconds_bucket{le=\"+Inf\"}"), all);
+    for name in [
+        "seedfault_features{family=\"client\"}",
+        "seedfault_timelines_kept",
+        "seedfault_runs_side_by_side",
+        "seedfault_scenarios_per_hour",
+        "seedfault_campaign_spent_seconds",
+        "seedfault_campaign_left_seconds",
+    ] {
+        assert!(of(name) > 0.0, "{name} in {text}");
+    }
+    assert!(text.contains("# TYPE seedfault_runs counter\n"), "{text}");
+    assert!(values.keys().any(|name| name.contains("target=\"embedded\"")), "{text}");
+    // The judge of Prometheus's own, where it is installed.
+    if let Ok(mut judge) = Command::new("promtool").args(["check", "metrics"]).stdin(Stdio::piped()).spawn() {
+        judge.stdin.take().expect("a pipe").write_all(text.as_bytes()).expect("it reads");
+        println!("promtool: {}", judge.wait().expect("it ends"));
+    }
+}
+
+#[test]
+fn on_a_terminal_a_few_lines_stand_below_what_is_said() {
+    let place = place("campaign-terminal");
+    let tool = env!("CARGO_BIN_EXE_fuzz");
+    let line = format!("{tool} campaign --spec bug.yaml --runs 12 --seed 3 --no-shrink");
+    // A terminal of its own, by util-linux.
+    let mut script = Command::new("script");
+    script
+        .args(["-qec", &line, "/dev/null"])
+        .current_dir(&place.path)
+        .env("TERM", "xterm")
+        .stdin(Stdio::null());
+    let Ok(output) = script.output() else {
+        println!("skipped: no `script` here");
+        return;
+    };
+    let text = String::from_utf8_lossy(&output.stdout).replace("\r\n", "\n");
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    assert!(text.contains("\u{1b}[?7lcampaign 1 on embedded in sim: "), "{text}");
+    for part in ["\nruns      ", "\nfeatures  ", "\nfindings  1\n", "\nfailed    run ", "A\r\u{1b}[J"] {
+        assert!(text.contains(part), "no {part:?} in {text}");
+    }
+    // What stood is gone at the end, and the summary stays.
+    let (before, last) = text.rsplit_once("\u{1b}[J").expect("it was taken away");
+    assert!(before.contains("failed    run"), "{text}");
+    assert!(!last.contains('\u{1b}') && last.contains("1 finding:"), "{last}");
+    // Elsewhere nothing is drawn.
+    let said = place.fuzz(&["campaign", "--spec", "well.yaml", "--runs", "2", "--seed", "3"]);
+    ends(&said, 0, &["no findings"]);
+    assert!(!format!("{}{}", said.out, said.err).contains('\u{1b}'));
 }

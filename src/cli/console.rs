@@ -1,7 +1,7 @@
 //! Where words go: events to standard output as a report, a log or lines of JSON, talk to standard error.
 //!
 //! This is the one place where text leaves: what would act on a terminal is escaped here ([`visible`]), but for the
-//! progress line's own two sequences.
+//! own sequences of the progress line and of the lines that stand below all that is said.
 //!
 //! A reader that goes away (`| head`) is no error: nothing more is written, and the run is told to end.
 
@@ -12,15 +12,57 @@ use crate::report::text::Detail;
 use crate::report::visible::visible;
 use crate::run::event::RunEvent;
 use std::io::{IsTerminal, Write};
+use std::sync::{Mutex, PoisonError};
 
 /// Writes to standard error; if nobody reads it, nothing can be said.
 pub fn talk(text: &str) {
-    let _ = std::io::stderr().write_all(visible(text).as_bytes());
+    above(|| drop(std::io::stderr().write_all(visible(text).as_bytes())));
 }
 
 /// Writes to standard output. False when nobody reads it any more.
 pub fn print(text: &str) -> bool {
-    print_raw(&visible(text))
+    above(|| print_raw(&visible(text)))
+}
+
+/// The lines that stand at the bottom of a terminal, as they were drawn.
+static STANDING: Mutex<String> = Mutex::new(String::new());
+
+/// Whether lines can stand on standard output: a terminal, and not one that can only go on.
+pub fn stands() -> bool {
+    std::io::stdout().is_terminal() && std::env::var_os("TERM").is_none_or(|kind| kind != "dumb")
+}
+
+/// Draws these lines over those that stood before; what is said from now on goes above them. None: they are gone.
+pub fn stand(lines: &str) {
+    let mut standing = STANDING.lock().unwrap_or_else(PoisonError::into_inner);
+    let lifted = lift(&standing);
+    *standing = visible(lines).into_owned();
+    print_raw(&(lifted + &put(&standing)));
+}
+
+/// Says something above the lines that stand.
+fn above<T>(say: impl FnOnce() -> T) -> T {
+    let standing = STANDING.lock().unwrap_or_else(PoisonError::into_inner);
+    if standing.is_empty() {
+        return say();
+    }
+    print_raw(&lift(&standing));
+    let said = say();
+    print_raw(&put(&standing));
+    said
+}
+
+/// To the first of the lines, with nothing from there on.
+fn lift(standing: &str) -> String {
+    match standing.lines().count() {
+        0 => String::new(),
+        count => format!("\x1b[{count}A\r\x1b[J"),
+    }
+}
+
+/// The lines; one that is too wide is cut by the terminal, for else it would take two (`DECAWM`).
+fn put(standing: &str) -> String {
+    if standing.is_empty() { String::new() } else { format!("\x1b[?7l{standing}\x1b[?7h") }
 }
 
 fn print_raw(text: &str) -> bool {

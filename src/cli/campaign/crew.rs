@@ -3,39 +3,34 @@
 use super::findings::{self, Met};
 use super::pace::Pace;
 use super::store::{Finding, RunRow, Store, Wish};
-use super::{Setting, length};
-use crate::campaign::{Family, Feature, Guide, Proposal, feature};
+use super::watch::{FAILURES_MAX, Standing};
+use super::{Setting, now};
+use crate::campaign::{Feature, Guide, Proposal, feature};
 use crate::check::Verdict;
 use crate::cli::clock;
-use crate::cli::console::talk;
+use crate::cli::console::{stand, stands, talk};
 use crate::cli::exit::{Code, Failure};
 use crate::cli::flags::Output;
 use crate::cli::folder::record;
 use crate::cli::job::{self, Done, Job};
 use crate::cli::oracle;
 use crate::env::in_real_time;
-use crate::report::names::thousands;
 use crate::report::story::Story;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-/// How often it is said how far it has come.
+/// How often a log says how far it has come, and a terminal is drawn anew.
 const TOLD_EVERY: Duration = Duration::from_secs(60);
+const DRAWN_EVERY: Duration = Duration::from_millis(500);
 /// After so many runs of which every one broke there is no point in going on.
 const BROKEN_MAX: u64 = 10;
 
 /// What is known when all is over.
 pub(super) struct Ended {
-    /// Of this part.
-    pub runs: u64,
-    pub verdicts: BTreeMap<String, u64>,
-    pub findings: Vec<Finding>,
-    pub reached: BTreeMap<Family, u64>,
-    pub kept: u64,
-    pub side_by_side: usize,
+    pub standing: Standing,
     pub first_broken: Option<String>,
     pub interrupted: bool,
 }
@@ -59,7 +54,10 @@ struct Shared {
     met: BTreeSet<i64>,
     stop: bool,
     failure: Option<Failure>,
-    told: Instant,
+    /// The last runs that failed, by number, and by which check.
+    failures: VecDeque<(u64, String)>,
+    /// Who is at work.
+    working: usize,
 }
 
 struct Crew<'a> {
@@ -98,17 +96,26 @@ pub(super) fn work(
             met,
             stop: false,
             failure: None,
-            told: setting.began,
+            failures: VecDeque::new(),
+            working: 0,
         }),
         changed: Condvar::new(),
     };
-    // What was found and not yet shrunk when it was killed.
-    crew.go_on_shrinking();
     std::thread::scope(|scope| {
+        let at_work = Working::begin(&crew);
+        scope.spawn(|| crew.watch());
+        // What was found and not yet shrunk when it was killed.
+        crew.go_on_shrinking();
         for _ in 0..pace.most() {
-            scope.spawn(|| crew.worker());
+            let at_work = Working::begin(&crew);
+            scope.spawn(|| {
+                crew.worker();
+                drop(at_work);
+            });
         }
+        drop(at_work);
     });
+    stand("");
     let mut shared = crew.shared.into_inner().unwrap_or_else(PoisonError::into_inner);
     let interrupted = oracle::interrupted();
     if let Some(failure) = shared.failure.take() {
@@ -117,18 +124,43 @@ pub(super) fn work(
     if !interrupted {
         shared.store.end(setting.campaign.id, setting.spent())?;
     }
-    let met = &shared.met;
-    shared.findings.retain(|finding| met.contains(&finding.id));
-    Ok(Ended {
-        runs: shared.runs,
-        verdicts: shared.verdicts,
-        findings: shared.findings,
-        reached: shared.guide.reached(),
-        kept: shared.guide.entries().len() as u64,
-        side_by_side: shared.pace.allowed,
-        first_broken: shared.first_broken,
-        interrupted,
-    })
+    Ok(Ended { standing: shared.standing(setting), first_broken: shared.first_broken, interrupted })
+}
+
+impl Shared {
+    fn standing(&self, setting: &Setting<'_>) -> Standing {
+        let met = |finding: &&Finding| self.met.contains(&finding.id);
+        Standing {
+            runs: self.runs,
+            verdicts: self.verdicts.clone(),
+            findings: self.findings.iter().filter(met).cloned().collect(),
+            reached: self.guide.reached(),
+            kept: self.guide.entries().len() as u64,
+            active: self.active,
+            side_by_side: self.pace.allowed,
+            failures: self.failures.clone(),
+            elapsed: setting.began.elapsed(),
+            spent: setting.spent(),
+            left: setting.left(),
+        }
+    }
+}
+
+/// Somebody is at work; who watches ends with the last of them, also with one that panics.
+struct Working<'a>(&'a Crew<'a>);
+
+impl<'a> Working<'a> {
+    fn begin(crew: &'a Crew<'a>) -> Self {
+        crew.lock().working += 1;
+        Self(crew)
+    }
+}
+
+impl Drop for Working<'_> {
+    fn drop(&mut self) {
+        self.0.lock().working -= 1;
+        self.0.changed.notify_all();
+    }
 }
 
 impl Crew<'_> {
@@ -184,9 +216,8 @@ impl Crew<'_> {
         }
     }
 
-    #[expect(clippy::disallowed_methods, reason = "the command line is the border")]
     fn is_over(&self, shared: &Shared) -> bool {
-        let late = self.setting.deadline.is_some_and(|deadline| Instant::now() >= deadline);
+        let late = self.setting.deadline.is_some_and(|deadline| now() >= deadline);
         let begun = (shared.done.len() + shared.active) as u64;
         late || self.setting.args.runs.is_some_and(|runs| begun >= runs)
     }
@@ -286,6 +317,9 @@ impl Crew<'_> {
             shared.store.met(finding)?;
             if let Some(known) = shared.findings.iter_mut().find(|known| known.id == finding) {
                 known.runs += 1;
+                let by = format!("{}: {}", known.check, row.why.as_deref().unwrap_or(&known.reason));
+                shared.failures.push_front((row.number, by));
+                shared.failures.truncate(FAILURES_MAX);
             }
             shared.stop |= self.setting.args.stop_at_first;
         }
@@ -299,29 +333,33 @@ impl Crew<'_> {
         if shared.pace.hear(row.virtual_ms, row.stretched_ms) {
             talk(&format!("{} side by side from now on\n", shared.pace.allowed));
         }
-        self.tell(shared);
+        if let Some(metrics) = &self.setting.metrics {
+            let check = shared.findings.iter().find(|known| Some(known.id) == row.finding);
+            metrics.ran(&row.verdict, check.map(|known| known.check.as_str()), row.wall_ms);
+        }
         Ok(())
     }
 
-    /// Now and then how far it has come.
-    fn tell(&self, shared: &mut Shared) {
-        if shared.told.elapsed() < TOLD_EVERY {
-            return;
+    /// Shows how it stands for as long as somebody is at work.
+    fn watch(&self) {
+        let (mut told, on_terminal) = (now(), stands());
+        let mut shared = self.lock();
+        while shared.working > 0 {
+            let standing = shared.standing(self.setting);
+            drop(shared);
+            if let Some(metrics) = &self.setting.metrics {
+                metrics.set(&standing);
+            }
+            if on_terminal {
+                stand(&standing.lines(self.setting));
+            } else if told.elapsed() >= TOLD_EVERY {
+                told = now();
+                talk(&standing.line());
+            }
+            let at_work = |shared: &mut Shared| shared.working > 0;
+            let wait = self.changed.wait_timeout_while(self.lock(), DRAWN_EVERY, at_work);
+            shared = wait.unwrap_or_else(PoisonError::into_inner).0;
         }
-        let minutes = self.setting.began.elapsed().as_secs_f64() / 60.0;
-        #[expect(clippy::disallowed_methods, reason = "the command line is the border")]
-        let now = Instant::now();
-        shared.told = now;
-        let features: u64 = shared.guide.reached().values().sum();
-        let left = self.setting.left().map_or_else(String::new, |left| format!(", {} left", length(left)));
-        talk(&format!(
-            "{} runs, {:.0} a minute; {} findings; {} features, {} timelines kept{left}\n",
-            thousands(shared.done.len() as u64),
-            shared.runs as f64 / minutes,
-            shared.met.len(),
-            thousands(features),
-            thousands(shared.guide.entries().len() as u64)
-        ));
     }
 
     /// Shrinks and replays a finding, and says what came of it.

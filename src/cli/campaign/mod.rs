@@ -3,8 +3,10 @@
 
 mod crew;
 mod findings;
+mod metrics;
 mod pace;
 pub mod store;
+mod watch;
 
 use super::choose::{self, Place};
 use super::clock;
@@ -18,8 +20,11 @@ use crate::campaign::{Guide, Mode, name};
 use crate::entropy::Seed;
 use crate::report::names::{counted, thousands};
 use crate::timeline::Timeline;
+use metrics::Metrics;
 use std::fs;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use store::{Store, Wish};
 
@@ -69,6 +74,9 @@ pub struct Args {
     /// How much the run folders of findings may take; the oldest go first: `500MB`, `2GB`
     #[arg(long, value_name = "SIZE", default_value = "2GB", value_parser = size)]
     quota: u64,
+    /// Answer Prometheus at this address, at `/metrics`; a port alone is one of this machine alone
+    #[arg(long, value_name = "[HOST:]PORT", value_parser = metrics::address)]
+    metrics_addr: Option<SocketAddr>,
     /// Begin anew where one with the same flags did not come to its end
     #[arg(long)]
     fresh: bool,
@@ -100,6 +108,7 @@ struct Setting<'a> {
     folder: PathBuf,
     began: Instant,
     deadline: Option<Instant>,
+    metrics: Option<Arc<Metrics>>,
 }
 
 impl Setting<'_> {
@@ -146,7 +155,9 @@ pub fn main(args: &Args) -> super::Done {
         campaign.seed,
         place.told()
     ));
+    let metrics = args.metrics_addr.map(|address| answer(address, args, &place, &campaign, &store));
     let setting = Setting {
+        metrics: metrics.transpose()?,
         args,
         place: &place,
         folder: PathBuf::from(&campaign.folder),
@@ -158,6 +169,32 @@ pub fn main(args: &Args) -> super::Done {
     // Held for as long as runs are going on.
     drop(lock);
     summary(&setting, &ended)
+}
+
+/// Lets Prometheus ask from now on.
+fn answer(
+    address: SocketAddr,
+    args: &Args,
+    place: &Place,
+    campaign: &store::Campaign,
+    store: &Store,
+) -> Result<Arc<Metrics>, Failure> {
+    let server = place.server.as_ref().map_or_else(String::new, |server| server.version.clone());
+    let labels = vec![
+        ("id", campaign.id.to_string()),
+        ("target", place.target.clone()),
+        ("environment", place.profile.name.to_string()),
+        ("server", server),
+        ("mode", args.mode.clone()),
+        ("seed", campaign.seed.to_string()),
+    ];
+    let metrics = Arc::new(Metrics::new(labels, args.budget.is_some()));
+    for (verdict, runs) in store.verdicts(campaign.id)? {
+        metrics.go_on(&verdict, runs);
+    }
+    let address = metrics::serve(Arc::clone(&metrics), address)?;
+    talk(&format!("metrics: http://{address}/metrics\n"));
+    Ok(metrics)
 }
 
 /// All that decides a campaign's runs.
@@ -264,49 +301,46 @@ fn length(time: Duration) -> String {
 }
 
 fn summary(setting: &Setting<'_>, ended: &crew::Ended) -> super::Done {
-    let spent = setting.spent();
-    let hours = setting.began.elapsed().as_secs_f64() / 3600.0;
-    let rate = if hours > 0.0 { (ended.runs as f64 / hours) as u64 } else { 0 };
-    let all: u64 = ended.verdicts.values().sum();
-    let of = |verdict: &str| thousands(ended.verdicts.get(verdict).copied().unwrap_or(0));
+    let now = &ended.standing;
+    let all = now.all();
     let mut text = format!(
         "\ncampaign {}: {} in {}, {} an hour with {} side by side; {} passed, {} undecided, {} broke, {} failed\n",
         setting.campaign.id,
         counted(all, "run"),
-        length(spent),
-        thousands(rate),
-        ended.side_by_side,
-        of("pass"),
-        of("unknown"),
-        of("broken"),
-        of("fail")
+        length(now.spent),
+        thousands(now.an_hour()),
+        now.side_by_side,
+        thousands(now.of("pass")),
+        thousands(now.of("unknown")),
+        thousands(now.of("broken")),
+        thousands(now.of("fail"))
     );
     let reached: Vec<String> =
-        ended.reached.iter().map(|(family, count)| format!("{family} {}", thousands(*count))).collect();
-    text += &format!("reached: {}; {} kept\n", reached.join(", "), counted(ended.kept, "timeline"));
+        now.reached.iter().map(|(family, count)| format!("{family} {}", thousands(*count))).collect();
+    text += &format!("reached: {}; {} kept\n", reached.join(", "), counted(now.kept, "timeline"));
     if let Some(why) = &ended.first_broken {
         text += &format!("the first that broke: {why}\n");
     }
-    if ended.findings.is_empty() {
+    if now.findings.is_empty() {
         text += "no findings\n";
     } else {
-        text += &format!("{}:\n", counted(ended.findings.len() as u64, "finding"));
+        text += &format!("{}:\n", counted(now.findings.len() as u64, "finding"));
     }
-    for finding in &ended.findings {
+    for finding in &now.findings {
         text += &findings::line(finding);
     }
-    if !setting.args.repro.as_os_str().is_empty() && !ended.findings.is_empty() {
+    if let Some(first) = now.findings.first() {
         let place = setting.place.spelled();
-        let first = shell(&ended.findings[0].repro);
+        let first = shell(&first.repro);
         text += &format!("to see one again: fuzz replay {first}{place}\n");
     }
     super::console::print(&text);
-    findings::annotate(&ended.findings);
-    Ok(match (ended.findings.is_empty(), ended.interrupted) {
+    findings::annotate(&now.findings);
+    Ok(match (now.findings.is_empty(), ended.interrupted) {
         (false, _) => Code::Finding,
         (_, true) => Code::Interrupted,
         // A night in which nothing could be seen is not passed.
-        _ if all > 0 && ended.verdicts.get("broken").copied().unwrap_or(0) == all => Code::Broken,
+        _ if all > 0 && now.of("broken") == all => Code::Broken,
         _ => Code::Passed,
     })
 }
