@@ -105,7 +105,7 @@ fn killed_at_any_moment_it_goes_on_and_counts_nothing_twice() {
     loop {
         let mut command = place.command(&arguments);
         let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("it starts");
-        let mut patience = 35 + 20 * killed;
+        let mut patience = 12 + 8 * killed;
         let ended = loop {
             match child.try_wait().expect("it is ours") {
                 Some(status) => break Some(status),
@@ -143,7 +143,11 @@ fn parts_share_no_run_and_two_campaigns_are_compared() {
     let place = place("campaign-parts");
     let common = ["campaign", "--mode", "random", "--seed", "5", "--runs", "3", "--spec"];
     for shard in ["1/2", "2/2"] {
-        ends(&place.fuzz(&[&common[..], &["well.yaml", "--shard", shard]].concat()), 0, &["3 passed"]);
+        ends(
+            &place.fuzz(&[&common[..], &["well.yaml", "--shard", shard]].concat()),
+            0,
+            &["\n3     3       0          0      0 "],
+        );
     }
     let runs = ask(&place, &["slowest", "--lines", "100"]);
     let numbers: BTreeSet<&String> = runs.iter().map(|row| &row[1]).collect();
@@ -218,6 +222,12 @@ fn servers_are_compared_seed_by_seed_and_the_first_that_fails_is_found() {
     ends(&place.fuzz(&["bisect", repro, "--servers", &list]), 0, &["it passes on the last one"]);
 }
 
+/// Reads on, so that whoever writes is not held up.
+#[expect(clippy::disallowed_methods, reason = "it waits for another process")]
+fn drained(lines: impl Iterator<Item = String> + Send + 'static) -> std::thread::JoinHandle<()> {
+    std::thread::spawn(move || lines.for_each(drop))
+}
+
 /// What is answered at this address: the status line and the text.
 fn get(address: &str, question: &str) -> (String, String) {
     let mut stream = TcpStream::connect(address).expect("somebody answers");
@@ -250,7 +260,7 @@ fn prometheus_reads_what_a_campaign_did() {
         .find_map(|line| Some(line.strip_prefix("metrics: http://")?.strip_suffix("/metrics")?.to_string()))
         .expect("it says where");
     // It goes on saying what it finds.
-    let rest = std::thread::spawn(move || said.for_each(drop));
+    let rest = drained(said);
     assert!(address.starts_with("127.0.0.1:"), "{address}");
     assert!(get(&address, "GET /").0.contains("404"));
     assert!(get(&address, "POST /metrics").0.contains("405"));
@@ -258,16 +268,16 @@ fn prometheus_reads_what_a_campaign_did() {
     let (text, values) = loop {
         let (status, text) = get(&address, "GET /metrics");
         assert!(status.contains("200 OK"), "{status}");
-        let values: BTreeMap<String, f64> = text
+        let values: BTreeMap<String, u64> = text
             .lines()
             .filter(|line| !line.starts_with('#'))
             .map(|line| line.rsplit_once(' ').expect("a name and a value"))
-            .map(|(name, value)| (name.to_string(), value.parse().expect("a number")))
+            .map(|(name, value)| (name.to_string(), value.parse::<f64>().expect("a number").ceil() as u64))
             .collect();
-        let of = |name: &str| values.get(name).copied().unwrap_or(0.0);
+        let of = |name: &str| values.get(name).copied().unwrap_or(0);
         // The gauges follow twice a second.
-        let seen = of("seedfault_runs_total{verdict=\"fail\"}") >= 2.0
-            && of("seedfault_findings{check=\"slot_coverage\"}") >= 1.0;
+        let seen = of("seedfault_runs_total{verdict=\"fail\"}") >= 2
+            && of("seedfault_findings{check=\"slot_coverage\"}") >= 1;
         if seen || tries > 600 {
             break (text, values);
         }
@@ -279,10 +289,10 @@ fn prometheus_reads_what_a_campaign_did() {
     rest.join().expect("it reads");
     assert!(text.ends_with("# EOF\n"), "{text}");
     let of = |name: &str| *values.get(name).unwrap_or_else(|| panic!("no {name} in {text}"));
-    assert!(of("seedfault_runs_total{verdict=\"fail\"}") >= 2.0, "{text}");
-    assert!(of("seedfault_finding_runs_total{check=\"slot_coverage\"}") >= 2.0, "{text}");
-    assert_eq!(of("seedfault_runs_total{verdict=\"broken\"}"), 0.0);
-    let all: f64 = ["pass", "fail", "unknown", "broken"]
+    assert!(of("seedfault_runs_total{verdict=\"fail\"}") >= 2, "{text}");
+    assert!(of("seedfault_finding_runs_total{check=\"slot_coverage\"}") >= 2, "{text}");
+    assert_eq!(of("seedfault_runs_total{verdict=\"broken\"}"), 0);
+    let all: u64 = ["pass", "fail", "unknown", "broken"]
         .iter()
         .map(|verdict| of(&format!("seedfault_runs_total{{verdict=\"{verdict}\"}}")))
         .sum();
@@ -296,7 +306,7 @@ fn prometheus_reads_what_a_campaign_did() {
         "seedfault_campaign_spent_seconds",
         "seedfault_campaign_left_seconds",
     ] {
-        assert!(of(name) > 0.0, "{name} in {text}");
+        assert!(of(name) > 0, "{name} in {text}");
     }
     assert!(text.contains("# TYPE seedfault_runs counter\n"), "{text}");
     assert!(values.keys().any(|name| name.contains("target=\"embedded\"")), "{text}");
@@ -305,6 +315,55 @@ fn prometheus_reads_what_a_campaign_did() {
         judge.stdin.take().expect("a pipe").write_all(text.as_bytes()).expect("it reads");
         println!("promtool: {}", judge.wait().expect("it ends"));
     }
+}
+
+#[test]
+fn continuous_integration_is_told_in_its_own_words() {
+    let place = place("campaign-ci");
+    let summary = place.path.join("summary.md");
+    fs::write(&summary, "what stood there\n").expect("the folder can be written");
+    let run = |spec: &str| {
+        let mut command = place.command(&["campaign", "--spec", spec, "--runs", "4", "--seed", "3"]);
+        command
+            .args(["--junit", "junit.xml"])
+            .env("GITHUB_ACTIONS", "true")
+            .env("GITHUB_STEP_SUMMARY", &summary);
+        command::said(command.output().expect("it starts"))
+    };
+    let said = run("bug.yaml");
+    ends(
+        &said,
+        1,
+        &["runs  passed  undecided", "\n::error file=repro/slot_coverage-embedded-", "title=slot_coverage::"],
+    );
+    let text = fs::read_to_string(&summary).expect("it is there");
+    for part in [
+        "what stood there\n### campaign 1: 4 runs in ",
+        "| slot\\_coverage |",
+        "`fuzz replay repro/",
+        "each of 2",
+    ] {
+        assert!(text.contains(part), "no {part:?} in {text}");
+    }
+    let columns = |line: &str| line.replace("\\|", "").matches('|').count();
+    let table: Vec<usize> = text.lines().filter(|line| line.starts_with('|')).map(columns).collect();
+    assert_eq!(table, [8, 8, 8, 7, 7, 7], "{text}");
+    let xml = fs::read_to_string(place.path.join("junit.xml")).expect("it is there");
+    for part in [
+        "<testsuite name=\"campaign 1\" tests=\"2\" failures=\"1\" errors=\"0\"",
+        "<testcase classname=\"seedfault.embedded\" name=\"slot_coverage (slot_coverage-embedded-",
+        "fuzz replay repro/",
+    ] {
+        assert!(xml.contains(part), "no {part:?} in {xml}");
+    }
+    let said = run("well.yaml");
+    ends(&said, 0, &["no findings"]);
+    assert!(!said.out.contains("::error"), "{}", said.out);
+    assert!(fs::read_to_string(&summary).expect("it is there").ends_with("No findings.\n\n"));
+    let xml = fs::read_to_string(place.path.join("junit.xml")).expect("it is there");
+    assert!(xml.contains("tests=\"1\" failures=\"0\" errors=\"0\""), "{xml}");
+    let said = place.fuzz(&["campaign", "--runs", "1", "--target", "embedded", "--junit", "none/junit.xml"]);
+    ends(&said, 3, &["there is no folder none"]);
 }
 
 #[test]

@@ -134,7 +134,7 @@ fn texts(row: &Row<'_>) -> rusqlite::Result<Vec<String>> {
 }
 
 /// Columns under their titles; the last one is as long as it is.
-fn table(title: &str, rows: &[Vec<String>]) -> String {
+pub fn table(title: &str, rows: &[Vec<String>]) -> String {
     let titles: Vec<String> = title.split('\t').map(String::from).collect();
     let all: Vec<Vec<String>> = std::iter::once(&titles)
         .chain(rows)

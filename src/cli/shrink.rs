@@ -13,7 +13,7 @@ use crate::check::Verdict;
 use crate::check::way::Way;
 use crate::env::in_real_time;
 use crate::report::names::counted;
-use crate::repro::{Cut, Facts, Pins, Rate, Repro, wilson};
+use crate::repro::{Cut, Facts, Pins, Rate, Repro, often};
 use crate::shrink::{KEYS, Token, minimize};
 use crate::timeline::Timeline;
 use std::path::{Path, PathBuf};
@@ -165,7 +165,7 @@ pub fn shrink(wish: &Wish<'_>, timeline: &Timeline, console: &mut Console) -> Re
         if failed == 0 {
             return Err(Failure::new(Code::Unknown, format!("it failed in none of {} runs", runs.count)));
         }
-        console.say(&format!("  it fails in {}", rate(failed, wish.times)));
+        console.say(&format!("  it fails in {}", often(failed, wish.times, false)));
         runs.compare_rates(failed, wish.times);
         before = Some(Rate { failed, runs: wish.times });
     }
@@ -314,9 +314,8 @@ fn tell(
     for (when, known) in [("before", &cut.before), ("now", &cut.again)] {
         if let Some(Rate { failed, runs }) = *known {
             // Where execution is exact an interval says nothing.
-            let exact = !in_real_time(wish.place.profile.name) && failed == runs;
-            let often = if exact { format!("each of {runs} runs, exactly") } else { rate(failed, runs) };
-            console.say(&format!("{when}: fails in {often}"));
+            let exact = !in_real_time(wish.place.profile.name);
+            console.say(&format!("{when}: fails in {}", often(failed, runs, exact)));
         }
     }
     if let Some(token) = &cut.token {
@@ -325,11 +324,6 @@ fn tell(
             .say(&format!("the same events of the seed: fuzz replay {token}{}{bugs}", wish.place.spelled()));
     }
     console.insist(&format!("fuzz replay {}{}", shell(&wish.to.to_string_lossy()), wish.place.spelled()));
-}
-
-fn rate(failed: u32, runs: u32) -> String {
-    let (low, high) = wilson(failed, runs);
-    format!("{failed} of {runs} runs (95 %: {low:.0} to {high:.0} %)")
 }
 
 fn shape(timeline: &Timeline) -> String {

@@ -92,6 +92,61 @@ fn suite(out: &mut String, story: &Story) {
     out.push_str("  </testsuite>\n");
 }
 
+/// Many runs of one scenario, of which only failures that differ are told.
+#[derive(Clone, Debug)]
+pub struct Failures {
+    pub name: String,
+    pub target: String,
+    pub seconds_ms: u64,
+    pub properties: Vec<(&'static str, String)>,
+    /// Why nothing could be seen.
+    pub error: Option<String>,
+    pub failures: Vec<Failed>,
+}
+
+/// A failure, however many runs met it.
+#[derive(Clone, Debug)]
+pub struct Failed {
+    pub name: String,
+    pub message: String,
+    pub text: String,
+}
+
+/// A suite with a case for the runs as such and one for each failure.
+pub fn failures(suite: &Failures) -> String {
+    let mut out = format!(
+        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites name=\"seedfault\">\n  <testsuite name=\"{}\" \
+         tests=\"{}\" failures=\"{}\" errors=\"{}\" skipped=\"0\" time=\"{}\">\n    <properties>\n",
+        escape(&suite.name),
+        suite.failures.len() + 1,
+        suite.failures.len(),
+        usize::from(suite.error.is_some()),
+        seconds(suite.seconds_ms, 3)
+    );
+    for (name, value) in &suite.properties {
+        push(&mut out, format_args!("      <property name=\"{name}\" value=\"{}\"/>\n", escape(value)));
+    }
+    let class = escape(&format!("seedfault.{}", suite.target));
+    push(&mut out, format_args!("    </properties>\n    <testcase classname=\"{class}\" name=\"runs\">"));
+    if let Some(error) = &suite.error {
+        push(&mut out, format_args!("<error message=\"{}\"/>", escape(error)));
+    }
+    out.push_str("</testcase>\n");
+    for Failed { name, message, text } in &suite.failures {
+        push(
+            &mut out,
+            format_args!(
+                "    <testcase classname=\"{class}\" name=\"{}\"><failure message=\"{}\">{}</failure></testcase>\n",
+                escape(name),
+                escape(message),
+                escape(text)
+            ),
+        );
+    }
+    out.push_str("  </testsuite>\n</testsuites>\n");
+    out
+}
+
 /// Text for an attribute or an element. What XML 1.0 cannot hold at all becomes the replacement character.
 pub fn escape(text: &str) -> String {
     let mut out = String::with_capacity(text.len());

@@ -11,7 +11,7 @@ mod write;
 
 pub use compare::{Agreement, compare};
 pub use read::{ReadError, read};
-pub use wilson::wilson;
+pub use wilson::{often, wilson};
 
 use crate::check::Verdict;
 use crate::env::Image;

@@ -16,9 +16,26 @@ pub fn wilson(hits: u32, tries: u32) -> (f64, f64) {
     (((middle - half) * 100.0).max(0.0), ((middle + half) * 100.0).min(100.0))
 }
 
+/// How often something fails, in words: `each of 2 runs, exactly` where execution is exact and an interval says nothing,
+/// and else `9 of 10 runs (95 %: 60 to 98 %)`.
+pub fn often(failed: u32, runs: u32, exact: bool) -> String {
+    if exact && failed == runs {
+        return format!("each of {runs} runs, exactly");
+    }
+    let (low, high) = wilson(failed, runs);
+    format!("{failed} of {runs} runs (95 %: {low:.0} to {high:.0} %)")
+}
+
 #[cfg(test)]
 mod tests {
-    use super::wilson;
+    use super::{often, wilson};
+
+    #[test]
+    fn an_interval_is_said_where_it_says_something() {
+        assert_eq!(often(2, 2, true), "each of 2 runs, exactly");
+        assert_eq!(often(1, 2, true), "1 of 2 runs (95 %: 9 to 91 %)");
+        assert_eq!(often(9, 10, false), "9 of 10 runs (95 %: 60 to 98 %)");
+    }
 
     #[test]
     fn the_interval_is_that_of_the_tables() {

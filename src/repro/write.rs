@@ -1,6 +1,6 @@
 //! A repro as text.
 
-use super::{Cut, FORMAT, Rate, Repro, wilson};
+use super::{Cut, FORMAT, Rate, Repro, often};
 use crate::env::in_real_time;
 use crate::yaml::fields::{Field, quote};
 use std::fmt::Write as _;
@@ -88,9 +88,7 @@ fn told(cut: &Cut, exact: bool) -> Vec<String> {
     )];
     for (when, rate) in [("Before, it failed", cut.before), ("It fails", cut.again)] {
         if let Some(Rate { failed, runs }) = rate {
-            let (low, high) = wilson(failed, runs);
-            let interval = if exact { String::new() } else { format!(" (95 %: {low:.0} to {high:.0} %)") };
-            lines.push(format!("{when} in {failed} of {runs} runs{interval}."));
+            lines.push(format!("{when} in {}.", often(failed, runs, exact)));
         }
     }
     lines

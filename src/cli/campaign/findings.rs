@@ -13,7 +13,7 @@ use crate::env::in_real_time;
 use crate::report::names::counted;
 use crate::report::story::Story;
 use crate::report::text::{Detail, report};
-use crate::repro::{Repro, wilson};
+use crate::repro::Repro;
 use crate::run::record::Record;
 use crate::timeline::Timeline;
 use crate::yaml::document::Problems;
@@ -202,50 +202,27 @@ fn page(
     out
 }
 
-/// `each of 2 runs, exactly`, or with an interval.
-fn often(small: &Small) -> String {
-    let (failed, replays) = (small.failed as u32, small.replays as u32);
-    if replays == 0 {
-        return "a share of its runs that was not measured".into();
+/// In virtual time a finding is replayed twice, in real time ten times.
+pub(super) fn often(small: &Small) -> String {
+    match (small.failed as u32, small.replays as u32) {
+        (_, 0) => "a share of its runs that was not measured".into(),
+        (failed, replays) => crate::repro::often(failed, replays, replays == 2),
     }
-    if failed == replays && replays == 2 {
-        return "each of 2 runs, exactly".into();
-    }
-    let (low, high) = wilson(failed, replays);
-    format!("{failed} of {replays} runs (95 %: {low:.0} to {high:.0} %)")
+}
+
+/// `1 event on 6 nodes (reshard)`.
+pub(super) fn smallest(small: &Small) -> String {
+    let shape = if small.shape.is_empty() { "the load alone" } else { &small.shape };
+    format!("{} on {} nodes ({shape})", counted(small.events, "event"), small.nodes)
 }
 
 /// A finding in one line.
 pub(super) fn line(finding: &Finding) -> String {
     let small = finding.small.as_ref().map_or_else(
         || "not shrunk".to_string(),
-        |small| {
-            let shape = if small.shape.is_empty() { "the load alone" } else { &small.shape };
-            format!(
-                "{} on {} nodes ({shape}), fails in {}",
-                counted(small.events, "event"),
-                small.nodes,
-                often(small)
-            )
-        },
+        |small| format!("{}, fails in {}", smallest(small), often(small)),
     );
     format!("{:>6}x  {}: {small}: {}\n", finding.runs.max(1), finding.check, finding.repro)
-}
-
-/// Annotations, where a workflow of GitHub's runs this.
-pub(super) fn annotate(findings: &[Finding]) {
-    if std::env::var_os("GITHUB_ACTIONS").is_none() {
-        return;
-    }
-    let plain = |text: &str| text.replace('%', "%25").replace('\n', "%0A").replace('\r', "%0D");
-    for finding in findings {
-        crate::cli::console::print(&format!(
-            "::error file={},title={}::{}\n",
-            plain(&finding.repro).replace(',', "%2C").replace(':', "%3A"),
-            plain(&finding.check),
-            plain(&finding.reason)
-        ));
-    }
 }
 
 /// Keeps a timeline in the corpus, with what it was the first to reach.

@@ -6,19 +6,20 @@ mod findings;
 mod metrics;
 mod pace;
 pub mod store;
+mod summary;
 mod watch;
 
 use super::choose::{self, Place};
 use super::clock;
 use super::console::talk;
 use super::exit::{Code, Failure};
-use super::flags::{Shape, Where, shell};
+use super::flags::{Output, Shape, Where};
 use super::folder::RUNS;
 use super::input::{self, plain};
 use super::seed;
 use crate::campaign::{Guide, Mode, name};
 use crate::entropy::Seed;
-use crate::report::names::{counted, thousands};
+use crate::report::names::thousands;
 use crate::timeline::Timeline;
 use metrics::Metrics;
 use std::fs;
@@ -74,6 +75,9 @@ pub struct Args {
     /// How much the run folders of findings may take; the oldest go first: `500MB`, `2GB`
     #[arg(long, value_name = "SIZE", default_value = "2GB", value_parser = size)]
     quota: u64,
+    /// Write the findings as `JUnit` XML
+    #[arg(long, value_name = "FILE")]
+    junit: Option<PathBuf>,
     /// Answer Prometheus at this address, at `/metrics`; a port alone is one of this machine alone
     #[arg(long, value_name = "[HOST:]PORT", value_parser = metrics::address)]
     metrics_addr: Option<SocketAddr>,
@@ -121,6 +125,11 @@ impl Setting<'_> {
 }
 
 pub fn main(args: &Args) -> super::Done {
+    super::job::check_files(&Output {
+        out: None,
+        junit: args.junit.clone(),
+        ..Output::quiet(PathBuf::new())
+    })?;
     let mut spec = seed::spec(args.spec.as_deref(), &args.shape)?;
     choose::pin(&mut spec, &args.shape)?;
     let place = choose::place(&args.place, &spec)?;
@@ -301,41 +310,9 @@ fn length(time: Duration) -> String {
 }
 
 fn summary(setting: &Setting<'_>, ended: &crew::Ended) -> super::Done {
+    summary::tell(setting, ended)?;
     let now = &ended.standing;
     let all = now.all();
-    let mut text = format!(
-        "\ncampaign {}: {} in {}, {} an hour with {} side by side; {} passed, {} undecided, {} broke, {} failed\n",
-        setting.campaign.id,
-        counted(all, "run"),
-        length(now.spent),
-        thousands(now.an_hour()),
-        now.side_by_side,
-        thousands(now.of("pass")),
-        thousands(now.of("unknown")),
-        thousands(now.of("broken")),
-        thousands(now.of("fail"))
-    );
-    let reached: Vec<String> =
-        now.reached.iter().map(|(family, count)| format!("{family} {}", thousands(*count))).collect();
-    text += &format!("reached: {}; {} kept\n", reached.join(", "), counted(now.kept, "timeline"));
-    if let Some(why) = &ended.first_broken {
-        text += &format!("the first that broke: {why}\n");
-    }
-    if now.findings.is_empty() {
-        text += "no findings\n";
-    } else {
-        text += &format!("{}:\n", counted(now.findings.len() as u64, "finding"));
-    }
-    for finding in &now.findings {
-        text += &findings::line(finding);
-    }
-    if let Some(first) = now.findings.first() {
-        let place = setting.place.spelled();
-        let first = shell(&first.repro);
-        text += &format!("to see one again: fuzz replay {first}{place}\n");
-    }
-    super::console::print(&text);
-    findings::annotate(&now.findings);
     Ok(match (now.findings.is_empty(), ended.interrupted) {
         (false, _) => Code::Finding,
         (_, true) => Code::Interrupted,
