@@ -70,8 +70,11 @@ pub fn select_from(
         NodeSelector::Minority | NodeSelector::Majority => {
             let primaries = of_role(Role::Primary);
             let majority = primaries.len() / 2 + 1;
-            let count =
-                if *selector == NodeSelector::Majority { majority } else { primaries.len() - majority };
+            let count = if *selector == NodeSelector::Majority {
+                majority
+            } else {
+                primaries.len().saturating_sub(majority)
+            };
             if count == 0 || primaries.is_empty() {
                 return Err("too few live primaries for a minority".into());
             }
