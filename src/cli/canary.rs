@@ -68,7 +68,7 @@ pub fn main(args: &Args) -> super::Done {
 }
 
 /// Does `count` things on several threads; the answers are in the order of the things.
-fn side_by_side<T: Send>(count: u64, threads: u64, work: impl Fn(u64) -> T + Sync) -> Vec<T> {
+pub fn side_by_side<T: Send>(count: u64, threads: u64, work: impl Fn(u64) -> T + Sync) -> Vec<T> {
     let next = AtomicU64::new(0);
     let worker = || {
         let mut done = Vec::new();

@@ -1,6 +1,7 @@
 //! `fuzz diff`: the same timelines on several servers, and where their outcomes differ. A failure of one build alone is
 //! seldom the timeline's doing.
 
+use super::canary::side_by_side;
 use super::choose::{self, Place};
 use super::console::{print, talk};
 use super::exit::{Code, Failure};
@@ -16,8 +17,7 @@ use crate::timeline::Timeline;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 #[derive(Clone, Debug, clap::Args)]
 pub struct Args {
@@ -76,39 +76,19 @@ pub fn main(args: &Args) -> super::Done {
 
     let work: Vec<(u64, usize)> =
         (0..args.seeds).flat_map(|seed| (0..places.len()).map(move |place| (seed, place))).collect();
-    let (next, outcomes) = (AtomicUsize::new(0), Mutex::new(BTreeMap::new()));
-    let trouble = Mutex::new(None);
-    let worker = || loop {
-        let Some((number, at)) = work.get(next.fetch_add(1, Ordering::Relaxed)).copied() else { return };
-        if oracle::interrupted() {
-            return;
+    let failed = AtomicBool::new(false);
+    let outcomes = side_by_side(work.len() as u64, jobs as u64, |turn| {
+        if oracle::interrupted() || failed.load(Ordering::Relaxed) {
+            return Ok(None);
         }
+        let (number, at) = work[turn as usize];
         let seed = Seed(first.0.wrapping_add(number));
         let outcome = seed::draw(&spec, seed, &places[at])
             .and_then(|timeline| run(&timeline, &places[at], &kept(&folder.path, seed, at)));
-        match outcome {
-            Ok(Some(outcome)) => {
-                outcomes
-                    .lock()
-                    .unwrap_or_else(std::sync::PoisonError::into_inner)
-                    .insert((number, at), outcome);
-            }
-            Ok(None) => return,
-            Err(failure) => {
-                trouble.lock().unwrap_or_else(std::sync::PoisonError::into_inner).get_or_insert(failure);
-                next.store(work.len(), Ordering::Relaxed);
-            }
-        }
-    };
-    std::thread::scope(|scope| {
-        for _ in 0..jobs {
-            scope.spawn(worker);
-        }
+        failed.fetch_or(outcome.is_err(), Ordering::Relaxed);
+        outcome.map(|outcome| Some(((number, at), outcome?)))
     });
-    if let Some(failure) = trouble.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner) {
-        return Err(failure);
-    }
-    let outcomes = outcomes.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let outcomes = outcomes.into_iter().filter_map(Result::transpose).collect::<Result<_, _>>()?;
     tell(args, first, &places, &folder, &outcomes)
 }
 
