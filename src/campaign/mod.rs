@@ -65,12 +65,44 @@ pub struct Proposal {
 pub struct Entry {
     pub name: String,
     pub timeline: Timeline,
-    /// All that it reached.
-    pub features: Vec<Feature>,
-    /// What it was the first to reach.
-    pub first: Vec<Feature>,
+    /// All that it reached, by the numbers of [`Known`].
+    reached: Vec<usize>,
     /// How often it was changed and run.
     pub chosen: u64,
+}
+
+/// Features by number. There are thousands of entries with hundreds of features each, and all are weighed whenever one is
+/// chosen: by number that is an addition each.
+#[derive(Clone, Debug, Default)]
+struct Known {
+    numbers: BTreeMap<Feature, usize>,
+    /// In how many runs each was reached.
+    counts: Vec<u64>,
+    /// How many different ones of each family were.
+    families: BTreeMap<Family, u64>,
+}
+
+impl Known {
+    fn number(&mut self, feature: &Feature) -> usize {
+        if let Some(number) = self.numbers.get(feature) {
+            return *number;
+        }
+        let number = self.counts.len();
+        self.numbers.insert(feature.clone(), number);
+        self.counts.push(0);
+        number
+    }
+
+    /// Reached in so many runs more. Answers its number, and whether it is the first time.
+    fn add(&mut self, feature: &Feature, runs: u64) -> (usize, bool) {
+        let number = self.number(feature);
+        let first = self.counts[number] == 0 && runs > 0;
+        self.counts[number] += runs;
+        if first {
+            *self.families.entry(feature.family).or_default() += 1;
+        }
+        (number, first)
+    }
 }
 
 /// The most changes at once.
@@ -88,8 +120,7 @@ pub struct Guide {
     profile: &'static Profile,
     mode: Mode,
     seed: Seed,
-    /// In how many runs each was reached.
-    counts: BTreeMap<Feature, u64>,
+    known: Known,
     entries: Vec<Entry>,
     /// Entries of the corpus that this campaign has not run yet.
     waiting: Vec<(String, Timeline)>,
@@ -134,7 +165,7 @@ impl Guide {
             profile,
             mode,
             seed,
-            counts: BTreeMap::new(),
+            known: Known::default(),
             entries: Vec::new(),
             waiting: Vec::new(),
             lines: BTreeSet::new(),
@@ -145,12 +176,19 @@ impl Guide {
         }
     }
 
-    /// Goes on from what a campaign knew before.
-    pub fn restore(&mut self, runs: u64, counts: BTreeMap<Feature, u64>, entries: Vec<Entry>) {
-        self.lines.extend(counts.keys().filter_map(Feature::line).map(String::from));
-        self.counts = counts;
+    /// Goes on from what a campaign knew before: how many runs it had, and in how many of them each was reached.
+    pub fn restore(&mut self, runs: u64, counts: &[(Feature, u64)]) {
         self.runs = runs;
-        self.entries = entries;
+        for (feature, count) in counts {
+            self.known.add(feature, *count);
+            self.lines.extend(feature.line().map(String::from));
+        }
+    }
+
+    /// And from what it kept, in the order in which it was kept.
+    pub fn restore_entry(&mut self, name: String, timeline: Timeline, features: &[Feature], chosen: u64) {
+        let reached = features.iter().map(|feature| self.known.number(feature)).collect();
+        self.entries.push(Entry { name, timeline, reached, chosen });
     }
 
     /// Lets these be run first, as they are.
@@ -183,7 +221,7 @@ impl Guide {
         let seed = Seed(self.seed.0.wrapping_add(number));
         let mut timeline = generate(&self.spec, seed, &self.target, self.profile)?;
         // First what there is to wait for: the lines that the servers log when nothing is done to them.
-        if self.mode == Mode::Guided && self.counts.is_empty() && !self.was_quiet {
+        if self.mode == Mode::Guided && self.known.families.is_empty() && !self.was_quiet {
             self.was_quiet = true;
             timeline.events.clear();
             return Ok(Proposal { timeline, origin: Origin::Quiet });
@@ -228,8 +266,7 @@ impl Guide {
     /// The rarer what an entry reached, and the less often it was chosen, the more: a share for each feature that only a
     /// few runs reached.
     fn energy(&self, entry: &Entry) -> u64 {
-        let rare = |feature: &Feature| 1_000 / self.counts.get(feature).copied().unwrap_or(1).max(1);
-        let rare: u64 = entry.features.iter().map(rare).sum();
+        let rare: u64 = entry.reached.iter().map(|number| 1_000 / self.known.counts[*number].max(1)).sum();
         1 + rare * 100 / (10 + entry.chosen)
     }
 
@@ -238,34 +275,25 @@ impl Guide {
     pub fn learn(&mut self, proposal: &Proposal, features: &BTreeSet<Feature>) -> Vec<Feature> {
         let timeline = &proposal.timeline;
         self.runs += 1;
-        let mut first = Vec::new();
+        let (mut reached, mut first) = (Vec::with_capacity(features.len()), Vec::new());
         for feature in features {
-            let count = self.counts.entry(feature.clone()).or_default();
-            *count += 1;
-            if *count == 1 {
+            let (number, is_first) = self.known.add(feature, 1);
+            reached.push(number);
+            if is_first {
+                self.lines.extend(feature.line().map(String::from));
                 first.push(feature.clone());
             }
         }
-        self.lines.extend(features.iter().filter_map(Feature::line).map(String::from));
         match proposal.origin {
             Origin::Seed => self.fresh.hear(first.len()),
             Origin::Changed { .. } => self.changed.hear(first.len()),
             Origin::Corpus { .. } | Origin::Quiet => {}
         }
         if self.mode == Mode::Guided && !first.is_empty() {
-            self.keep(name(timeline), timeline.clone(), features, first.clone());
+            let entry = Entry { name: name(timeline), timeline: timeline.clone(), reached, chosen: 0 };
+            self.entries.push(entry);
         }
         first
-    }
-
-    fn keep(&mut self, name: String, timeline: Timeline, features: &BTreeSet<Feature>, first: Vec<Feature>) {
-        self.entries.push(Entry {
-            name,
-            timeline,
-            features: features.iter().cloned().collect(),
-            first,
-            chosen: 0,
-        });
     }
 
     pub fn entries(&self) -> &[Entry] {
@@ -278,16 +306,13 @@ impl Guide {
     }
 
     /// How many different features were reached, of each family.
-    pub fn reached(&self) -> BTreeMap<Family, u64> {
-        let mut reached = BTreeMap::new();
-        for feature in self.counts.keys() {
-            *reached.entry(feature.family).or_default() += 1;
-        }
-        reached
+    pub fn reached(&self) -> &BTreeMap<Family, u64> {
+        &self.known.families
     }
 
-    pub fn counts(&self) -> &BTreeMap<Feature, u64> {
-        &self.counts
+    /// In how many runs each was reached.
+    pub fn counts(&self) -> BTreeMap<&Feature, u64> {
+        self.known.numbers.iter().map(|(feature, number)| (feature, self.known.counts[*number])).collect()
     }
 }
 

@@ -34,6 +34,44 @@ fn the_same_answers_give_the_same_timelines() {
 }
 
 #[test]
+fn numbers_weigh_as_the_features_do_that_they_stand_for() {
+    let mut one = guide(Mode::Guided);
+    let (mut counts, mut reached): (BTreeMap<Feature, u64>, BTreeMap<String, Vec<BTreeSet<Feature>>>) =
+        Default::default();
+    for number in 0..40 {
+        let proposal = one.propose(number).expect("the scenario is good");
+        let features = feature::features(&run(&proposal.timeline).expect("it runs").record);
+        let first: Vec<Feature> =
+            features.iter().filter(|feature| !counts.contains_key(*feature)).cloned().collect();
+        assert_eq!(one.learn(&proposal, &features), first);
+        features.iter().for_each(|feature| *counts.entry(feature.clone()).or_default() += 1);
+        if !first.is_empty() {
+            reached.entry(name(&proposal.timeline)).or_default().push(features);
+        }
+    }
+    assert!(one.entries.len() > 30 && one.entries.iter().any(|entry| entry.chosen > 0));
+    for entry in &one.entries {
+        let features = &reached[&entry.name][0];
+        let rare: u64 = features.iter().map(|feature| 1_000 / counts[feature]).sum();
+        assert_eq!(one.energy(entry), 1 + rare * 100 / (10 + entry.chosen), "{}", entry.name);
+    }
+    let known = one.counts();
+    assert!(counts.iter().all(|(feature, count)| known[feature] == *count) && known.len() == counts.len());
+    assert_eq!(one.reached().values().sum::<u64>(), counts.len() as u64);
+    // A campaign that goes on weighs as the one that was killed.
+    let mut other = guide(Mode::Guided);
+    other.restore(40, &counts.into_iter().collect::<Vec<_>>());
+    for entry in &one.entries {
+        let features: Vec<Feature> = reached[&entry.name][0].iter().cloned().collect();
+        other.restore_entry(entry.name.clone(), entry.timeline.clone(), &features, entry.chosen);
+    }
+    let energies = |guide: &Guide| guide.entries.iter().map(|entry| guide.energy(entry)).collect::<Vec<_>>();
+    assert_eq!(energies(&one), energies(&other));
+    assert_eq!(one.lines, other.lines);
+    assert_eq!(one.reached(), other.reached());
+}
+
+#[test]
 fn at_random_a_campaign_is_its_seeds() {
     let (guide, proposed) = campaign(Mode::Random, 5);
     let seeds: Vec<String> = (7..12)

@@ -5,7 +5,7 @@ use super::pace::Pace;
 use super::store::{Finding, RunRow, Store, Wish};
 use super::watch::{FAILURES_MAX, Standing};
 use super::{Setting, now};
-use crate::campaign::{Feature, Guide, Proposal, feature};
+use crate::campaign::{Feature, Guide, Origin, Proposal, feature};
 use crate::check::Verdict;
 use crate::cli::clock;
 use crate::cli::console::{stand, stands, talk};
@@ -42,8 +42,8 @@ struct Shared {
     done: BTreeSet<u64>,
     next: u64,
     pace: Pace,
-    /// Runs that are under way.
-    active: usize,
+    /// Runs that are under way, or whose findings are being shrunk.
+    active: BTreeSet<u64>,
     /// What this part of the campaign did.
     runs: u64,
     verdicts: BTreeMap<String, u64>,
@@ -88,7 +88,7 @@ pub(super) fn work(
             done,
             next: 0,
             pace,
-            active: 0,
+            active: BTreeSet::new(),
             runs: 0,
             verdicts,
             first_broken: None,
@@ -134,9 +134,9 @@ impl Shared {
             runs: self.runs,
             verdicts: self.verdicts.clone(),
             findings: self.findings.iter().filter(met).cloned().collect(),
-            reached: self.guide.reached(),
+            reached: self.guide.reached().clone(),
             kept: self.guide.entries().len() as u64,
-            active: self.active,
+            active: self.active.len(),
             side_by_side: self.pace.allowed,
             failures: self.failures.clone(),
             elapsed: setting.began.elapsed(),
@@ -175,7 +175,11 @@ impl Crew<'_> {
                 shared.stop = true;
                 shared.failure.get_or_insert(failure);
             }
-            self.lock().active -= 1;
+            let mut shared = self.lock();
+            shared.active.remove(&number);
+            // Held, so that none is begun whose folder is taken for an old one.
+            findings::keep_room(&self.setting.folder, self.setting.args.quota, &shared.active);
+            drop(shared);
             self.changed.notify_all();
         }
         // Who waits for its turn hears that it is over.
@@ -189,7 +193,7 @@ impl Crew<'_> {
             if shared.stop || oracle::interrupted() || self.is_over(&shared) {
                 return None;
             }
-            if shared.active < shared.pace.allowed {
+            if shared.active.len() < shared.pace.allowed {
                 break;
             }
             let wait = self.changed.wait_timeout(shared, Duration::from_millis(500));
@@ -205,7 +209,7 @@ impl Crew<'_> {
         };
         match shared.guide.propose(number) {
             Ok(proposal) => {
-                shared.active += 1;
+                shared.active.insert(number);
                 Some((number, proposal))
             }
             Err(error) => {
@@ -218,7 +222,7 @@ impl Crew<'_> {
 
     fn is_over(&self, shared: &Shared) -> bool {
         let late = self.setting.deadline.is_some_and(|deadline| now() >= deadline);
-        let begun = (shared.done.len() + shared.active) as u64;
+        let begun = shared.done.union(&shared.active).count() as u64;
         late || self.setting.args.runs.is_some_and(|runs| begun >= runs)
     }
 
@@ -258,7 +262,6 @@ impl Crew<'_> {
             // What passed is in the results; a broken run's folder tells why it broke.
             let _ = fs::remove_dir_all(&folder);
         }
-        findings::keep_room(&self.setting.folder, self.setting.args.quota);
         Ok(())
     }
 
@@ -308,13 +311,12 @@ impl Crew<'_> {
         let spent = self.setting.spent();
         shared.store.keep(self.setting.campaign.id, row, features, first, entry.as_ref(), spent)?;
         if let (Some(folder), Some(entry)) = (&self.setting.args.corpus, &entry) {
-            findings::add_to_corpus(folder, entry)?;
+            findings::add_to_corpus(folder, entry, first)?;
         }
         shared.done.insert(row.number);
         shared.runs += 1;
         *shared.verdicts.entry(row.verdict.clone()).or_default() += 1;
         if let Some(finding) = row.finding {
-            shared.store.met(finding)?;
             if let Some(known) = shared.findings.iter_mut().find(|known| known.id == finding) {
                 known.runs += 1;
                 let by = format!("{}: {}", known.check, row.why.as_deref().unwrap_or(&known.reason));
@@ -410,8 +412,15 @@ impl Crew<'_> {
         };
         for finding in open {
             let Some(timeline) = findings::timeline(Path::new(&finding.repro)) else { continue };
-            let proposal = Proposal { timeline, origin: crate::campaign::Origin::Seed };
+            // Only what a seed drew has a word for what is left of it.
+            let origin = match self.lock().store.origin(finding.id) {
+                Ok(Some(origin)) if origin == Origin::Seed.to_string() => Origin::Seed,
+                _ => Origin::Corpus { entry: finding.repro.clone() },
+            };
+            let proposal = Proposal { timeline, origin };
             let folder = self.setting.folder.join(format!("run-{}", finding.number));
+            // What it was at when it was killed.
+            let _ = fs::remove_dir_all(folder.join("shrink"));
             if let Err(failure) = self.small(finding.id, &proposal, &folder) {
                 talk(&format!("warning: {}\n", failure.message));
             }

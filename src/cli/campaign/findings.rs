@@ -2,7 +2,7 @@
 
 use super::store::{Finding, Small};
 use super::{Setting, cannot_write};
-use crate::campaign::{Entry, Origin, Proposal, feature, name};
+use crate::campaign::{Entry, Feature, Origin, Proposal, feature, name};
 use crate::check::way::Way;
 use crate::cli::exit::Failure;
 use crate::cli::flags::shell;
@@ -17,6 +17,7 @@ use crate::repro::Repro;
 use crate::run::record::Record;
 use crate::timeline::Timeline;
 use crate::yaml::document::Problems;
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -226,9 +227,9 @@ pub(super) fn line(finding: &Finding) -> String {
 }
 
 /// Keeps a timeline in the corpus, with what it was the first to reach.
-pub(super) fn add_to_corpus(folder: &Path, entry: &Entry) -> Result<(), Failure> {
+pub(super) fn add_to_corpus(folder: &Path, entry: &Entry, first: &[Feature]) -> Result<(), Failure> {
     let mut text = String::from("# Kept by a campaign, for it was the first to reach:\n");
-    for feature in &entry.first {
+    for feature in first {
         text += &format!("#   {feature}\n");
     }
     text += &entry.timeline.to_yaml();
@@ -236,16 +237,20 @@ pub(super) fn add_to_corpus(folder: &Path, entry: &Entry) -> Result<(), Failure>
     write_whole(&path, text.as_bytes()).map_err(|error| cannot_write(&path, &error))
 }
 
-/// Removes run folders, the oldest first, until the rest takes no more than so many bytes.
-pub(super) fn keep_room(folder: &Path, quota: u64) {
+/// Removes run folders, the oldest first, until the rest takes no more than so many bytes. Those of runs that are under
+/// way stay, and are not counted; those of runs that broke count as the others do.
+pub(super) fn keep_room(folder: &Path, quota: u64, active: &BTreeSet<u64>) {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
     let mut runs: Vec<(std::time::SystemTime, PathBuf, u64)> = entries
-        .filter(|entry| entry.file_name().to_string_lossy().starts_with("run-"))
         .filter_map(|entry| {
-            let verdict = entry.path().join(folder::VERDICT);
-            // One without a verdict may be under way.
-            let at = fs::metadata(verdict).and_then(|there| there.modified()).ok()?;
-            Some((at, entry.path(), bytes(&entry.path())))
+            let name = entry.file_name();
+            let number: u64 = name.to_str()?.strip_prefix("run-")?.parse().ok()?;
+            if active.contains(&number) {
+                return None;
+            }
+            // A run that broke may have no verdict.
+            let ended = fs::metadata(entry.path().join(folder::VERDICT)).or_else(|_| entry.metadata());
+            Some((ended.and_then(|there| there.modified()).ok()?, entry.path(), bytes(&entry.path())))
         })
         .collect();
     runs.sort();
@@ -273,7 +278,34 @@ fn bytes(path: &Path) -> u64 {
 mod tests {
     use super::*;
     use crate::check::{Judgement, Verdict};
-    use std::collections::BTreeSet;
+
+    #[test]
+    fn the_quota_counts_runs_that_broke_and_spares_those_under_way() {
+        let folder = std::env::temp_dir().join(format!("seedfault-quota-{}", std::process::id()));
+        let _ = fs::remove_dir_all(&folder);
+        let make = |number: u64, verdict: bool| {
+            let run = folder.join(format!("run-{number}"));
+            fs::create_dir_all(run.join("node-0")).expect("there is room");
+            fs::write(run.join("node-0/log"), [b'x'; 1000]).expect("there is room");
+            if verdict {
+                fs::write(run.join(folder::VERDICT), "").expect("there is room");
+            }
+            // What is younger than a clock's step has no order.
+            std::thread::sleep(std::time::Duration::from_millis(20));
+        };
+        make(1, false);
+        make(2, true);
+        make(3, false);
+        make(4, false);
+        let left = |quota: u64| {
+            keep_room(&folder, quota, &BTreeSet::from([3]));
+            (1..=4).filter(|number| folder.join(format!("run-{number}")).exists()).collect::<Vec<u64>>()
+        };
+        assert_eq!(left(3000), [1, 2, 3, 4]);
+        assert_eq!(left(2000), [2, 3, 4], "the oldest goes, which broke");
+        assert_eq!(left(0), [3], "what is under way stays");
+        fs::remove_dir_all(&folder).expect("it is ours");
+    }
 
     #[test]
     fn a_finding_is_known_by_check_kind_and_the_state_it_leaves() {

@@ -309,40 +309,32 @@ impl Store {
 
     /// Lets a guide know what it knew when the campaign was killed.
     pub fn restore(&self, campaign: i64, guide: &mut Guide) -> Result<(), Failure> {
-        let read = || -> Sql<(Vec<(String, i64)>, Vec<[String; 4]>, Vec<i64>)> {
+        let read = || -> Sql<(Vec<(String, i64)>, Vec<[String; 3]>, Vec<i64>)> {
             let mut statement = self.db.prepare("SELECT name, runs FROM feature WHERE campaign = ?1")?;
             let counts =
                 statement.query_map([campaign], |row| Ok((row.get(0)?, row.get(1)?)))?.collect::<Sql<_>>()?;
-            let sql = "SELECT name, timeline, features, first, chosen FROM entry
+            let sql = "SELECT name, timeline, features, chosen FROM entry
                        WHERE campaign = ?1 ORDER BY number";
             let mut statement = self.db.prepare(sql)?;
-            let rows: Vec<([String; 4], i64)> = statement
-                .query_map([campaign], |row| {
-                    Ok(([row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?], row.get(4)?))
-                })?
+            let rows: Vec<([String; 3], i64)> = statement
+                .query_map([campaign], |row| Ok(([row.get(0)?, row.get(1)?, row.get(2)?], row.get(3)?)))?
                 .collect::<Sql<_>>()?;
             let (texts, chosen) = rows.into_iter().unzip();
             Ok((counts, texts, chosen))
         };
         let (counts, texts, chosen) = self.or(read())?;
-        let counts = counts
+        let counts: Vec<(Feature, u64)> = counts
             .into_iter()
             .filter_map(|(name, runs)| Some((Feature::parse(&name)?, unsigned(runs))))
             .collect();
-        let features = |text: &str| -> Vec<Feature> {
-            let names: Vec<String> = serde_json::from_str(text).unwrap_or_default();
-            names.iter().filter_map(|name| Feature::parse(name)).collect()
-        };
-        let entries = texts.into_iter().zip(chosen).filter_map(|([name, timeline, all, first], chosen)| {
-            Some(Entry {
-                name,
-                timeline: Timeline::from_yaml(&timeline)?,
-                features: features(&all),
-                first: features(&first),
-                chosen: unsigned(chosen),
-            })
-        });
-        guide.restore(self.done(campaign)?.len() as u64, counts, entries.collect());
+        guide.restore(self.done(campaign)?.len() as u64, &counts);
+        for ([name, timeline, features], chosen) in texts.into_iter().zip(chosen) {
+            let names: Vec<String> = serde_json::from_str(&features).unwrap_or_default();
+            let features: Vec<Feature> = names.iter().filter_map(|name| Feature::parse(name)).collect();
+            if let Some(timeline) = Timeline::from_yaml(&timeline) {
+                guide.restore_entry(name, timeline, &features, unsigned(chosen));
+            }
+        }
         Ok(())
     }
 
@@ -367,8 +359,8 @@ impl Store {
                 reached.execute(params![campaign, feature.to_string(), signed(run.number)])?;
             }
             if let Some(entry) = entry {
-                let names = |features: &[Feature]| {
-                    serde_json::to_string(&features.iter().map(ToString::to_string).collect::<Vec<_>>())
+                let names = |features: &mut dyn Iterator<Item = &Feature>| {
+                    serde_json::to_string(&features.map(ToString::to_string).collect::<Vec<_>>())
                         .expect("plain data")
                 };
                 change.execute(
@@ -379,8 +371,8 @@ impl Store {
                         signed(run.number),
                         entry.name,
                         entry.timeline.to_yaml(),
-                        names(&entry.features),
-                        names(&entry.first)
+                        names(&mut features.iter()),
+                        names(&mut first.iter())
                     ],
                 )?;
             }
@@ -389,6 +381,9 @@ impl Store {
                     "UPDATE entry SET chosen = chosen + 1 WHERE campaign = ?1 AND name = ?2",
                     params![campaign, name],
                 )?;
+            }
+            if let Some(finding) = run.finding {
+                change.execute("UPDATE finding SET runs = runs + 1 WHERE id = ?1", [finding])?;
             }
             let spent = signed(spent.as_millis() as u64);
             change.execute("UPDATE campaign SET spent_ms = ?2 WHERE id = ?1", params![campaign, spent])?;
@@ -422,11 +417,6 @@ impl Store {
         Ok(self.db.last_insert_rowid())
     }
 
-    pub fn met(&self, finding: i64) -> Result<(), Failure> {
-        let sql = "UPDATE finding SET runs = (SELECT count(*) FROM run WHERE finding = ?1) WHERE id = ?1";
-        self.or(self.db.execute(sql, [finding])).map(drop)
-    }
-
     /// What shrinking made of it.
     pub fn shrunk(&self, finding: i64, repro: &str, small: &Small) -> Result<(), Failure> {
         let sql =
@@ -447,14 +437,28 @@ impl Store {
     }
 
     /// It is another one after all.
-    pub fn merge(&self, finding: i64, into: i64) -> Result<(), Failure> {
-        let change = || -> Sql<()> {
-            self.db.execute("UPDATE run SET finding = ?2 WHERE finding = ?1", [finding, into])?;
-            self.db.execute("DELETE FROM finding WHERE id = ?1", [finding])?;
-            Ok(())
+    pub fn merge(&mut self, finding: i64, into: i64) -> Result<(), Failure> {
+        let path = self.path.clone();
+        let mut merge = || -> Sql<()> {
+            let change = self.db.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
+            change.execute("UPDATE run SET finding = ?2 WHERE finding = ?1", [finding, into])?;
+            change.execute("DELETE FROM finding WHERE id = ?1", [finding])?;
+            let count =
+                "UPDATE finding SET runs = (SELECT count(*) FROM run WHERE finding = ?1) WHERE id = ?1";
+            change.execute(count, [into])?;
+            change.commit()
         };
-        self.or(change())?;
-        self.met(into)
+        merge().map_err(|error| trouble(&path, &error))
+    }
+
+    /// Where the timeline of the run came from that met a finding first; `None` where the run was not kept.
+    pub fn origin(&self, finding: i64) -> Result<Option<String>, Failure> {
+        let sql = "SELECT origin FROM run JOIN finding
+                   ON run.campaign = finding.campaign AND run.number = finding.number WHERE finding.id = ?1";
+        match self.db.query_row(sql, [finding], |row| row.get(0)) {
+            Err(rusqlite::Error::QueryReturnedNoRows) => Ok(None),
+            other => self.or(other).map(Some),
+        }
     }
 
     /// The findings of these campaigns' system, first found first: of all campaigns on the same build.
