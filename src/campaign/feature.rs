@@ -3,6 +3,8 @@
 //! near a run came to its bounds. Nodes, keys, times and counts are left out, so that a feature is the same whichever
 //! node it was.
 
+use crate::catalogue::MessageType;
+use crate::env::talk::THEN;
 use crate::history::Outcome;
 use crate::run::record::{Record, Status};
 use crate::run::view::{ClusterView, NodeReport};
@@ -29,6 +31,8 @@ crate::word! {
         Event = "event",
         /// How much of a bound was used.
         Bound = "bound",
+        /// What a node said to others and heard of them, in ones, twos and threes.
+        Talk = "talk",
     }
 }
 
@@ -39,8 +43,6 @@ pub struct Feature {
     pub what: String,
 }
 
-/// Between two things of which the second follows the first.
-const THEN: &str = " -> ";
 /// How much of a log line counts.
 const LINE_MAX: usize = 80;
 
@@ -53,6 +55,12 @@ impl Feature {
     pub fn line(&self) -> Option<&str> {
         let line = (self.family == Family::Log && !self.what.contains(THEN)).then_some(self.what.as_str())?;
         (line.len() >= 12).then_some(line)
+    }
+
+    /// A kind of message that was sent.
+    pub fn sent(&self) -> Option<MessageType> {
+        let kind = self.what.strip_prefix("sends ").filter(|_| self.family == Family::Talk)?;
+        MessageType::ALL.iter().find(|known| known.as_str() == kind).copied()
     }
 
     /// As it was written by `Display`.
@@ -77,6 +85,9 @@ pub fn features(record: &Record) -> BTreeSet<Feature> {
     clients(record, &mut out);
     events(record, &mut out);
     bounds(record, &mut out);
+    // While the cluster forms all is said that belongs to that.
+    let since = record.said.iter().filter(|said| said.last >= record.healthy_at);
+    out.extend(since.map(|said| Feature::new(Family::Talk, said.what.clone())));
     out
 }
 

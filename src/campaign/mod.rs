@@ -8,6 +8,7 @@
 pub mod feature;
 mod mutate;
 
+use crate::catalogue::MessageType;
 use crate::entropy::{Entropy, Rng, Seed};
 use crate::env::Profile;
 use crate::spec::Spec;
@@ -124,8 +125,9 @@ pub struct Guide {
     entries: Vec<Entry>,
     /// Entries of the corpus that this campaign has not run yet.
     waiting: Vec<(String, Timeline)>,
-    /// Lines of logs that an event can wait for.
+    /// What an event can wait for: lines of logs, and kinds of messages.
     lines: BTreeSet<String>,
+    sent: BTreeSet<MessageType>,
     was_quiet: bool,
     /// That were taken in.
     runs: u64,
@@ -169,6 +171,8 @@ impl Guide {
             entries: Vec::new(),
             waiting: Vec::new(),
             lines: BTreeSet::new(),
+            // The gossip is there always.
+            sent: [MessageType::Ping, MessageType::Pong].into(),
             was_quiet: false,
             runs: 0,
             fresh: Yield::default(),
@@ -181,8 +185,14 @@ impl Guide {
         self.runs = runs;
         for (feature, count) in counts {
             self.known.add(feature, *count);
-            self.lines.extend(feature.line().map(String::from));
+            self.see(feature);
         }
+    }
+
+    /// What was reached is what events can wait for.
+    fn see(&mut self, feature: &Feature) {
+        self.lines.extend(feature.line().map(String::from));
+        self.sent.extend(feature.sent());
     }
 
     /// And from what it kept, in the order in which it was kept.
@@ -241,6 +251,7 @@ impl Guide {
                 profile: self.profile,
                 entries: &self.entries,
                 lines: &self.lines,
+                sent: &self.sent,
             };
             for _ in 0..wanted {
                 changes.extend(mutate::change(&mut timeline, &pool, rng));
@@ -280,7 +291,7 @@ impl Guide {
             let (number, is_first) = self.known.add(feature, 1);
             reached.push(number);
             if is_first {
-                self.lines.extend(feature.line().map(String::from));
+                self.see(feature);
                 first.push(feature.clone());
             }
         }

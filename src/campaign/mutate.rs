@@ -3,12 +3,12 @@
 //! ([`Timeline::reread`](crate::timeline::Timeline::reread)).
 
 use super::Entry;
-use crate::catalogue::{Ability, EventId, NodeSelector};
+use crate::catalogue::{Ability, EventId, MessageType, NodeSelector};
 use crate::entropy::{Rng, Seed};
 use crate::env::{EXACT, Profile, SIM};
 use crate::spec::{Spec, Spread};
 use crate::time::Millis;
-use crate::timeline::{Event, Observation, Start, Timeline, WITHIN_DEFAULT, generate};
+use crate::timeline::{Event, Observation, Role, Start, Timeline, WITHIN_DEFAULT, generate};
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 
@@ -48,6 +48,8 @@ pub struct Pool<'a> {
     pub entries: &'a [Entry],
     /// Lines of logs that were seen.
     pub lines: &'a BTreeSet<String>,
+    /// Kinds of messages that were.
+    pub sent: &'a BTreeSet<MessageType>,
 }
 
 /// Beyond this many events nothing is put in: a run should end.
@@ -212,7 +214,8 @@ fn anchor(timeline: &mut Timeline, pool: &Pool<'_>, rng: &mut Rng) -> Option<()>
     let sees_messages = pool.profile.offers(Ability::Message);
     let at = rng.below(timeline.events.len().max(1) as u64) as usize;
     let id = timeline.events.get(at)?.id.clone();
-    let start = match rng.below(4) {
+    let nodes = u64::from(timeline.cluster.nodes());
+    let start = match rng.below(6) {
         0 if ids.len() > 1 => {
             let other = rng.pick(&ids).clone();
             if other == id || hangs_on(timeline, &other, &id) {
@@ -221,8 +224,8 @@ fn anchor(timeline: &mut Timeline, pool: &Pool<'_>, rng: &mut Rng) -> Option<()>
             if rng.ratio(1, 2) { Start::With(other) } else { Start::After(vec![other]) }
         }
         1 if sees_messages => {
-            let kind = *rng.pick(crate::catalogue::MessageType::ALL);
-            let (nodes, nth) = (u64::from(timeline.cluster.nodes()), rng.range(1, 4));
+            let sent: Vec<MessageType> = pool.sent.iter().copied().collect();
+            let (kind, nth) = (*rng.pick(&sent), rng.range(1, 4));
             let (from, to) = (rng.below(nodes) as u16, rng.below(nodes) as u16);
             if from == to {
                 return None;
@@ -230,13 +233,25 @@ fn anchor(timeline: &mut Timeline, pool: &Pool<'_>, rng: &mut Rng) -> Option<()>
             let (from, to) = (NodeSelector::Node(from), NodeSelector::Node(to));
             Start::When(Observation::Message { kind, from, to, nth })
         }
+        2 => Start::When(match rng.below(3) {
+            0 => {
+                let node = NodeSelector::Node(rng.below(nodes) as u16);
+                let is = if rng.ratio(1, 2) { Role::Primary } else { Role::Replica };
+                Observation::Role { node, is }
+            }
+            1 => Observation::NoPrimary { shard: rng.below(u64::from(timeline.cluster.shards)) as u16 },
+            _ => Observation::Exit { node: NodeSelector::Node(rng.below(nodes) as u16) },
+        }),
+        3 => {
+            let clients = u64::from(timeline.load.clients.max(1));
+            // As many as a client has in some seconds.
+            let number = rng.range(1, 1 + u64::from(timeline.load.rate.0) * 4 / clients);
+            Start::When(Observation::Operation { client: rng.below(clients) as u16, number })
+        }
         _ if !lines.is_empty() => {
             let has = Cow::Owned((*rng.pick(&lines)).clone());
-            let node = if rng.ratio(1, 2) {
-                NodeSelector::Any
-            } else {
-                NodeSelector::Node(rng.below(u64::from(timeline.cluster.nodes())) as u16)
-            };
+            let node =
+                if rng.ratio(1, 2) { NodeSelector::Any } else { NodeSelector::Node(rng.below(nodes) as u16) };
             Start::When(Observation::Log { node, has })
         }
         _ => return None,

@@ -84,8 +84,13 @@ fn at_random_a_campaign_is_its_seeds() {
 #[test]
 fn every_way_of_changing_gives_a_timeline_that_a_file_can_say() {
     let (guide, _) = campaign(Mode::Guided, 10);
-    let pool =
-        mutate::Pool { spec: &guide.spec, profile: &SIM, entries: &guide.entries, lines: &guide.lines };
+    let pool = mutate::Pool {
+        spec: &guide.spec,
+        profile: &SIM,
+        entries: &guide.entries,
+        lines: &guide.lines,
+        sent: &guide.sent,
+    };
     let mut rng = Entropy::root(Seed(1)).child("test").rng();
     let (mut seen, mut good, mut all) = (BTreeSet::new(), 0, 0);
     for round in 0..600 {

@@ -128,6 +128,7 @@ impl Scene {
             log_lines: Vec::new(),
             stretches: Vec::new(),
             ended_early: None,
+            said: Vec::new(),
         };
         Self { record, now, sequence: 0 }
     }

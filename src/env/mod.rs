@@ -14,6 +14,7 @@ pub mod live;
 #[cfg(all(feature = "cli", target_os = "linux"))]
 pub mod processes;
 pub mod sim;
+pub mod talk;
 #[cfg(all(feature = "cli", target_os = "linux"))]
 pub mod trace;
 
@@ -522,6 +523,10 @@ pub trait Env {
     /// A hash over all that the environment did, turn by turn, where it decides that itself.
     fn trace_hash(&self) -> Option<String> {
         None
+    }
+    /// What its nodes said to one another so far, where it can read that.
+    fn said(&self) -> Vec<talk::Said> {
+        Vec::new()
     }
     /// What its network carried, once it is closed, where it counts that.
     fn network(&self) -> Option<&NetworkTold> {

@@ -52,6 +52,7 @@ fn quiet() -> Record {
         log_lines: Vec::new(),
         stretches: Vec::new(),
         ended_early: None,
+        said: Vec::new(),
     }
 }
 

@@ -1,6 +1,7 @@
 //! Everything a run saw, in the form that the checks judge.
 
 use super::view::ClusterView;
+use crate::env::talk::Said;
 use crate::env::{Exit, NodeId};
 use crate::history::{Key, Operation, Value};
 use crate::time::{Micros, Millis};
@@ -35,6 +36,9 @@ pub struct Record {
     pub stretches: Vec<(Micros, Millis)>,
     /// The user or an error ended the run early.
     pub ended_early: Option<String>,
+    /// What nodes said to one another, where the environment can read that; times count from its start.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub said: Vec<Said>,
 }
 
 /// What became of an event.

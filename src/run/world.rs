@@ -376,6 +376,7 @@ impl World {
             log_lines: self.log_lines.clone(),
             stretches: self.stretches.clone(),
             ended_early: None,
+            said: Vec::new(),
         }
     }
 

@@ -24,6 +24,7 @@ pub mod stop;
 use super::processes::folder::{Folder, LOG, Place, fill};
 use super::processes::heals::{Heal, Heals};
 use super::processes::tail::Tail;
+use super::talk::{Said, Talk};
 use super::trace::Trace;
 use super::{
     ActorId, BUS, ConnId, EXACT, Effect, Env, EnvError, Exit, Input, NodeAction, NodeId, NodeSpec, Observed,
@@ -115,6 +116,7 @@ pub struct ExactEnv {
     stop: Option<stop::Stop>,
     /// Messages that are told of.
     watched: BTreeSet<MessageType>,
+    talk: Talk,
     trouble: Option<Trouble>,
     /// The run was told to end because of it.
     told: bool,
@@ -171,6 +173,7 @@ impl ExactEnv {
             turn_max: options.turn_max,
             stop: options.stop,
             watched: BTreeSet::new(),
+            talk: Talk::default(),
             trouble: None,
             told: false,
             closed: false,
@@ -450,6 +453,7 @@ impl ExactEnv {
     /// Writes down what was delivered on the cluster bus, and tells of what was sent, where somebody waits for it.
     fn tell_messages(&mut self) {
         for Message { at, kind, from, to, epochs, delivered } in self.network.take_told() {
+            self.talk.hear(at, kind, (from, to), epochs.map(|(current, _)| current), delivered);
             if delivered {
                 let (current, config) = epochs.unwrap_or_default();
                 self.trace.line(format_args!("{at} bus {from} to {to} {kind} epochs {current} {config}"));
@@ -574,6 +578,10 @@ impl Env for ExactEnv {
 
     fn watch_messages(&mut self, kinds: &[MessageType]) {
         self.watched = kinds.iter().copied().collect();
+    }
+
+    fn said(&self) -> Vec<Said> {
+        self.talk.said()
     }
 
     /// Over every turn: what ran, when, for what it waits, every byte that was carried, every line that was logged.
