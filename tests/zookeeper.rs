@@ -1,9 +1,12 @@
 //! The ZooKeeper protocol against a real ensemble of three servers, over plain sockets: sessions that outlive their
-//! connections, ephemerals, sequences, transactions, watches, versions, access lists, and members that come and go.
+//! connections, ephemerals, sequences, transactions, watches, versions, access lists, and members that come and go. And the
+//! target as a whole, by the tool.
 //!
 //! Without a server it is skipped by name, and fails where `SEEDFAULT_REQUIRE_SERVERS=1` says that servers must be there.
 
 #![expect(clippy::disallowed_methods, reason = "real servers take real time")]
+
+mod servers;
 
 use seedfault::entropy::Seed;
 use seedfault::env::NodeId;
@@ -54,6 +57,42 @@ fn timeline() -> Timeline {
     }
 }
 
+/// Whether there is a server here.
+fn is_installed() -> bool {
+    let java = std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default())
+        .any(|folder| folder.join("java").is_file());
+    let found = java && Path::new(provision::DEBIAN).is_file();
+    if !found {
+        assert_ne!(
+            std::env::var("SEEDFAULT_REQUIRE_SERVERS").as_deref(),
+            Ok("1"),
+            "there is no java or no {}, and SEEDFAULT_REQUIRE_SERVERS=1 wants one",
+            provision::DEBIAN
+        );
+        eprintln!("skipped: no zookeeper is installed here");
+    }
+    found
+}
+
+#[test]
+fn an_ensemble_bears_what_happens_to_its_leader_and_its_members() {
+    if !is_installed() {
+        return;
+    }
+    let ran = servers::run("ensemble", &["run", "tests/real/ensemble.yaml"], Path::new(provision::DEBIAN));
+    assert_eq!(servers::amiss(&ran), Vec::<String>::new(), "{}", ran.story());
+    let applied: Vec<(&str, &str)> = ran
+        .applied()
+        .filter_map(|applied| Some((applied["event"].as_str()?, applied["status"].as_str()?)))
+        .collect();
+    for event in ["die", "halt", "leave", "join", "again"] {
+        assert!(applied.contains(&(event, "applied")), "{event}: {applied:?}\n{}", ran.story());
+    }
+    for check in ["linearizability", "acknowledged_loss", "data_consistency", "convergence_time"] {
+        assert_eq!(ran.judged(check).map(|judged| &judged["verdict"]), Some(&"pass".into()), "{check}");
+    }
+}
+
 /// Servers as processes of this test, in a folder of its own.
 struct Ensemble {
     folder: PathBuf,
@@ -64,16 +103,7 @@ struct Ensemble {
 
 impl Ensemble {
     fn start() -> Option<Self> {
-        let archive = provision::DEBIAN_CLASSES.split(':').next().expect("an archive");
-        let java = std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default())
-            .any(|folder| folder.join("java").is_file());
-        if !java || !Path::new(archive).is_file() {
-            assert_ne!(
-                std::env::var("SEEDFAULT_REQUIRE_SERVERS").as_deref(),
-                Ok("1"),
-                "there is no java or no {archive}, and SEEDFAULT_REQUIRE_SERVERS=1 wants one"
-            );
-            eprintln!("skipped: no zookeeper is installed here");
+        if !is_installed() {
             return None;
         }
         let folder = std::env::temp_dir().join(format!("seedfault-zookeeper-{}", std::process::id()));
@@ -85,7 +115,7 @@ impl Ensemble {
         let ports = free.chunks_exact(3).map(|three| [three[0], three[1], three[2]]).collect();
         drop(held);
         let mut ensemble = Self { folder, ports, servers: Vec::new() };
-        let specs = provision::ensemble(&timeline(), &Launch::Classes(provision::DEBIAN_CLASSES.into()));
+        let specs = provision::ensemble(&timeline(), &Launch::of(Path::new(provision::DEBIAN)));
         for (number, spec) in specs.into_iter().enumerate() {
             let dir = ensemble.folder.join(number.to_string());
             for (name, text) in &spec.files {
@@ -100,7 +130,7 @@ impl Ensemble {
     }
 
     fn spawn(&mut self, number: usize) {
-        let launch = Launch::Classes(provision::DEBIAN_CLASSES.into());
+        let launch = Launch::of(Path::new(provision::DEBIAN));
         let spec = provision::ensemble(&timeline(), &launch).swap_remove(number);
         let dir = self.folder.join(number.to_string());
         let log =

@@ -61,7 +61,10 @@ pub(super) fn makes_a_report(signal: i32) -> bool {
 /// Whether a signal of ours explains this end.
 fn explained(signal: i32, exit: Exit) -> bool {
     match (signal, exit) {
-        (SIGTERM | SIGINT, Exit::Code(0 | 1)) => true,
+        // A Java machine aborts where another program would be killed.
+        (SIGTERM | SIGINT, Exit::Code(0 | 1)) | (SIGSEGV, Exit::Signal(SIGABRT)) => true,
+        // And one that was asked to end does so with a code of its own.
+        (SIGHUP | SIGINT | SIGTERM, Exit::Code(code)) => code == 128 + signal,
         (SIGABRT | SIGSEGV, Exit::Code(code)) => code != 0,
         (SIGHUP | SIGINT | SIGABRT | SIGKILL | SIGSEGV | SIGTERM, Exit::Signal(end)) => signal == end,
         _ => false,

@@ -164,7 +164,11 @@ pub fn found() -> Option<(&'static str, PathBuf)> {
 }
 
 fn first_of(names: &[&'static str]) -> Option<(&'static str, PathBuf)> {
-    names.iter().find_map(|name| Some((*name, on_path(Path::new(name))?)))
+    let found = |name: &str| {
+        let path = Path::new(name);
+        if path.is_absolute() { located(path) } else { on_path(path) }
+    };
+    names.iter().find_map(|name| Some((*name, found(name)?)))
 }
 
 /// The target that a server binary belongs to; `valkey` where it does not say, which is told once it is started.
@@ -234,7 +238,12 @@ fn located(named: &Path) -> Option<PathBuf> {
     if named.components().count() == 1 && !named.is_file() {
         return on_path(named);
     }
-    executable(named).then(|| named.to_path_buf())
+    // A release of a server in Java is an archive, or a folder as it was unpacked, which is told by a slash at its end.
+    if named.is_dir() && named.join("lib").is_dir() {
+        return Some(named.join(""));
+    }
+    let archive = named.extension().is_some_and(|extension| extension == "jar") && named.is_file();
+    (archive || executable(named)).then(|| named.to_path_buf())
 }
 
 fn absent(named: &Path) -> String {

@@ -331,14 +331,15 @@ fn environment(
     let unable = |why: String| RunError::Boot { within: options.boot_timeout, why };
     let requests = requests.map_err(|error| unable(error.to_string()))?;
     let binary = || options.server_binary.clone().ok_or_else(|| unable("no server binary was named".into()));
-    let real = || {
-        target::real(&timeline.target, &options.server_version).ok_or_else(|| {
+    let real = |server: &Path| {
+        target::real(&timeline.target, server, &options.server_version).ok_or_else(|| {
             unable(format!("`{}` is no version of a server that is known", options.server_version))
         })
     };
     match (timeline.target.as_str(), timeline.environment.as_str()) {
         (name, "processes" | "live") if REAL.contains(&name) => {
-            let (binary, target) = (binary()?, real()?);
+            let binary = binary()?;
+            let target = real(&binary)?;
             let on_live = timeline.environment == LIVE.name;
             let options = Options {
                 dir: options.folder.join("nodes"),
@@ -372,7 +373,8 @@ fn environment(
         }
         #[cfg(exact)]
         ("valkey", "exact") => {
-            let (binary, target) = (binary()?, real()?);
+            let binary = binary()?;
+            let target = real(&binary)?;
             let stop = options.stop_at_turn.map(|turn| {
                 let requests = requests.try_clone()?;
                 Ok(exact::stop::Stop { turn, folder: options.folder.clone(), requests })

@@ -343,6 +343,22 @@ impl Conn {
             .unwrap_or(Err(CallError::Timeout))
     }
 
+    /// Waits until the other side has closed it, and gives all that came.
+    pub async fn read_to_end(&self, deadline: Micros) -> Result<Vec<u8>, CallError> {
+        let id = self.id;
+        self.io
+            .until(deadline, |mail| {
+                let link = mail.links.get_mut(&id)?;
+                match link.closed.as_ref()? {
+                    Why::Refused => Some(Err(CallError::Refused)),
+                    why @ Why::Reset(_) if link.buffer.len() == link.used => Some(Err(call_error(why))),
+                    Why::Reset(_) => Some(Ok(link.buffer.split_off(link.used))),
+                }
+            })
+            .await
+            .unwrap_or(Err(CallError::Timeout))
+    }
+
     pub async fn call<A: AsRef<[u8]>>(&self, args: &[A], deadline: Micros) -> Result<Reply, CallError> {
         self.send(args);
         self.reply(deadline).await

@@ -17,6 +17,8 @@ pub mod zookeeper;
 #[cfg(feature = "cli")]
 use crate::run::operation::Target;
 #[cfg(feature = "cli")]
+use std::path::Path;
+#[cfg(feature = "cli")]
 use std::rc::Rc;
 
 /// How a target's nodes come to hold the same.
@@ -89,29 +91,57 @@ pub const TARGETS: &[&TargetInfo] = &[
             "strict-reconfig-check",
         ]),
     },
+    &TargetInfo {
+        name: "zookeeper",
+        summary: "real ZooKeeper servers, 3.5 and later: one ensemble",
+        environment: "live",
+        servers: &["/usr/share/java/zookeeper.jar"],
+        install: "Debian: `apt-get install zookeeper`",
+        replication: Replication::Consensus,
+        group: true,
+        settings: Some(&[
+            "commit-log-count",
+            "force-sync",
+            "global-outstanding-limit",
+            "init-limit",
+            "max-client-cnxns",
+            "max-session-timeout",
+            "min-session-timeout",
+            "snap-count",
+            "sync-limit",
+        ]),
+    },
 ];
 
+/// ZooKeeper's least unit of time in a run, in which its limits are counted.
+pub const TICK_MS: u64 = 100;
+
 /// The targets that offer what any cluster can do or suffer.
-pub const ALL: &[&str] = &["valkey", "embedded", "etcd"];
+pub const ALL: &[&str] = &["valkey", "embedded", "etcd", "zookeeper"];
 /// Those whose nodes are processes.
-pub const REAL: &[&str] = &["valkey", "etcd"];
+pub const REAL: &[&str] = &["valkey", "etcd", "zookeeper"];
+/// Those whose primary, or leader, can be told to hand over.
+pub const MOVED: &[&str] = &["valkey", "embedded", "etcd"];
 /// Those whose keys lie in slots that move.
 pub const SLOTTED: &[&str] = &["valkey", "embedded"];
 /// Those whose members come and go while they run.
-pub const MEMBERS: &[&str] = &["valkey", "etcd"];
+pub const MEMBERS: &[&str] = &["valkey", "etcd", "zookeeper"];
 /// Those with a log of revisions that is compacted.
 pub const REVISIONS: &[&str] = &["etcd"];
 /// Those that speak the Redis Cluster protocol.
 pub const VALKEY: &[&str] = &["valkey"];
 
-/// The target of this name, whose nodes are processes of a server that says this for `--version`.
+/// The target of this name, whose nodes are processes of this server, which says this of its version.
 #[cfg(feature = "cli")]
-pub fn real(name: &str, version: &str) -> Option<Rc<dyn Target>> {
+pub fn real(name: &str, server: &Path, version: &str) -> Option<Rc<dyn Target>> {
     match name {
         valkey::Valkey::NAME => {
             Some(Rc::new(valkey::Valkey { kind: valkey::Server::from_version(version)?.kind }))
         }
         etcd::NAME => etcd::version(version).map(|_| Rc::new(etcd::Etcd) as Rc<dyn Target>),
+        zookeeper::NAME => {
+            zookeeper::version(version).map(|_| Rc::new(zookeeper::Zookeeper::new(server)) as Rc<dyn Target>)
+        }
         _ => None,
     }
 }
@@ -122,7 +152,18 @@ pub fn of_version(version: &str) -> Option<Result<&'static TargetInfo, String>> 
     if let Some(server) = valkey::Server::from_version(version) {
         return Some(server.unfit().map_or(info(valkey::Valkey::NAME).ok_or_else(String::new), Err));
     }
-    etcd::version(version).map(|_| info(etcd::NAME).ok_or_else(String::new))
+    let name = match (etcd::version(version), zookeeper::version(version)) {
+        (Some(_), _) => etcd::NAME,
+        (_, Some(_)) => zookeeper::NAME,
+        _ => return None,
+    };
+    Some(info(name).ok_or_else(String::new))
+}
+
+/// The command by which a server that a user names tells its version.
+#[cfg(feature = "cli")]
+pub fn asks_version(server: &Path) -> Vec<String> {
+    zookeeper::provision::Launch::of(server).asks_version(server)
 }
 
 /// What is known of the target of this name.

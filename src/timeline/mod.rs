@@ -17,6 +17,7 @@ mod write;
 use crate::catalogue::{Ability, Action, CheckSpec, EventId, MessageType, NodeSelector};
 use crate::entropy::{Entropy, Seed};
 use crate::env::PROFILES;
+use crate::target::TICK_MS;
 use crate::time::Millis;
 use crate::yaml::document::Problems;
 pub use checks::default_checks;
@@ -64,11 +65,13 @@ impl Cluster {
     pub fn nodes(&self) -> u16 {
         self.shards * (1 + self.replicas)
     }
-    /// How long a node may be silent before others act without it: `cluster-node-timeout`, or etcd's `election-timeout`.
-    /// Both are 1000 where nobody says otherwise.
+    /// How long a node may be silent before others act without it: `cluster-node-timeout`, etcd's `election-timeout`, or
+    /// ZooKeeper's `syncLimit`, which is in ticks. All are 1000 where nobody says otherwise.
     pub fn node_timeout(&self) -> Millis {
-        let set = |name| self.settings.0.get(name).and_then(|text| text.parse().ok());
-        Millis(set("cluster-node-timeout").or(set("election-timeout")).unwrap_or(1000))
+        let set = |name| self.settings.0.get(name).and_then(|text| text.parse::<u64>().ok());
+        let ticks = || set("sync-limit").map(|ticks| ticks.saturating_mul(TICK_MS));
+        let set = set("cluster-node-timeout").or(set("election-timeout")).or_else(ticks);
+        Millis(set.unwrap_or(1000))
     }
     /// The node that begins as replica `replica` of `shard` (0 is the primary).
     pub fn node(&self, shard: u16, replica: u16) -> u16 {

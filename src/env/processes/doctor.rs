@@ -4,6 +4,7 @@
 use super::cage::{self, Walls};
 use super::heals::{self, Swept};
 use super::ports::{BLOCK, Ports};
+use crate::target;
 use nix::errno::Errno;
 use nix::sys::resource::{Resource, getrlimit};
 use nix::sys::signal::{Signal, killpg};
@@ -107,10 +108,12 @@ pub fn find(path: &OsStr, name: &str) -> Option<PathBuf> {
     std::env::split_paths(path).map(|folder| folder.join(name)).find(runs)
 }
 
-/// What a binary answers to `--version`: the first line, up to the build's hashes.
+/// What a server says of its version, mostly for `--version`: the first line, up to the build's hashes.
 pub fn version(binary: &Path) -> Result<String, String> {
-    let mut command = Command::new(binary);
-    command.arg("--version").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+    let asks = target::asks_version(binary);
+    let (program, arguments) = asks.split_first().ok_or("there is no way to ask its version")?;
+    let mut command = Command::new(program);
+    command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
     // A group of its own, so that what a wrapper script starts can be ended with it.
     command.process_group(0);
     cage::die_with_us(&mut command);

@@ -98,9 +98,14 @@ impl Folder {
     /// Brings the folder into the state that a start is to find.
     pub fn prepare(&self, data: RestartData, spec: &NodeSpec) -> io::Result<()> {
         match data {
+            RestartData::Kept => Ok(()),
             // Another's was put there before.
-            RestartData::Kept | RestartData::Foreign => Ok(()),
-            RestartData::Empty | RestartData::Wiped => self.remove(&|name| is_lost(name, data, spec)),
+            RestartData::Foreign => self.tell(spec),
+            RestartData::Empty => self.remove(&|name| is_lost(name, data, spec)),
+            RestartData::Wiped => {
+                self.remove(&|name| is_lost(name, data, spec))?;
+                self.tell(spec)
+            }
             RestartData::Older if !self.has_copy => {
                 Err(io::Error::new(io::ErrorKind::NotFound, "no copy of its folder was kept"))
             }
@@ -109,6 +114,21 @@ impl Folder {
                 copy_tree(&self.copy, &self.path, &|_| true).map(drop)
             }
         }
+    }
+
+    /// Makes what the server is told as it was at first: some write there what they have learned.
+    fn tell(&self, spec: &NodeSpec) -> io::Result<()> {
+        let told = |name: &String| !spec.config_files.iter().any(|config| config == name);
+        for (name, text) in spec.files.iter().filter(|(name, _)| told(name)) {
+            let file = self.path.join(name);
+            if fs::read(&file).ok().is_none_or(|found| found != text.as_bytes()) {
+                if let Some(parent) = file.parent() {
+                    fs::create_dir_all(parent)?;
+                }
+                fs::write(file, text)?;
+            }
+        }
+        Ok(())
     }
 
     /// Removes what a start with this data would not find, under a server that may run and make new files meanwhile.
@@ -353,14 +373,17 @@ mod tests {
     #[test]
     fn a_foreign_start_finds_what_the_other_learned_and_what_it_was_told_itself() {
         let (nodes, other) = used("foreign");
-        let folder = Folder::create(&nodes, NodeId(1), &spec()).expect("writable");
+        let mut own = spec();
+        own.files.insert("server.conf".into(), "port 2".into());
+        let folder = Folder::create(&nodes, NodeId(1), &own).expect("writable");
+        // Some servers write what they have learned into what they were told.
         for (name, text) in
-            [("server.conf", "port 2"), ("dump.rdb", "own"), ("appendonlydir.x", "own"), (LOG, "mine")]
+            [("server.conf", "rewritten"), ("dump.rdb", "own"), ("appendonlydir.x", "own"), (LOG, "mine")]
         {
             fs::write(folder.path.join(name), text).expect("writable");
         }
-        let (files, _) = other.lend(&spec(), &folder, &spec()).expect("writable");
-        folder.prepare(RestartData::Foreign, &spec()).expect("nothing is left to do");
+        let (files, _) = other.lend(&spec(), &folder, &own).expect("writable");
+        folder.prepare(RestartData::Foreign, &own).expect("nothing is left to do");
         assert_eq!(files, 4);
         assert_eq!(
             names(&folder),

@@ -1,6 +1,6 @@
 //! `failover`: a replica is asked to take over from its primary.
 
-use super::{ALL, declare};
+use super::{MOVED, declare};
 use crate::catalogue::{ActionInfo, Class, Declared, DrawContext, NodeSelector};
 use crate::time::Millis;
 
@@ -33,7 +33,7 @@ impl Declared for Failover {
     const INFO: ActionInfo = declare(
         Self::NAME,
         Class::Safe,
-        ALL,
+        MOVED,
         "ask a replica to take over its shard: default, force or takeover",
     );
 

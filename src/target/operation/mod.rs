@@ -15,7 +15,7 @@ pub use membership::{AddReplica, ForgetAndMeet, MoveReplica, RemoveReplica, Scal
 pub use slots::{Drain, Reshard, StopAfter};
 pub use upkeep::{BumpEpoch, Burst, Compact, ConfigChange, Defragment, RollingRestart, ValueClass};
 
-use super::{ALL, MEMBERS, REVISIONS, SLOTTED, VALKEY};
+use super::{ALL, MEMBERS, MOVED, REVISIONS, SLOTTED, VALKEY};
 use crate::catalogue::{Ability, ActionInfo, ActionKind, Class, DrawContext};
 
 /// The declaration that most operations share.

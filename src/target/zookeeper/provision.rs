@@ -2,17 +2,16 @@
 //! ensemble. Pure: the same timeline and the same way to start a server give the same bytes.
 //!
 //! A server rewrites its own `zoo.cfg`: at its first start it moves the members into `zoo.cfg.dynamic.<version>`, and at
-//! each reconfiguration it writes the next one. What it was told at first is therefore kept in `zoo.start`, of which the
-//! command makes `zoo.cfg` where there is none: at the first start, and where a fault took all that it has learned.
+//! each reconfiguration it writes the next one. One that lost what it has learned finds `zoo.cfg` as it was told at first.
 
 use crate::env::{NodeId, NodeSpec};
+use crate::target::{self, TICK_MS};
 use crate::timeline::Timeline;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::path::Path;
 
-/// What a server is told before its first start.
-pub const START_CFG: &str = "zoo.start";
-/// What it knows now; it rewrites that itself.
+/// What a server is told, and rewrites.
 pub const ZOO_CFG: &str = "zoo.cfg";
 /// Where snapshots and the log of transactions lie, and its number.
 pub const DATA: &str = "data";
@@ -20,8 +19,6 @@ pub const DATA: &str = "data";
 pub const SUPER: (&str, &str) = ("super", "seedfault");
 /// SHA-1 of `super:seedfault`, as the server wants the digest of a super-user.
 const SUPER_DIGEST: &str = "super:sMrJSb1M+Jb5fZRsxVVS+AfAsxo=";
-/// The least unit of time: heartbeats and limits are counted in it.
-pub const TICK_MS: u64 = 100;
 /// How many ticks a follower may take to connect to a leader and to catch up.
 const INIT_TICKS: u64 = 100;
 
@@ -35,9 +32,38 @@ pub enum Launch {
     Program,
 }
 
-/// Where Debian's packages `libzookeeper-java` and `libslf4j-java` put what a server consists of. The archive names all
-/// others that it needs.
-pub const DEBIAN_CLASSES: &str = "/usr/share/java/zookeeper.jar:/usr/share/java/slf4j-simple.jar";
+impl Launch {
+    /// How what a user named is started: an archive with what lies beside it, a folder as it is unpacked (its path ends with
+    /// a slash), or else a program.
+    pub fn of(server: &Path) -> Self {
+        let text = server.to_string_lossy();
+        if let Some(folder) = text.strip_suffix('/') {
+            return Self::Classes(format!("{folder}/conf:{folder}/lib/*:{folder}/*"));
+        }
+        if text.ends_with(".jar") {
+            let logger = server.with_file_name(LOGGER);
+            return Self::Classes(format!("{text}:{}", logger.display()));
+        }
+        Self::Program
+    }
+
+    /// The command that tells the version.
+    pub fn asks_version(&self, server: &Path) -> Vec<String> {
+        match self {
+            Self::Classes(class_path) => {
+                let class = "org.apache.zookeeper.version.VersionInfoMain";
+                ["java", "-XX:TieredStopAtLevel=1", "-cp", class_path, class].map(Into::into).to_vec()
+            }
+            Self::Program => vec![server.to_string_lossy().into_owned(), "--version".into()],
+        }
+    }
+}
+
+/// What writes the log of a server that is started from its archive.
+const LOGGER: &str = "slf4j-simple.jar";
+
+/// Where Debian's package `libzookeeper-java` puts the archive, which names all others that it needs but a logger.
+pub const DEBIAN: &str = "/usr/share/java/zookeeper.jar";
 
 /// The number by which the ensemble knows a node: 1 to 255.
 pub const fn server_id(node: NodeId) -> u64 {
@@ -71,26 +97,22 @@ pub fn joining(timeline: &Timeline, launch: &Launch, node: NodeId) -> NodeSpec {
     spec(timeline, launch, node, &members)
 }
 
-fn spec(timeline: &Timeline, launch: &Launch, node: NodeId, members: &[NodeId]) -> NodeSpec {
+/// A node as a member beside these others, itself among them.
+pub fn spec(timeline: &Timeline, launch: &Launch, node: NodeId, members: &[NodeId]) -> NodeSpec {
     NodeSpec {
         argv: argv(launch),
         files: BTreeMap::from([
-            (START_CFG.to_string(), zoo_cfg(timeline, members)),
+            (ZOO_CFG.to_string(), zoo_cfg(timeline, members)),
             (format!("{DATA}/myid"), format!("{}\n", server_id(node))),
         ]),
-        config_files: vec![ZOO_CFG.into()],
+        config_files: Vec::new(),
         data_files: vec![format!("{DATA}/version-2")],
     }
 }
 
-/// The command line. It is a shell's only until `zoo.cfg` is there; then the server takes its place.
+/// The command line.
 fn argv(launch: &Launch) -> Vec<String> {
-    let settle = format!("[ -e {ZOO_CFG} ] || cp {START_CFG} {ZOO_CFG}");
-    let run = match launch {
-        Launch::Program => format!("{settle}; exec \"$0\" {{dir}}/{ZOO_CFG}"),
-        Launch::Classes(_) => format!("{settle}; exec java \"$@\""),
-    };
-    let mut argv = vec!["/bin/sh".to_string(), "-c".into(), run];
+    let mut argv = Vec::new();
     match launch {
         Launch::Program => argv.push("{server}".into()),
         Launch::Classes(class_path) => {
@@ -99,9 +121,9 @@ fn argv(launch: &Launch) -> Vec<String> {
             argv.push(format!("-Dzookeeper.DigestAuthenticationProvider.superDigest={SUPER_DIGEST}"));
             argv.extend(["-cp".into(), class_path.clone()]);
             argv.push("org.apache.zookeeper.server.quorum.QuorumPeerMain".into());
-            argv.push(format!("{{dir}}/{ZOO_CFG}"));
         }
     }
+    argv.push(format!("{{dir}}/{ZOO_CFG}"));
     argv
 }
 
@@ -142,10 +164,10 @@ fn zoo_cfg(timeline: &Timeline, members: &[NodeId]) -> String {
         ("syncLimit".into(), limit.to_string()),
         ("tickTime".into(), TICK_MS.to_string()),
     ]);
-    for (name, value) in &timeline.cluster.settings.0 {
-        if name != "cluster-node-timeout" {
-            settings.insert(camel(name), value.clone());
-        }
+    let known = target::info(super::NAME).and_then(|info| info.settings).unwrap_or_default();
+    for (name, value) in timeline.cluster.settings.0.iter().filter(|(name, _)| known.contains(&name.as_str()))
+    {
+        settings.insert(camel(name), value.clone());
     }
     let mut text = String::new();
     for (name, value) in settings {
@@ -208,8 +230,8 @@ mod tests {
         let nodes = ensemble(&timeline(&[]), &Launch::Classes("x.jar".into()));
         assert_eq!(nodes.len(), 3);
         assert_eq!(nodes[2].files["data/myid"], "3\n");
-        let cfg = &nodes[0].files[START_CFG];
-        assert_eq!(cfg, &nodes[1].files[START_CFG], "all are told the same");
+        let cfg = &nodes[0].files[ZOO_CFG];
+        assert_eq!(cfg, &nodes[1].files[ZOO_CFG], "all are told the same");
         assert!(cfg.contains("\nsyncLimit=10\ntickTime=100\n"), "{cfg}");
         assert!(
             cfg.ends_with(
@@ -225,7 +247,7 @@ mod tests {
     fn settings_of_the_timeline_win_under_the_names_of_the_server() {
         let timeline =
             timeline(&[("cluster-node-timeout", "2050"), ("snap-count", "500"), ("init-limit", "7")]);
-        let cfg = &ensemble(&timeline, &Launch::Program)[0].files[START_CFG];
+        let cfg = &ensemble(&timeline, &Launch::Program)[0].files[ZOO_CFG];
         for line in ["snapCount=500", "initLimit=7", "syncLimit=21"] {
             assert!(cfg.lines().any(|l| l == line), "{line} in {cfg}");
         }
@@ -235,8 +257,8 @@ mod tests {
     #[test]
     fn a_node_that_joins_knows_the_others_and_itself() {
         let spec = joining(&timeline(&[]), &Launch::Program, NodeId(5));
-        let lines = spec.files[START_CFG].lines().filter(|line| line.starts_with("server.")).count();
+        let lines = spec.files[ZOO_CFG].lines().filter(|line| line.starts_with("server.")).count();
         assert_eq!(lines, 4);
-        assert_eq!(spec.argv[3], "{server}");
+        assert_eq!(spec.argv, ["{server}", "{dir}/zoo.cfg"]);
     }
 }

@@ -3,7 +3,8 @@
 //! The texts stand in both servers that are tested (redis 7.0.15 and valkey 8.0.1, `src/cluster_legacy.c` and
 //! `src/replication.c`; redis 7.0 keeps the former in `src/cluster.c`), where their wording differs only
 //! behind the part given here. The embedded target logs the same words for the same situations. Those of etcd are from its
-//! Raft library (`raft.go`, `node.go`) and `rafthttp/peer_status.go`, the same from 3.4 to 3.6.
+//! Raft library (`raft.go`, `node.go`) and `rafthttp/peer_status.go`, the same from 3.4 to 3.6; those of ZooKeeper
+//! from `FastLeaderElection`, `Learner`, `Follower` and `LearnerHandler` of 3.8.
 
 use crate::target::{SLOTTED, VALKEY};
 
@@ -37,6 +38,7 @@ pub struct Moment {
 }
 
 const ETCD: &[&str] = &["etcd"];
+const ZOOKEEPER: &[&str] = &["zookeeper"];
 
 const fn moment(
     has: &'static str,
@@ -79,6 +81,14 @@ pub const MOMENTS: &[Moment] = &[
     moment("became follower at term", Cause::Resync, Speaker::Other, ETCD),
     moment("starts to transfer leadership to", Cause::Manual, Speaker::Primary, ETCD),
     moment("became leader at term", Cause::Manual, Speaker::Replica, ETCD),
+    moment("New election. My id", Cause::Election, Speaker::Other, ZOOKEEPER),
+    moment("LEADING - LEADER ELECTION TOOK", Cause::Election, Speaker::Replica, ZOOKEEPER),
+    moment("FOLLOWING - LEADER ELECTION TOOK", Cause::Election, Speaker::Other, ZOOKEEPER),
+    moment("Exception when following the leader", Cause::Election, Speaker::Replica, ZOOKEEPER),
+    moment("Getting a diff from the leader", Cause::Resync, Speaker::Other, ZOOKEEPER),
+    moment("Getting a snapshot from leader", Cause::Resync, Speaker::Other, ZOOKEEPER),
+    moment("Synchronizing with Learner sid", Cause::Resync, Speaker::Primary, ZOOKEEPER),
+    moment("LEADING - LEADER ELECTION TOOK", Cause::Manual, Speaker::Replica, ZOOKEEPER),
 ];
 
 #[cfg(test)]

@@ -90,6 +90,17 @@ fn draw_settings(cluster: &mut Cluster, target: &str, rng: &mut Rng) {
     };
     // Half of the seeds keep 1000, the value that the checks' bounds are best known for.
     let timeouts = ["1000", "1000", "1000", "500", "750", "1500", "2000"];
+    if target == "zookeeper" {
+        set("sync-limit", rng.pick::<&str>(&["10", "10", "10", "8", "15", "20"]));
+        if rng.ratio(1, 3) {
+            set("snap-count", rng.pick::<&str>(&["10", "100", "1000"]));
+        }
+        // How many transactions a leader keeps at hand: a follower that misses more comes back by a snapshot.
+        if rng.ratio(1, 3) {
+            set("commit-log-count", rng.pick::<&str>(&["5", "50"]));
+        }
+        return;
+    }
     if group(target) {
         // A tenth of the election timeout is what etcd itself takes for a heartbeat.
         let timeout = timeouts[rng.below(timeouts.len() as u64) as usize];
