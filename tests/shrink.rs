@@ -2,6 +2,7 @@
 //! exact; `fuzz bench canary` shrinks every named bug, and the README of `repro/` names what was shrunk on real servers.
 
 mod command;
+mod servers;
 
 use command::Place;
 use seedfault::canary;
@@ -139,4 +140,56 @@ fn what_does_not_fail_cannot_be_shrunk() {
     place.fuzz(&["shrink", "quiet.yaml", "--seed", "1"]).exits(4).complains("it does not fail here (pass)");
     place.fuzz(&["shrink", "absent.yaml"]).exits(2).complains("absent.yaml");
     place.fuzz(&["shrink", "quiet.yaml", "--budget", "soon"]).exits(2).complains("--budget <TIME>");
+}
+
+/// Fails on a real server, in real time: keys vanish, and two pauses have nothing to do with it.
+const VANISHES: &str = "fuzz: 1
+target: valkey
+environment: processes
+seed: 1
+cluster: {shards: 3, replicas: 0, settings: {cluster-node-timeout: 500}}
+load: {clients: 2, rate: 50/s, keys: 20}
+length: 3s
+timeline:
+  - {id: other, at: 200ms, do: {pause: {node: shard-2-primary}}, for: 100ms}
+  - {id: gone, at: 1500ms, do: {sabotage: {harm: delete-keys, node: shard-1-primary}}}
+  - {id: late, at: 2s, do: {pause: {node: shard-0-primary}}, for: 100ms}
+checks: [acknowledged_loss]
+";
+
+#[test]
+#[ignore = "three minutes of real time"]
+fn in_real_time_rates_stand_before_and_after_also_where_the_time_is_over() {
+    let Some(server) = servers::installed().first().cloned() else {
+        println!("skipped: no server is on PATH");
+        return;
+    };
+    let place = Place::new("shrink-real");
+    place.write("fails.yaml", VANISHES);
+    let server = server.to_string_lossy();
+    let shrink = [
+        "shrink",
+        "fails.yaml",
+        "--server-binary",
+        &server,
+        "--times",
+        "3",
+        "--budget",
+        "150s",
+        "--to",
+        "small.yaml",
+    ];
+    let said = place.fuzz(&shrink);
+    assert_eq!(said.code, 1, "{}{}", said.out, said.err);
+    println!("{}", said.out);
+    for part in
+        ["before: fails in 3 of 3 runs (95 %: 44 to 100 %)", "now: fails in 3 of 3 runs (95 %: 44 to 100 %)"]
+    {
+        assert!(said.out.contains(part), "no `{part}` in {}", said.out);
+    }
+    let small = repro(&place.path.join("small.yaml"));
+    let cut = small.facts.shrunk.expect("it says so");
+    assert_eq!(cut.before, cut.again, "it did not get rarer");
+    assert!(small.timeline.cluster.nodes() < cut.nodes || small.timeline.events.len() < 3, "{}", said.out);
+    assert!(small.timeline.events.iter().any(|event| event.id == "gone"));
 }

@@ -21,7 +21,7 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// What the search asks of, and what it cost.
 #[derive(Debug)]
@@ -101,13 +101,26 @@ impl<'a> Runs<'a> {
         self.rate = Some((failed, runs));
     }
 
-    /// In how many of so many runs it fails in the same way.
-    pub fn rate(&mut self, timeline: &Timeline, runs: u32) -> Result<u32, Stopped> {
+    /// In how many of so many runs it fails in the same way, and how many there were: fewer where it was stopped.
+    pub fn rate(&mut self, timeline: &Timeline, runs: u32) -> (u32, u32) {
         let mut failed = 0;
-        for _ in 0..runs {
-            failed += u32::from(self.once(timeline)?);
+        for run in 0..runs {
+            match self.once(timeline) {
+                Ok(fails) => failed += u32::from(fails),
+                Err(Stopped) => return (failed, run),
+            }
         }
-        Ok(failed)
+        (failed, runs)
+    }
+
+    /// Ends the search so much earlier.
+    pub fn leave_time_for(&mut self, time: Duration) {
+        self.deadline = self.deadline.map(|deadline| deadline.checked_sub(time).unwrap_or(deadline));
+    }
+
+    /// From now on only a wish to stop ends it.
+    pub fn end_whenever(&mut self) {
+        self.deadline = None;
     }
 
     fn once(&mut self, timeline: &Timeline) -> Result<bool, Stopped> {
@@ -117,12 +130,14 @@ impl<'a> Runs<'a> {
     }
 
     fn go_on(&mut self) -> Result<(), Stopped> {
-        if interrupted() {
-            self.stopped = Some("interrupted");
+        self.stopped = Some(if interrupted() {
+            "interrupted"
         } else if self.late() {
-            self.stopped = Some("the time given to it is over");
-        }
-        if self.stopped.is_some() { Err(Stopped) } else { Ok(()) }
+            "the time given to it is over"
+        } else {
+            return Ok(());
+        });
+        Err(Stopped)
     }
 
     #[expect(clippy::disallowed_methods, reason = "the command line is the border")]

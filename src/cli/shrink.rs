@@ -65,21 +65,32 @@ pub fn main(args: &Args) -> super::Done {
     let mut console = Console::new(Format::Text, args.quiet, false);
     console.say(&format!("{}: seed {}, {}", args.path.display(), timeline.seed, place.told()));
     let folder = Folder::make(args.out.as_deref(), timeline.seed)?;
-    let output = Output::quiet(folder.path.join("first"));
-    let done = job::silently(Job::plain(timeline.clone(), &place, &output))?;
+    let real_time = in_real_time(place.profile.name);
+    // Where a run is a coin, the first may fall on the other side.
+    let mut tries = 0;
+    let done = loop {
+        tries += 1;
+        let first = folder.path.join("first");
+        let _ = std::fs::remove_dir_all(&first);
+        let done = job::silently(Job::plain(timeline.clone(), &place, &Output::quiet(first)))?;
+        let again = done.code() == Code::Passed || done.code() == Code::Unknown;
+        if !(real_time && again && tries < args.times) {
+            break done;
+        }
+    };
     if let code @ (Code::Interrupted | Code::Broken | Code::Environment) = done.code() {
         let why = done.finished.error.unwrap_or_else(|| "the run broke".into());
         return Err(Failure::new(code, format!("the first run of it did not come to an end: {why}")));
     }
-    let real_time = in_real_time(place.profile.name);
     let Some(way) = way(&done, &found.checks) else {
         let verdict = done.finished.verdict;
+        let in_all = if tries > 1 { format!(" in {}", counted(tries.into(), "run")) } else { String::new() };
         let failure = Failure::new(
             Code::Unknown,
-            format!("it does not fail here ({verdict}): there is nothing to shrink"),
+            format!("it does not fail here ({verdict}){in_all}: there is nothing to shrink"),
         );
         return Err(failure.hint(if real_time {
-            "in real time a failure may be rare; `fuzz replay --times 20` says how often it comes"
+            "in real time a failure may be rare; `--times 100` tries as often to see it once"
         } else {
             "`fuzz replay` of a repro says what is not as it was recorded"
         }));
@@ -161,13 +172,16 @@ pub fn shrink(wish: &Wish<'_>, timeline: &Timeline, console: &mut Console) -> Re
     ));
     let mut before = None;
     if real_time {
-        let failed = runs.rate(timeline, wish.times).unwrap_or(0);
+        // As far as it gets: a wish to stop and a budget end it early.
+        let (failed, tries) = runs.rate(timeline, wish.times);
         if failed == 0 {
             return Err(Failure::new(Code::Unknown, format!("it failed in none of {} runs", runs.count)));
         }
-        console.say(&format!("  it fails in {}", often(failed, wish.times, false)));
-        runs.compare_rates(failed, wish.times);
-        before = Some(Rate { failed, runs: wish.times });
+        console.say(&format!("  it fails in {}", often(failed, tries, false)));
+        runs.compare_rates(failed, tries);
+        // What is left is measured as often.
+        runs.leave_time_for((began.elapsed() / tries) * (wish.times + 1));
+        before = Some(Rate { failed, runs: tries });
     }
     let keys = if real_time { 1 } else { KEYS };
     // The best so far is there at any time.
@@ -230,7 +244,13 @@ fn confirmed(
 ) -> Result<Repro, Failure> {
     let real_time = in_real_time(wish.place.profile.name);
     let times = if real_time { wish.times } else { 2 };
-    cut.again = runs.rate(timeline, times).ok().map(|failed| Rate { failed, runs: times });
+    if real_time {
+        // Without this number a repro of a coin says nothing; the time for it was left.
+        runs.end_whenever();
+    }
+    cut.again = Some(runs.rate(timeline, times))
+        .filter(|(_, runs)| *runs > 0 && (real_time || *runs == times))
+        .map(|(failed, runs)| Rate { failed, runs });
     cut.runs = runs.count as u64;
     let output = Output::quiet(wish.folder.join("smallest"));
     let done = job::silently(Job::plain(timeline.clone(), wish.place, &output))?;
