@@ -367,6 +367,55 @@ fn continuous_integration_is_told_in_its_own_words() {
 }
 
 #[test]
+fn what_is_left_out_is_not_drawn_and_does_not_come_back_by_changes() {
+    let place = place("campaign-without");
+    let common = ["campaign", "--spec", "bug.yaml", "--seed", "3", "--corpus", "corpus", "--runs"];
+    // The bug needs what is left out.
+    let said = place.fuzz(&[&common[..], &["44", "--exclude", "reshard"]].concat());
+    ends(&said, 0, &["no findings"]);
+    let kept = files(&place, "corpus", ".yaml");
+    let texts: Vec<String> = kept.iter().map(|path| fs::read_to_string(path).expect("it is there")).collect();
+    assert!(texts.iter().all(|text| !text.contains("do: {reshard")), "{texts:?}");
+    assert!(texts.iter().any(|text| text.contains("do: {pause")), "{texts:?}");
+    let origins = ask(&place, &["slowest", "--lines", "100"]);
+    assert_eq!(origins.len(), 44, "{origins:?}");
+    // It is another campaign than without the flag, and what is left in can be said as well.
+    let said =
+        place.fuzz(&["campaign", "--spec", "bug.yaml", "--seed", "3", "--runs", "6", "--include", "reshard"]);
+    ends(&said, 1, &["campaign 2", "1 finding:"]);
+    let said = place.fuzz(&[
+        "generate",
+        "--spec",
+        "bug.yaml",
+        "--seed",
+        "4",
+        "--include",
+        "slow,pause",
+        "--exclude",
+        "pause",
+    ]);
+    ends(&said, 0, &["  slow "]);
+    assert!(!said.out.contains("  pause ") && !said.out.contains("  reshard "), "{}", said.out);
+    // A command that brings a run back says it too.
+    let said =
+        place.fuzz(&["--spec", "well.yaml", "--seed", "4", "--exclude", "reshard,slow", "-q", "--no-shrink"]);
+    ends(&said, 0, &["PASSED"]);
+    let verdict = files(&place, "runs", "-4").pop().expect("its folder").join("verdict.json");
+    let text = fs::read_to_string(verdict).expect("it is there");
+    assert!(text.contains("--exclude reshard,slow"), "{text}");
+    for (flags, words) in [
+        (["--exclude", "reshad"], "did you mean `reshard`?"),
+        (["--include", "kill"], "leave nothing that the scenario draws"),
+    ] {
+        ends(
+            &place.fuzz(&[&["campaign", "--spec", "bug.yaml", "--runs", "1"], &flags[..]].concat()),
+            2,
+            &[words],
+        );
+    }
+}
+
+#[test]
 fn on_a_terminal_a_few_lines_stand_below_what_is_said() {
     let place = place("campaign-terminal");
     let tool = env!("CARGO_BIN_EXE_fuzz");

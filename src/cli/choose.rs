@@ -2,7 +2,7 @@
 
 use super::exit::{Code, Failure};
 use super::flags::{Shape, Where};
-use crate::catalogue::{Ability, Action};
+use crate::catalogue::{ACTIONS, Ability, Action};
 use crate::env::processes::doctor::{self, SERVERS};
 use crate::env::processes::resources;
 use crate::env::{EXACT, LIVE, PROFILES, Profile, SIM, live, own_of};
@@ -310,8 +310,44 @@ fn started(_: &Path) -> Result<(), Failure> {
     Ok(())
 }
 
+/// Leaves in what seeds draw only what the flags want. It is done before anything is drawn: a timeline stays a function
+/// of scenario, flags and seed.
+fn narrow(spec: &mut Spec, shape: &Shape) -> Result<(), Failure> {
+    let named = [("--include", &shape.include), ("--exclude", &shape.exclude)];
+    let drawable = || ACTIONS.iter().filter(|info| info.may_be_drawn()).map(|info| info.name);
+    for (flag, name) in named.iter().flat_map(|(flag, names)| names.iter().map(move |name| (flag, name))) {
+        if spec.draw.is_none() {
+            let message = format!("{flag} {name}: the scenario draws nothing");
+            return Err(
+                Failure::bad_input(message).hint("it says itself what happens; take the event out there")
+            );
+        }
+        if !drawable().any(|known| known == name) {
+            let failure = Failure::bad_input(format!("{flag}: seeds draw no operation or fault `{name}`"));
+            return Err(failure.hint(match crate::yaml::document::nearest(name, drawable()) {
+                Some(near) => format!("did you mean `{near}`?"),
+                None => "`fuzz list operations` and `fuzz list faults` name them all".into(),
+            }));
+        }
+    }
+    let Some(draw) = spec.draw.as_mut() else { return Ok(()) };
+    if !shape.include.is_empty() {
+        if draw.vocabulary.is_empty() {
+            draw.vocabulary = shape.include.iter().map(|name| (name.clone(), 1)).collect();
+        } else {
+            draw.vocabulary.retain(|(name, _)| shape.include.contains(name));
+        }
+        if draw.vocabulary.iter().all(|(name, weight)| *weight == 0 || shape.exclude.contains(name)) {
+            return Err(Failure::bad_input("--include and --exclude leave nothing that the scenario draws"));
+        }
+    }
+    draw.without.clone_from(&shape.exclude);
+    Ok(())
+}
+
 /// Applies the flags that pin what the scenario leaves open.
 pub fn pin(spec: &mut Spec, shape: &Shape) -> Result<(), Failure> {
+    narrow(spec, shape)?;
     if let Some(shards) = shape.shards {
         spec.cluster.shards = Spread::exactly(shards);
     }

@@ -32,6 +32,12 @@ pub struct Shape {
     /// Switch a named bug on in the embedded target (`fuzz list bugs`); may be given several times
     #[arg(long = "bug", value_name = "NAME")]
     pub bugs: Vec<String>,
+    /// Draw only these operations and faults (`fuzz list faults`), separated by commas: `kill,failover`
+    #[arg(long, value_name = "NAME", value_delimiter = ',')]
+    pub include: Vec<String>,
+    /// Draw none of these operations and faults: `power_loss,clock_skew`
+    #[arg(long, value_name = "NAME", value_delimiter = ',')]
+    pub exclude: Vec<String>,
     /// Warn of keys that are not known in a file of valkey-fuzzer's, instead of refusing it
     #[arg(long)]
     pub allow_unknown_keys: bool,
@@ -124,6 +130,11 @@ impl Shape {
         for bug in &self.bugs {
             text += " --bug ";
             text += &shell(bug);
+        }
+        for (flag, names) in [("--include", &self.include), ("--exclude", &self.exclude)] {
+            if !names.is_empty() {
+                text += &format!(" {flag} {}", shell(&names.join(",")));
+            }
         }
         if self.allow_unknown_keys {
             text += " --allow-unknown-keys";

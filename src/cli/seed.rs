@@ -50,7 +50,7 @@ pub fn main(args: &Args) -> super::Done {
     let job = Job {
         reproduce: (args.spec.as_deref() != Some(Path::new("-")))
             .then(|| format!("fuzz --seed {seed}{from}{}{}", place.spelled(), args.shape.spelled())),
-        drawn: args.spec.is_none().then(|| pins(&args.shape)),
+        drawn: args.spec.is_none().then(|| pins(&args.shape)).flatten(),
         save: if args.spec.is_none() { Save::BesideSeed } else { Save::AsCommand },
         trace: false,
         spread: false,
@@ -63,7 +63,7 @@ pub fn main(args: &Args) -> super::Done {
     let done = job::run(job, &mut console)?;
     job::tell(&mut console, &done);
     if !args.no_shrink {
-        let drawn = args.spec.is_none().then(|| pins(&args.shape));
+        let drawn = args.spec.is_none().then(|| pins(&args.shape)).flatten();
         shrink::after(&done, &timeline, &place, drawn, &mut console);
     }
     job::files(&args.output, &[&done.story])?;
@@ -138,6 +138,8 @@ pub fn draw(spec: &Spec, seed: Seed, place: &choose::Place) -> Result<Timeline, 
     })
 }
 
-pub fn pins(shape: &Shape) -> Pins {
-    Pins { shards: shape.shards, replicas: shape.replicas }
+/// The flags that pin what a seed of the built-in scenario draws; `None` where others than these decide it too.
+pub fn pins(shape: &Shape) -> Option<Pins> {
+    let plain = shape.include.is_empty() && shape.exclude.is_empty();
+    plain.then_some(Pins { shards: shape.shards, replicas: shape.replicas })
 }

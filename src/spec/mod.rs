@@ -132,6 +132,8 @@ pub struct Draw {
     pub over: Spread<Millis>,
     /// Names of actions with weights; all that the target and the environment offer when empty.
     pub vocabulary: Vec<(String, u16)>,
+    /// Names that are not drawn, whatever the vocabulary: a flag's, no file's. What else a seed draws by weight stays.
+    pub without: Vec<String>,
     /// Draw only what leaves a majority of the primaries, and a live member in every shard.
     pub keep_quorum: bool,
 }

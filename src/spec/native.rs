@@ -303,6 +303,7 @@ fn draw(node: &Node, problems: &mut Problems) -> Option<Draw> {
         events: form.events,
         over: form.over,
         vocabulary: form.from.0,
+        without: Vec::new(),
         keep_quorum: form.keep.quorum,
     })
 }

@@ -22,6 +22,7 @@ pub fn everything(events: Spread<u16>, keep_quorum: bool) -> Spec {
             events,
             over: Spread { low: Millis(10_000), high: Millis(20_000) },
             vocabulary: Vec::new(),
+            without: Vec::new(),
             keep_quorum,
         }),
         ..Spec::quiet(Dialect::Native)

@@ -82,7 +82,8 @@ pub(super) fn shrink(
 ) -> Result<(Small, Repro), Failure> {
     let way = Way { check: known.check.clone(), kinds: known.kinds.clone() };
     let drawn = (proposal.origin == Origin::Seed && setting.args.spec.is_none())
-        .then(|| seed::pins(&setting.args.shape));
+        .then(|| seed::pins(&setting.args.shape))
+        .flatten();
     let wish = shrink::Wish {
         place: setting.place,
         way,

@@ -49,6 +49,7 @@ impl Swarm {
         let (on, heavy) = (rng.next_u64(), [rng.next_u64(), rng.next_u64()]);
         let admin = rng.ratio(1, ADMIN_SEEDS);
         let patient = rng.ratio(1, PATIENT_SEEDS) || crate::target::consensus(target);
+        let left_out = |name: &str| draw.without.iter().any(|without| without == name);
         let (mut first, mut count, mut any_on) = (0, 0, false);
         for (index, info) in offered(target, profile) {
             let given = match draw.vocabulary.iter().find(|(name, _)| name == info.name) {
@@ -57,7 +58,7 @@ impl Swarm {
                 None => continue,
             };
             let rare = (info.name == Admin::NAME && !admin) || (takes_long(info.name) && !patient);
-            if given == 0 || (rare && draw.vocabulary.is_empty()) {
+            if given == 0 || left_out(info.name) || (rare && draw.vocabulary.is_empty()) {
                 continue;
             }
             if count == 0 {
@@ -77,7 +78,8 @@ impl Swarm {
             let (mut seen, mut index) = (0, first);
             for (candidate, info) in offered(target, profile) {
                 let named = draw.vocabulary.iter().any(|(name, weight)| name == info.name && *weight > 0);
-                if named || (draw.vocabulary.is_empty() && info.drawn && info.name != Admin::NAME) {
+                let unnamed = draw.vocabulary.is_empty() && info.drawn && info.name != Admin::NAME;
+                if (named || unnamed) && !left_out(info.name) {
                     index = candidate;
                     if seen == chosen {
                         break;
