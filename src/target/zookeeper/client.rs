@@ -32,7 +32,7 @@ use std::rc::Rc;
 const AVOID: Millis = Millis(500);
 /// How often a change is tried whose version does not hold any more.
 const TRIES: u32 = 4;
-/// The timeout that a session wishes for; a server gives twenty ticks at most.
+/// The timeout that a session wishes for, which is the longest that a server gives.
 pub const SESSION_MS: i32 = 10_000;
 
 /// The newest epoch that anybody has heard of.

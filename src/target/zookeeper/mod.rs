@@ -14,6 +14,7 @@ mod operations;
 pub mod provision;
 pub mod session;
 mod talk;
+mod view;
 pub mod watches;
 pub mod wire;
 pub mod words;
@@ -37,8 +38,7 @@ use crate::timeline::Timeline;
 use client::Epochs;
 use provision::Launch;
 use std::path::Path;
-
-mod view;
+use view::Seen;
 
 pub const NAME: &str = "zookeeper";
 
@@ -47,11 +47,12 @@ pub const NAME: &str = "zookeeper";
 pub struct Zookeeper {
     launch: Launch,
     epochs: Epochs,
+    seen: Seen,
 }
 
 impl Zookeeper {
     pub fn new(server: &Path) -> Self {
-        Self { launch: Launch::of(server), epochs: Epochs::default() }
+        Self { launch: Launch::of(server), epochs: Epochs::default(), seen: Seen::default() }
     }
 }
 
@@ -99,7 +100,7 @@ impl Target for Zookeeper {
         Box::new(client::Client::new(io, world, workload, self.epochs.clone()))
     }
     fn prober(&self, io: Io, world: Shared) -> Box<dyn Look> {
-        Box::new(view::Prober::new(io, world))
+        Box::new(view::Prober::new(io, world, self.seen.clone()))
     }
     fn answers(&self, io: Io, node: NodeId, within: Millis) -> Local<bool> {
         Box::pin(async move {

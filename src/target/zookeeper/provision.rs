@@ -22,6 +22,9 @@ const SUPER_DIGEST: &str = "super:sMrJSb1M+Jb5fZRsxVVS+AfAsxo=";
 /// How many ticks a follower may take to connect to a leader and to catch up.
 const INIT_TICKS: u64 = 100;
 
+/// What a session may wish for at most, in milliseconds.
+const MAX_SESSION_MS: u32 = 10_000;
+
 /// How a server is started.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Launch {
@@ -159,6 +162,8 @@ fn zoo_cfg(timeline: &Timeline, members: &[NodeId]) -> String {
         ("dataDir".into(), format!("{{dir}}/{DATA}")),
         ("initLimit".into(), INIT_TICKS.to_string()),
         ("maxClientCnxns".into(), "0".into()),
+        // Clients that issue seldom send no pings between.
+        ("maxSessionTimeout".into(), MAX_SESSION_MS.to_string()),
         ("reconfigEnabled".into(), "true".into()),
         ("standaloneEnabled".into(), "false".into()),
         ("syncLimit".into(), limit.to_string()),

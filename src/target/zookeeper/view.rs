@@ -2,7 +2,9 @@
 //! epoch of transactions is the epoch, the last transaction the offset.
 //!
 //! A server says how it serves and whom it takes for members, not whom it follows. A follower is shown with the leader of
-//! the newest epoch that answers at the same look; it serves only once that one has brought it up to date.
+//! the newest epoch that answers at the same look; it serves only once that one has brought it up to date. Who leads tells
+//! its epoch itself; anybody else is in the newest one that it was seen in, for it may not have a transaction of it yet, and
+//! tells none while it looks for a leader.
 
 use super::client::{self, SESSION_MS, create};
 use super::code::Code;
@@ -21,7 +23,9 @@ use crate::run::view::{ClusterView, Member, NodeReport, NodeView, Replication};
 use crate::run::world::{Shared, World};
 use crate::time::{Micros, Millis};
 use crate::timeline::Role;
-use std::collections::BTreeSet;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
 
 /// The last slot there is.
 const LAST_SLOT: u16 = 16383;
@@ -30,13 +34,20 @@ const READ_TIMEOUT: Millis = Millis(5000);
 /// The node that is written to see whether an ensemble takes writes.
 const PROBE_PATH: &str = "/seedfault";
 /// Reads sent at once to one server.
-const BATCH: usize = 256;
+const BATCH: usize = 128;
+/// How often a server is asked for all that it holds, and how long after it failed to tell.
+const TRIES: usize = 3;
+const AGAIN: Millis = Millis(500);
+
+/// The newest epoch that each server was seen in, by whoever looked.
+pub type Seen = Rc<RefCell<BTreeMap<NodeId, u64>>>;
 
 /// Asks all servers at once. A word takes a connection.
 #[derive(Debug)]
 pub struct Prober {
     io: Io,
     world: Shared,
+    seen: Seen,
 }
 
 /// One server's own word: how it serves, and the numbers of the members.
@@ -49,8 +60,8 @@ impl Look for Prober {
 }
 
 impl Prober {
-    pub fn new(io: Io, world: Shared) -> Self {
-        Self { io, world }
+    pub fn new(io: Io, world: Shared, seen: Seen) -> Self {
+        Self { io, world, seen }
     }
 
     async fn ask_all(&mut self, timeout: Millis) -> ClusterView {
@@ -73,7 +84,7 @@ impl Prober {
             let word = read(&standing, &members, deadline).await;
             heard.push((node, self.io.now(), word));
         }
-        ClusterView { at: self.io.now(), nodes: views(heard) }
+        ClusterView { at: self.io.now(), nodes: views(heard, &mut self.seen.borrow_mut()) }
     }
 }
 
@@ -92,7 +103,10 @@ async fn read(standing: &Conn, members: &Conn, deadline: Micros) -> Result<Word,
 }
 
 /// The words of all servers as reports.
-fn views(heard: Vec<(NodeId, Micros, Result<Word, String>)>) -> Vec<NodeView> {
+fn views(
+    heard: Vec<(NodeId, Micros, Result<Word, String>)>,
+    seen: &mut BTreeMap<NodeId, u64>,
+) -> Vec<NodeView> {
     let leads = |(node, _, word): &(NodeId, Micros, Result<Word, String>)| match word {
         Ok((Told::Serves(standing), _)) if standing.mode == Mode::Leader => {
             Some((epoch(standing.zxid), server_id(*node)))
@@ -102,7 +116,17 @@ fn views(heard: Vec<(NodeId, Micros, Result<Word, String>)>) -> Vec<NodeView> {
     let leader = heard.iter().filter_map(leads).max();
     heard
         .into_iter()
-        .map(|(node, at, word)| NodeView { node, at, report: word.map(|word| report(node, word, leader)) })
+        .map(|(node, at, word)| {
+            let mut report = word.map(|word| report(node, word, leader));
+            if let Ok(report) = &mut report {
+                let newest = seen.entry(node).or_default();
+                *newest = report.current_epoch.max(*newest);
+                if report.replication.role != Role::Primary {
+                    report.current_epoch = *newest;
+                }
+            }
+            NodeView { node, at, report }
+        })
         .collect()
 }
 
@@ -257,7 +281,15 @@ pub async fn holds(io: Io, world: Shared, view: ClusterView) -> Vec<KeyDump> {
     let wanted: Vec<(Key, String)> =
         dumps.iter().map(|dump| (dump.key, client::path(&dump.key, &load))).collect();
     for (node, _) in view.answered() {
-        let held = everything(&io, node, &wanted, load.value_bytes).await;
+        let mut held = everything(&io, node, &wanted, load.value_bytes).await;
+        for _ in 1..TRIES {
+            if held.is_ok() {
+                break;
+            }
+            // A session may be lost on a busy machine; what the server holds is there all the same.
+            io.sleep(AGAIN).await;
+            held = everything(&io, node, &wanted, load.value_bytes).await;
+        }
         for (place, dump) in dumps.iter_mut().enumerate() {
             let value = match &held {
                 Ok(all) => all[place].clone(),
@@ -321,7 +353,7 @@ mod tests {
 
     fn look(words: Vec<Result<Word, String>>) -> ClusterView {
         let heard = (0u16..).map(NodeId).zip(words).map(|(node, word)| (node, Micros(7), word)).collect();
-        ClusterView { at: Micros(7), nodes: views(heard) }
+        ClusterView { at: Micros(7), nodes: views(heard, &mut [(NodeId(2), 1)].into()) }
     }
 
     #[test]
@@ -354,6 +386,7 @@ mod tests {
         assert_eq!((old.current_epoch, old.replication.role), (1, Role::Primary));
         let looking = view.report(NodeId(2)).expect("it answered");
         assert_eq!((looking.state.as_str(), looking.replication.link_up), ("fail", false));
+        assert_eq!(looking.current_epoch, 1, "it was seen there");
         assert_eq!(looking.myself().map(|me| me.role), Some(Role::Replica));
     }
 }
