@@ -329,12 +329,23 @@ fn a_folder_of_scenarios_runs_all_and_sums_up() {
     let all = ["run", "all", "--junit", "junit.xml", "--output", "result.json", "--out", "kept"];
     let run = place.fuzz(&all);
     run.exits(0);
-    in_order(&run.out, &["=== Aggregate Results ===", "Total Tests: 2\n", "Passed: 2 (100.0%)\n"]);
+    in_order(
+        &run.out,
+        &[
+            "\nScenario ",
+            "PASSED",
+            "PASSED",
+            "=== Aggregate Results ===",
+            "Total Tests: 2\n",
+            "Passed: 2 (100.0%)\n",
+        ],
+    );
     assert!(place.path.join("kept/01-kill/verdict.json").is_file());
     assert!(place.path.join("kept/02-move/verdict.json").is_file());
     let xml = fs::read_to_string(place.path.join("junit.xml")).expect("it was asked for");
     well_formed(&xml);
-    assert_eq!(xml.matches("<testsuite ").count(), 2, "{xml}");
+    assert_eq!(xml.matches("<testsuite ").count(), 3, "one of the scenarios and one of each: {xml}");
+    assert!(xml.contains("<testcase classname=\"all/kill.yaml\" name="), "{xml}");
     let result: Value =
         serde_json::from_slice(&fs::read(place.path.join("result.json")).expect("it was asked for"))
             .expect("JSON");

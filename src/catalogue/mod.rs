@@ -181,6 +181,9 @@ tagged! {
     Crash = check::crash::Crash,
     LogScan = check::log_scan::LogScan,
     Linearizability = check::linearizability::Linearizability,
+    Service = check::expect::service::Service,
+    Leadership = check::expect::leadership::Leadership,
+    Injection = check::expect::injection::Injection,
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ mod assume;
 pub mod convergence_time;
 pub mod crash;
 pub mod data_consistency;
+pub mod expect;
 pub mod facts;
 pub mod linear;
 pub mod linearizability;
@@ -123,6 +124,9 @@ pub fn check_of(spec: &CheckSpec) -> &dyn Check {
         CheckSpec::Crash(check) => check,
         CheckSpec::LogScan(check) => check,
         CheckSpec::Linearizability(check) => check,
+        CheckSpec::Service(check) => check,
+        CheckSpec::Leadership(check) => check,
+        CheckSpec::Injection(check) => check,
     }
 }
 

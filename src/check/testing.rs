@@ -25,9 +25,22 @@ pub fn node_id(node: u16) -> String {
     format!("{node:040x}")
 }
 
-/// Every check with its defaults.
+/// Every check with its defaults; those that only expect what a scenario says expect what holds in a healthy run.
 pub fn checks() -> Vec<CheckSpec> {
-    CheckSpec::NAMES.iter().map(|name| default_spec(name).expect("every field has a default")).collect()
+    let check = |name: &&str| {
+        let claim = match *name {
+            "service" => "least: 1",
+            "leadership" => "term: kept",
+            "injection" => "down_most: 1",
+            name => return default_spec(name).expect("every field has a default"),
+        };
+        let text = format!("fuzz: 1\nchecks: [{{{name}: {{expect: [{{{claim}}}]}}}}]\ntimeline: []\n");
+        let mut problems = Problems::default();
+        let spec = crate::spec::parse::parse(text.as_bytes(), &mut problems).expect("it reads");
+        assert!(!problems.has_errors(), "{:?}", problems.list);
+        spec.checks.expect("it has one").remove(0)
+    };
+    CheckSpec::NAMES.iter().map(check).collect()
 }
 
 /// `r:9` as a key.
@@ -288,6 +301,7 @@ impl Scene {
             steps: Vec::new(),
             slots: Vec::new(),
             slots_left_open: Vec::new(),
+            links: Vec::new(),
         });
         let start = Start::At(Millis(started));
         let event =

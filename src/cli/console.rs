@@ -8,6 +8,7 @@
 use super::flags::Format;
 use crate::report::live::{Live, Log};
 use crate::report::story::Story;
+use crate::report::table::{Row, table};
 use crate::report::text::Detail;
 use crate::report::visible::visible;
 use crate::run::event::RunEvent;
@@ -123,6 +124,17 @@ impl Console {
                 if self.terminal {
                     self.refresh(story);
                 }
+            }
+        }
+    }
+
+    /// The scenarios of a folder: a table, or an object each.
+    pub fn rows(&mut self, rows: &[Row<'_>]) {
+        match self.format {
+            Format::Json => rows.iter().for_each(|row| self.write(&format!("{}\n", row.json()))),
+            Format::Text => {
+                self.write("\n");
+                table(rows).iter().for_each(|line| self.write(&format!("{line}\n")));
             }
         }
     }

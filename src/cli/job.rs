@@ -11,6 +11,7 @@ use super::supervise::{self, Ended, Heard};
 use crate::check::{Verdict, check_of, default_spec};
 use crate::env::{EXACT, LIVE};
 use crate::report::story::Story;
+use crate::report::table::Row;
 use crate::repro::{Facts, Pins, Repro};
 use crate::run::event::{Finished, RunEvent};
 use crate::run::request::{BOOT_TIMEOUT, RUN_TIMEOUT, RunOptions, RunRequest};
@@ -310,13 +311,18 @@ pub fn check_files(output: &Output) -> Result<(), Failure> {
 
 /// The files that other tools read.
 pub fn files(output: &Output, stories: &[&Story]) -> Result<(), Failure> {
+    files_of(output, stories, &[])
+}
+
+/// The same for the scenarios of a folder, each of which is a case of its own too.
+pub fn files_of(output: &Output, stories: &[&Story], rows: &[Row<'_>]) -> Result<(), Failure> {
     let write = |path: &Path, text: &str| {
         write_where_told(path, text.as_bytes()).map_err(|error| {
             Failure::new(Code::Environment, format!("failed to write {}: {}", path.display(), plain(&error)))
         })
     };
     if let Some(path) = &output.junit {
-        write(path, &crate::report::junit::xml(stories))?;
+        write(path, &crate::report::junit::xml(stories, rows))?;
     }
     if let Some(path) = &output.output {
         let results = crate::report::result::results(stories);

@@ -8,6 +8,7 @@ use super::input::{self, Source};
 use super::job::{self, Done, Job, Save};
 use super::{seed, shrink};
 use crate::report::story::Story;
+use crate::report::table::Row;
 use crate::report::visible::on_one_line;
 use crate::spec::Spec;
 use std::path::{Path, PathBuf};
@@ -107,6 +108,7 @@ fn folder(args: &Args) -> super::Done {
     }
     let mut console = args.output.console();
     let (mut code, mut stories): (Code, Vec<(PathBuf, Code, Story)>) = (Code::Passed, Vec::new());
+    let mut unable: Vec<(PathBuf, Failure)> = Vec::new();
     for (number, (path, spec)) in scenarios.into_iter().enumerate() {
         let stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         let out = args.output.out.as_ref().map(|out| out.join(format!("{:02}-{stem}", number + 1)));
@@ -119,14 +121,34 @@ fn folder(args: &Args) -> super::Done {
             Err(failure) => {
                 talk(&format!("{}: {}", path.display(), failure.text()));
                 code = code.heavier(failure.code);
+                unable.push((path, failure));
             }
         }
         if code == Code::Interrupted || console.broken {
             break;
         }
     }
+    let mut rows: Vec<Row<'_>> = Vec::new();
+    for path in &paths {
+        let file = path.display().to_string();
+        let ran = stories.iter().find(|(other, ..)| other == path);
+        let failed = unable.iter().find(|(other, _)| other == path);
+        rows.extend(ran.map(|(_, code, story)| Row {
+            file: file.clone(),
+            exit_code: code.number(),
+            story: Some(story),
+            error: None,
+        }));
+        rows.extend(failed.map(|(_, failure)| Row {
+            file,
+            exit_code: failure.code.number(),
+            story: None,
+            error: Some(failure.message.clone()),
+        }));
+    }
+    console.rows(&rows);
     aggregate(&mut console, paths.len(), &stories);
-    job::files(&args.output, &stories.iter().map(|(_, _, story)| story).collect::<Vec<_>>())?;
+    job::files_of(&args.output, &stories.iter().map(|(_, _, story)| story).collect::<Vec<_>>(), &rows)?;
     Ok(code)
 }
 

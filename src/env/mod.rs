@@ -280,6 +280,8 @@ pub struct LinkRule {
     pub natural: bool,
     /// The end of a connection takes so much longer.
     pub linger: Millis,
+    /// Of every hundred or thousand messages exactly the share is lost, in a shuffled order.
+    pub exact: bool,
 }
 
 /// What is done to one direction of a link, by the class of what crosses it.
@@ -341,9 +343,25 @@ pub struct NetworkTold {
     pub interference: u64,
 }
 
-/// The evidence for a change of a link, where segments are counted: how many its rules have struck so far.
-pub fn struck_so_far(count: u64, woken: u64, leaked: u64) -> Evidence {
-    let told = format!("{count}{STRUCK}, {woken} connections woken up");
+/// What rules have come to on a directed link so far, where segments are counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LinkCount {
+    /// Segments that came under a rule, those that it struck, and those of them that it lost.
+    pub seen: u64,
+    pub struck: u64,
+    pub lost: u64,
+    /// Ends of connections that were held back until they were due, and how soon the first of them came through.
+    pub ends: u64,
+    pub ends_after: Option<Micros>,
+}
+
+/// The evidence for a change of a link, where segments are counted.
+pub fn struck_so_far(count: &LinkCount, woken: u64, leaked: u64) -> Evidence {
+    let LinkCount { seen, struck, lost, ends, ends_after } = count;
+    let after = ends_after.map_or(String::new(), |after| format!(" after {} us", after.0));
+    let told = format!(
+        "{struck}{STRUCK} of {seen}, {lost} lost, {ends} ends held{after}, {woken} connections woken up"
+    );
     if leaked == 0 { told } else { format!("{told}, {leaked}{LEAKED}") }
 }
 
@@ -357,9 +375,16 @@ pub fn connections(count: u64) -> Evidence {
     format!("{count} connections")
 }
 
-/// The number in it; none where nothing is counted.
-pub fn struck_in(evidence: &str) -> Option<u64> {
-    evidence.split_once(STRUCK)?.0.parse().ok()
+/// The numbers in it; none where nothing is counted.
+pub fn counted_in(evidence: &str) -> Option<LinkCount> {
+    let (struck, rest) = evidence.split_once(STRUCK)?;
+    let mut parts = rest.strip_prefix(" of ")?.split(", ");
+    let seen = parts.next()?.parse().ok()?;
+    let lost = parts.next()?.strip_suffix(" lost")?.parse().ok()?;
+    let (ends, after) = parts.next()?.split_once(" ends held")?;
+    let after = after.strip_prefix(" after ").and_then(|text| text.strip_suffix(" us"));
+    let ends_after = after.and_then(|text| text.parse().ok()).map(Micros);
+    Some(LinkCount { seen, struck: struck.parse().ok()?, lost, ends: ends.parse().ok()?, ends_after })
 }
 
 /// How the evidence of a strike that came to nothing begins.

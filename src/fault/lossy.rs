@@ -22,6 +22,10 @@ crate::record! {
         /// losses come in bursts of so many messages on average; each is drawn by itself when absent
         #[serde(default, skip_serializing_if = "Option::is_none")]
         pub burst: Option<u16> = None,
+        /// of every hundred messages on a link exactly that share is lost (of every thousand where it is no whole per cent), in
+        /// an order that the seed shuffles, instead of each by chance
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        pub exact: bool = false,
     }
 }
 
@@ -42,7 +46,7 @@ impl Declared for Lossy {
     };
 
     fn needs(&self) -> Ability {
-        let bursts = if self.burst.is_some() { Ability::Packet } else { Self::INFO.needs };
+        let bursts = if self.burst.is_some() || self.exact { Ability::Packet } else { Self::INFO.needs };
         traffic::needs(self.traffic, bursts)
     }
 
@@ -51,6 +55,6 @@ impl Declared for Lossy {
         let lose = *context.rng.pick(&[10, 100, 300]);
         let duplicate = *context.rng.pick(&[0, 50, 300]);
         let reorder = *context.rng.pick(&[0, 50, 300]);
-        Some(Self { node, lose, duplicate, reorder, traffic: Traffic::All, burst: None })
+        Some(Self { node, lose, duplicate, reorder, traffic: Traffic::All, burst: None, exact: false })
     }
 }

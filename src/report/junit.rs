@@ -1,19 +1,63 @@
-//! `JUnit`'s XML: a suite per run, a case per check, so that continuous integration shows them as tests.
+//! `JUnit`'s XML: a suite per run, a case per check, so that continuous integration shows them as tests. Before those of a
+//! folder stands a suite with a case per scenario.
 
 use super::names::seconds;
 use super::story::Story;
+use super::table::Row;
 use super::text::{errors, ordered, push, unheard};
 use crate::check::Verdict;
 
 /// The runs of one invocation as one document.
-pub fn xml(stories: &[&Story]) -> String {
+pub fn xml(stories: &[&Story], rows: &[Row<'_>]) -> String {
     let mut out =
         String::from("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites name=\"seedfault\">\n");
+    if !rows.is_empty() {
+        scenarios(&mut out, rows);
+    }
     for story in stories {
         suite(&mut out, story);
     }
     out.push_str("</testsuites>\n");
     out
+}
+
+/// A case per scenario: failed by what spoke against it, in error where the run broke or could not begin, skipped where
+/// nothing could be decided.
+fn scenarios(out: &mut String, rows: &[Row<'_>]) {
+    let count = |wanted: &[u8]| rows.iter().filter(|row| wanted.contains(&row.exit_code)).count();
+    push(
+        out,
+        format_args!(
+            "  <testsuite name=\"scenarios\" tests=\"{}\" failures=\"{}\" errors=\"{}\" skipped=\"{}\" time=\"{}\">\n",
+            rows.len(),
+            count(&[1]),
+            count(&[2, 3, 5]),
+            count(&[4, 130]),
+            seconds(rows.iter().map(Row::wall_ms).sum(), 3),
+        ),
+    );
+    for row in rows {
+        let against = row.against();
+        let message = escape(against.first().map_or("", String::as_str));
+        let all = escape(&against.join("\n"));
+        push(
+            out,
+            format_args!(
+                "    <testcase classname=\"{}\" name=\"{}\" time=\"{}\">",
+                escape(&row.file),
+                escape(&row.name()),
+                seconds(row.wall_ms(), 3)
+            ),
+        );
+        match row.exit_code {
+            0 => {}
+            1 => push(out, format_args!("<failure message=\"{message}\">{all}</failure>")),
+            4 | 130 => push(out, format_args!("<skipped message=\"unknown: {message}\"/>")),
+            _ => push(out, format_args!("<error message=\"{message}\"/>")),
+        }
+        out.push_str("</testcase>\n");
+    }
+    out.push_str("  </testsuite>\n");
 }
 
 fn suite(out: &mut String, story: &Story) {

@@ -15,6 +15,7 @@ pub mod names;
 pub mod result;
 pub mod story;
 mod summary;
+pub mod table;
 pub mod text;
 pub mod visible;
 

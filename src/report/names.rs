@@ -16,20 +16,23 @@ pub const HEADINGS: &[(&str, &str)] = &[
     ("linearizability", "Linearizability"),
     ("crash", "Crash"),
     ("log_scan", "Log Scan"),
+    ("service", "Service"),
+    ("leadership", "Leadership"),
+    ("injection", "Injection"),
     (crate::check::RUN, "Run"),
 ];
 
 /// The newer tool's checks in its order: key, heading, and which of ours it stands for.
 pub const FINAL: &[(&str, &str, &[&str])] = &[
     ("replication", "Replication", &["replica_sync", "replication_lag"]),
-    ("cluster_status", "Cluster Status", &["quorum"]),
+    ("cluster_status", "Cluster Status", &["quorum", "service", "leadership"]),
     ("slot_coverage", "Slot Coverage", &["slot_coverage"]),
     ("topology", "Topology", &["topology"]),
     ("view_consistency", "View Consistency", &["view_agreement"]),
     ("data_consistency", "Data Consistency", &["data_consistency", "acknowledged_loss", "linearizability"]),
     ("log_validation", "Log Validation", &["crash", "log_scan"]),
     ("validation_timeout", "Validation Timeout", &["convergence_time"]),
-    ("validation_framework", "Validation Framework", &[crate::check::RUN]),
+    ("validation_framework", "Validation Framework", &[crate::check::RUN, "injection"]),
 ];
 
 /// `slot_coverage` is `Slot Coverage`.

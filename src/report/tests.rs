@@ -46,6 +46,7 @@ fn applied(event: &str, action: &str, nodes: &[u16], from_ms: u64, to_ms: u64, s
             steps: vec![(Micros((from_ms + 10) * 1000), "a step".into())],
             slots: Vec::new(),
             slots_left_open: Vec::new(),
+            links: Vec::new(),
         }),
     }
 }
@@ -286,7 +287,7 @@ fn the_older_forms_sections_stand_in_their_order() {
 #[test]
 fn junit_counts_failures_and_what_was_not_decided() {
     let (failing, passing) = (Story::of(&failing()), Story::of(&passing()));
-    let xml = super::junit::xml(&[&failing, &passing]);
+    let xml = super::junit::xml(&[&failing, &passing], &[]);
     assert!(xml.contains("tests=\"4\" failures=\"1\" errors=\"0\" skipped=\"2\""), "{xml}");
     expected("junit.xml", &xml);
 }

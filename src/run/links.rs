@@ -4,10 +4,10 @@
 //! tells that a link is healed; what was counted on it tells whether the fault struck anything at all.
 
 use super::operation::OpIo;
-use super::record::Status;
+use super::record::{OnLink, Status};
 use super::strike::{Ending, failed, others, skipped};
 use crate::catalogue::NodeSelector;
-use crate::env::{LIVE, LinkRule, LinkRules, NodeAction, NodeId, leaked_in, struck_in};
+use crate::env::{LIVE, LinkCount, LinkRule, LinkRules, NodeAction, NodeId, counted_in, leaked_in};
 use crate::fault::cut::{Cut, Heal};
 use crate::fault::slow::Distribution;
 use crate::fault::traffic::Traffic;
@@ -79,6 +79,9 @@ pub(super) fn far_ends(
     Ok(ends)
 }
 
+/// What was counted on links so far, in their order; nothing where segments are not counted.
+pub(super) type Counted = Vec<LinkCount>;
+
 /// Puts a rule on links until the fault ends. Faults that overlap on a link add up.
 pub(super) async fn hold_links(
     pairs: &[Link],
@@ -94,23 +97,37 @@ pub(super) async fn hold_links(
     op.step(format!("{} directed links under the rule", pairs.len()));
     ending.wait(op).await;
     let after = take_off(pairs, op).await?;
+    came_to(pairs, &before, &after, op);
     let told = cross(pairs, traffic, op).await?;
     let how = match (rule.cut, rule.natural) {
         (true, true) => ", and nobody is woken up: TCP tries again by itself",
         _ => "",
     };
-    op.step(format!("links healed{how}{}{told}", effect(before, after, op)));
+    op.step(format!("links healed{how}{}{told}", effect(&before, &after, op)));
     Ok(())
 }
 
-/// Puts a rule on links in the event's name. Answers how many segments were struck on them before, where they are
-/// counted.
+/// Notes what the rule came to on each link, as the difference of two counts.
+fn came_to(pairs: &[Link], before: &Counted, after: &Counted, op: &OpIo) {
+    let on_link = |((link, before), after): ((&Link, &LinkCount), &LinkCount)| OnLink {
+        from: link.0,
+        to: link.1,
+        seen: after.seen - before.seen,
+        struck: after.struck - before.struck,
+        lost: after.lost - before.lost,
+        ends: after.ends - before.ends,
+        ends_after: after.ends_after.filter(|_| after.ends > before.ends),
+    };
+    op.report.borrow_mut().links.extend(pairs.iter().zip(before).zip(after).map(on_link));
+}
+
+/// Puts a rule on links in the event's name. Answers what was counted on them before.
 pub(super) async fn put(
     pairs: &[Link],
     traffic: Traffic,
     rule: LinkRule,
     op: &OpIo,
-) -> Result<Option<u64>, Status> {
+) -> Result<Counted, Status> {
     for link in pairs {
         op.world.borrow_mut().links.entry(*link).or_default().insert(op.event.clone(), (traffic, rule));
     }
@@ -131,8 +148,8 @@ fn tried(pairs: &[Link], op: &OpIo) -> BTreeSet<Link> {
     if live { both.collect() } else { BTreeSet::new() }
 }
 
-/// Takes the event's rule off. Answers how many segments were struck on the links so far.
-pub(super) async fn take_off(pairs: &[Link], op: &OpIo) -> Result<Option<u64>, Status> {
+/// Takes the event's rule off. Answers what was counted on the links so far.
+pub(super) async fn take_off(pairs: &[Link], op: &OpIo) -> Result<Counted, Status> {
     let own = pairs.first().and_then(|link| {
         let world = op.world.borrow();
         world.links.get(link)?.get(&op.event).copied()
@@ -158,14 +175,12 @@ pub(super) async fn take_off(pairs: &[Link], op: &OpIo) -> Result<Option<u64>, S
     Ok(struck)
 }
 
-async fn submit(pairs: &[Link], op: &OpIo) -> Result<Option<u64>, Status> {
-    let mut struck = None;
+async fn submit(pairs: &[Link], op: &OpIo) -> Result<Counted, Status> {
+    let mut counted = Vec::with_capacity(pairs.len());
     let mut leaked = 0;
     for (from, to) in pairs {
         let evidence = op.io.link(*from, *to, sum_of(op, *from, *to)).await.map_err(failed)?;
-        if let Some(count) = struck_in(&evidence) {
-            *struck.get_or_insert(0) += count;
-        }
+        counted.extend(counted_in(&evidence));
         leaked += leaked_in(&evidence).unwrap_or(0);
     }
     if leaked > 0 {
@@ -173,18 +188,29 @@ async fn submit(pairs: &[Link], op: &OpIo) -> Result<Option<u64>, Status> {
         op.breaks(&why);
         return Err(failed(why));
     }
-    Ok(struck)
+    Ok(counted)
 }
 
 /// What came of a rule: a cut across which nobody said anything was no cut, whoever asked for it.
-pub(super) fn effect(before: Option<u64>, after: Option<u64>, op: &OpIo) -> String {
-    match before.zip(after).map(|(before, after)| after.saturating_sub(before)) {
-        None => String::new(),
-        Some(0) => {
+pub(super) fn effect(before: &Counted, after: &Counted, op: &OpIo) -> String {
+    let struck = |counted: &Counted| counted.iter().map(|count| count.struck).sum::<u64>();
+    let lost = |counted: &Counted| counted.iter().map(|count| count.lost).sum::<u64>();
+    let seen = |counted: &Counted| counted.iter().map(|count| count.seen).sum::<u64>();
+    if before.is_empty() || after.is_empty() {
+        return String::new();
+    }
+    match struck(after).saturating_sub(struck(before)) {
+        0 => {
             op.detail("struck nothing");
             "; it struck nothing: no segment came by that it would have changed".into()
         }
-        Some(count) => format!("; {count} segments were struck on them meanwhile"),
+        count => match lost(after) - lost(before) {
+            0 => format!("; {count} segments were struck on them meanwhile"),
+            lost => {
+                let seen = seen(after) - seen(before);
+                format!("; {count} segments were struck on them meanwhile, {lost} of {seen} lost")
+            }
+        },
     }
 }
 
@@ -250,6 +276,7 @@ fn add(sum: LinkRule, rule: LinkRule) -> LinkRule {
         shape: if sum.shape == Distribution::Uniform { rule.shape } else { sum.shape },
         natural: sum.natural || rule.natural,
         linger: sum.linger.max(rule.linger),
+        exact: sum.exact || rule.exact,
     }
 }
 

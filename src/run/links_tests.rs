@@ -1,6 +1,6 @@
 use super::*;
 use crate::entropy::{Entropy, Seed};
-use crate::env::{Actor as _, Effect, EnvError, Input, NodeSpec, struck_so_far};
+use crate::env::{Actor as _, Effect, EnvError, Input, LinkCount, NodeSpec, struck_so_far};
 use crate::run::clocks::tests::timeline;
 use crate::run::task::Task;
 use crate::run::world::World;
@@ -78,7 +78,7 @@ fn leaky(
                         struck += swallows;
                         leaks = leaked;
                     }
-                    Ok(struck_so_far(struck, 0, leaks))
+                    Ok(struck_so_far(&LinkCount { struck, ..LinkCount::default() }, 0, leaks))
                 }
                 Effect::Node(from, NodeAction::Knock(to, _)) => {
                     knocked.push((from, to));

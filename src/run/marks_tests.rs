@@ -70,6 +70,7 @@ impl Record {
             steps: Vec::new(),
             slots: Vec::new(),
             slots_left_open: Vec::new(),
+            links: Vec::new(),
         });
         self.timeline.events.push(Event {
             id: id.to_owned().into(),

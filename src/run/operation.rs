@@ -3,7 +3,7 @@
 use super::client::Client;
 use super::load::Session;
 use super::probe::{Look, Prober};
-use super::record::{KeyDump, SlotAnswer, Status};
+use super::record::{KeyDump, OnLink, SlotAnswer, Status};
 use super::resp::Reply;
 use super::task::{CallError, Conn, Io, Local};
 use super::view::ClusterView;
@@ -102,6 +102,7 @@ pub struct OpReport {
     pub steps: Vec<(Micros, String)>,
     pub slots: Vec<u16>,
     pub slots_left_open: Vec<u16>,
+    pub links: Vec<OnLink>,
 }
 
 /// An operation's hands: input and output, what the run knows, its own randomness, and its report.

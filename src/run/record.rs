@@ -59,6 +59,24 @@ pub struct Applied {
     /// For a reshard, the slots that it began to move; those left open if it stopped on the way.
     pub slots: Vec<u16>,
     pub slots_left_open: Vec<u16>,
+    /// What its rule came to on each directed link, where segments are counted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub links: Vec<OnLink>,
+}
+
+/// What a rule came to on a directed link.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OnLink {
+    pub from: NodeId,
+    pub to: NodeId,
+    /// Segments that came under it.
+    pub seen: u64,
+    /// Those of them that it did anything to, and those that it lost.
+    pub struck: u64,
+    pub lost: u64,
+    /// Ends of connections that it held back to the end, and how long the first to come through took.
+    pub ends: u64,
+    pub ends_after: Option<Micros>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -69,22 +69,24 @@ pub(super) async fn flap(fault: &Flap, op: &OpIo, ending: &Ending) -> Result<(),
     }
     let until = ending.lasts.map(|lasts| op.io.after(lasts));
     let cut = LinkRule { cut: true, ..LinkRule::default() };
-    let (mut before, mut turns) = (None, 0u64);
+    let (mut before, mut turns) = (Vec::new(), 0u64);
     let after = loop {
-        let struck = put(&pairs, fault.traffic, cut, op).await?;
-        before = before.or(struck);
+        let counted = put(&pairs, fault.traffic, cut, op).await?;
+        if turns == 0 {
+            before = counted;
+        }
         turns += 1;
         let over = rest(fault.down, until, ending, op).await;
-        let struck = take_off(&pairs, op).await?;
+        let counted = take_off(&pairs, op).await?;
         if over || rest(fault.up, until, ending, op).await {
-            break struck;
+            break counted;
         }
     };
     let told = cross(&pairs, fault.traffic, op).await?;
     op.step(format!(
         "{} directed links went down {turns} times, and are up{}{told}",
         pairs.len(),
-        effect(before, after, op)
+        effect(&before, &after, op)
     ));
     Ok(())
 }

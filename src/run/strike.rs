@@ -61,6 +61,7 @@ pub async fn strike(action: Action, op: OpIo, ending: Ending, target: Rc<dyn Tar
                 duplicate: lossy.duplicate,
                 reorder: lossy.reorder,
                 burst: lossy.burst.unwrap_or(0),
+                exact: lossy.exact,
                 ..LinkRule::default()
             };
             strike_links(&lossy.node, lossy.traffic, rule, &op, &ending).await

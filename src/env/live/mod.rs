@@ -321,6 +321,7 @@ fn told(rule: &LinkRule) -> String {
         shape,
         natural,
         linger,
+        exact,
     } = *rule;
     let mut told = Vec::new();
     told.extend(
@@ -343,6 +344,7 @@ fn told(rule: &LinkRule) -> String {
             .map(|(name, share)| format!("{name} {share}/1000")),
     );
     told.extend((rate > 0).then(|| format!("rate {rate} kB/s")));
+    told.extend(exact.then(|| "in exact shares".to_string()));
     told.extend((burst > 0).then(|| format!("in bursts of {burst}")));
     told.extend((!shape.is_uniform()).then(|| format!("{shape} distribution")));
     told.extend(natural.then(|| "nobody is woken up after it".to_string()));
@@ -565,7 +567,7 @@ impl Ground for Net {
         }
         self.works(format!("changing the link from {from} to {to}"))?;
         let change = self.driver.set_rules(from.into(), to.into(), rules);
-        Ok(struck_so_far(change.struck, change.kicked, change.leaked))
+        Ok(struck_so_far(&change.count, change.kicked, change.leaked))
     }
 
     fn reset(&mut self, one: NodeId, other: Option<NodeId>, traffic: Traffic) -> Result<Evidence, EnvError> {

@@ -62,6 +62,7 @@ impl Executor<'_> {
             steps: Vec::new(),
             slots: Vec::new(),
             slots_left_open: Vec::new(),
+            links: Vec::new(),
         };
         self.world.borrow_mut().applied.push(applied.clone());
         self.emit(|at_us| RunEvent::Applied { at_us, applied: Box::new(applied.clone()) });
@@ -84,6 +85,7 @@ impl Executor<'_> {
             steps: Vec::new(),
             slots: Vec::new(),
             slots_left_open: Vec::new(),
+            links: Vec::new(),
         };
         let entropy = {
             let mut world = self.world.borrow_mut();
@@ -135,12 +137,14 @@ impl Executor<'_> {
                         || applied.detail != report.detail
                         || applied.slots.len() != report.slots.len()
                         || applied.slots_left_open != report.slots_left_open
+                        || applied.links.len() != report.links.len()
                     {
                         applied.resolved.clone_from(&report.resolved);
                         applied.steps.clone_from(&report.steps);
                         applied.detail.clone_from(&report.detail);
                         applied.slots.clone_from(&report.slots);
                         applied.slots_left_open.clone_from(&report.slots_left_open);
+                        applied.links.clone_from(&report.links);
                     }
                 }
                 if let Some(status) = planned.status.borrow_mut().take() {

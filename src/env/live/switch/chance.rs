@@ -25,6 +25,22 @@ pub fn goes_on(bursting: bool, lose: u16, length: u16, word: u64) -> bool {
     }
 }
 
+/// A share in a thousand as so many of a hundred where it is that, else of a thousand.
+pub fn least_terms(share: u16) -> (u64, u64) {
+    let share = u64::from(share.min(1000));
+    if share.is_multiple_of(10) { (share / 10, 100) } else { (share, 1000) }
+}
+
+/// Which of so many are lost: as many as the share, in an order that the words shuffle (Durstenfeld, 1964).
+pub fn shuffled(share: u64, of: u64, word: impl Fn(u64) -> u64) -> Vec<bool> {
+    let mut lost: Vec<bool> = (0..of).map(|n| n < share).collect();
+    for last in (1..lost.len()).rev() {
+        let other = (u128::from(word(last as u64)) * (last as u128 + 1)) >> 64;
+        lost.swap(last, other as usize);
+    }
+    lost
+}
+
 /// How long a segment takes, in microseconds.
 pub fn delay(shape: Distribution, delay: u64, jitter: u64, words: [u64; 3]) -> u64 {
     match shape {
@@ -73,6 +89,19 @@ mod tests {
             let mean = lost * 100 / bursts;
             let length = u64::from(length) * 100;
             assert!((length * 9 / 10..=length * 11 / 10).contains(&mean), "{mean} hundredths, not {length}");
+        }
+    }
+
+    #[test]
+    fn an_exact_share_is_exact_in_every_block_and_shuffled_in_each() {
+        assert_eq!((least_terms(200), least_terms(5)), ((20, 100), (5, 1000)));
+        let block = |number: u64| shuffled(20, 100, |n| word(number * 100 + n, "exact"));
+        let blocks: Vec<Vec<bool>> = (0..500).map(block).collect();
+        assert!(blocks.iter().all(|block| block.iter().filter(|lost| **lost).count() == 20));
+        assert!(blocks.windows(2).all(|two| two[0] != two[1]));
+        for place in 0..100 {
+            let times = blocks.iter().filter(|block| block[place]).count();
+            assert!((65..=135).contains(&times), "place {place} was lost {times} times of 500");
         }
     }
 

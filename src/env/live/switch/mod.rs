@@ -21,12 +21,13 @@ mod strike;
 pub use packet::{Frame, OFFLOAD, Offload};
 
 use crate::entropy::Entropy;
-use crate::env::{LinkRule, LinkRules, NodeId, SECOND_BUS};
+use crate::env::{LinkCount, LinkRule, LinkRules, NodeId, SECOND_BUS};
 use crate::fault::traffic::Traffic;
+use crate::time::Micros;
 use flow::{Flow, Flows, Forgotten, Name, RESET_FOR_US};
 use message::Messages;
 use packet::{ACK, FIN, RST, SYN, Segment};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 pub use strike::OWN_PORTS;
 use strike::Striking;
 
@@ -146,6 +147,12 @@ pub struct Counts {
     pub silenced: u64,
     /// Times that a message, and what followed it, began to wait.
     pub held: u64,
+    /// Segments that came under a rule.
+    pub seen: u64,
+    /// Ends of connections that were held back until they were due.
+    pub ends: u64,
+    /// How soon the first of them was let through.
+    pub ends_after: Option<u64>,
 }
 
 impl Counts {
@@ -154,6 +161,11 @@ impl Counts {
         let Self { cut, lost, duplicated, overtaken, delayed, refused, .. } = *self;
         let Self { corrupted, garbled, overflowed, silenced, .. } = *self;
         cut + lost + duplicated + overtaken + delayed + refused + corrupted + garbled + overflowed + silenced
+    }
+
+    fn told(&self) -> LinkCount {
+        let Self { seen, lost, ends, .. } = *self;
+        LinkCount { seen, struck: self.struck(), lost, ends, ends_after: self.ends_after.map(Micros) }
     }
 }
 
@@ -197,6 +209,8 @@ struct Ruled {
     segments: u64,
     /// The last of them was lost in a burst.
     bursting: bool,
+    /// Which of the present hundred or thousand are lost, where their number is exact.
+    shuffled: Vec<bool>,
     /// When the last of what is no TCP is due.
     last_due: u64,
 }
@@ -222,6 +236,7 @@ struct Way {
 struct Waiting {
     way: Way,
     frame: Frame,
+    since: u64,
 }
 
 /// A packet under way, as it was given.
@@ -283,6 +298,8 @@ pub struct Switch {
     /// By when they are due, and the order in which they came.
     waiting: BTreeMap<(u64, u64), Waiting>,
     count: u64,
+    /// Sides of connections whose end has waited.
+    ended: BTreeSet<(Name, usize)>,
     /// Packets that were for nobody.
     nowhere: u64,
     messages: Messages,
@@ -299,6 +316,7 @@ impl Switch {
             flows: Flows::default(),
             waiting: BTreeMap::new(),
             count: 0,
+            ended: BTreeSet::new(),
             nowhere: 0,
             messages: Messages::default(),
             strikes: BTreeMap::new(),
@@ -515,6 +533,7 @@ impl Switch {
     fn decide(&mut self, now: u64, rule: LinkRule, way: Way, length: usize, segments: u64) -> Lot {
         let (from, to) = (way.from, way.to);
         let link = self.links.entry((from, to)).or_default();
+        link.counts.seen += segments;
         let ruled = &mut link.lanes[way.lane as usize];
         let count = ruled.segments;
         ruled.segments += segments;
@@ -524,7 +543,15 @@ impl Switch {
             | (ruled.changes & 0x3fff_ffff);
         let word = self.key.word("segment", place, count);
         let strikes = |shift: u64, share: u16| ((word >> shift & 0xffff) * 1000) >> 16 < u64::from(share);
-        let lost = if rule.burst == 0 {
+        let lost = if rule.exact && rule.lose > 0 {
+            let (share, of) = chance::least_terms(rule.lose);
+            let (block, at) = (count / of, (count % of) as usize);
+            if at == 0 || ruled.shuffled.len() as u64 != of {
+                ruled.shuffled =
+                    chance::shuffled(share, of, |n| self.key.word("exact", place, block * of + n));
+            }
+            ruled.shuffled[at]
+        } else if rule.burst == 0 {
             strikes(0, rule.lose)
         } else {
             let burst = self.key.word("burst", place, count);
@@ -593,7 +620,7 @@ impl Switch {
             self.hand(way, frame, out);
         } else {
             self.count += 1;
-            self.waiting.insert((due, self.count), Waiting { way, frame });
+            self.waiting.insert((due, self.count), Waiting { way, frame, since: now });
         }
     }
 
@@ -624,8 +651,21 @@ impl Switch {
             self.go_on(now, out);
         }
         while let Some(entry) = self.waiting.first_entry().filter(|entry| entry.key().0 <= now) {
-            let Waiting { way, frame } = entry.remove();
+            let Waiting { way, frame, since } = entry.remove();
+            self.count_end(way, &frame, now - since);
             self.hand(way, frame, out);
+        }
+    }
+
+    /// The end of one direction of a connection has waited to its time. One that was sent again counts once.
+    fn count_end(&mut self, way: Way, frame: &Frame, waited: u64) {
+        let ends = packet::read(&frame.bytes).is_some_and(|segment| segment.has(FIN));
+        if let Some(side) = way.of.filter(|_| ends)
+            && self.ended.insert(side)
+        {
+            let counts = &mut self.links.entry((way.from, way.to)).or_default().counts;
+            counts.ends += 1;
+            counts.ends_after = Some(counts.ends_after.map_or(waited, |least| least.min(waited)));
         }
     }
 
@@ -645,7 +685,7 @@ impl Switch {
         }
         let counts = &mut self.links.entry((from, to)).or_default().counts;
         counts.kicked += kicked;
-        Change { struck: counts.struck(), kicked, leaked }
+        Change { count: counts.told(), kicked, leaked }
     }
 
     /// The same for one class. Answers how many connections were woken up.
@@ -676,7 +716,7 @@ impl Switch {
                 .map(|(key, _)| *key)
                 .collect();
             for key in on_way {
-                let Some(Waiting { way, frame }) = self.waiting.remove(&key) else { continue };
+                let Some(Waiting { way, frame, .. }) = self.waiting.remove(&key) else { continue };
                 if rule.cut {
                     let packet = Packet {
                         bytes: &frame.bytes,
@@ -804,8 +844,8 @@ impl Switch {
 /// What a change of a link's rules found.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Change {
-    /// Segments of this link that rules have struck so far.
-    pub struck: u64,
+    /// What rules have come to on this link so far.
+    pub count: LinkCount,
     /// Connections that were woken up.
     pub kicked: u64,
     /// Packets that crossed while it was cut: none, or it was not.

@@ -121,7 +121,7 @@ fn a_rule_for_one_class_leaves_the_other_alone_and_its_heal_too() {
     let change = switch.set_rules(A, B, LinkRules { clients: cut(), ..LinkRules::default() }, &mut out);
     assert_eq!(
         (out, change),
-        (Vec::new(), Change { struck: 1, kicked: 0, leaked: 0 }),
+        (Vec::new(), Change { count: LinkCount { struck: 1, ..LinkCount::default() }, kicked: 0, leaked: 0 }),
         "the bus alone was healed"
     );
     let mut reset = |traffic| switch.reset(3, (A, B), traffic, &mut Vec::new());
