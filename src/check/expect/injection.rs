@@ -5,7 +5,7 @@
 //! from the nodes' logs; never from what was asked for.
 
 use super::super::{Check, Judgement};
-use super::window::{applied, in_force};
+use super::window::applied;
 use super::{Expected, Met, judged};
 use crate::env::{Exit, NodeId};
 use crate::fault::kill::Signal;
@@ -152,12 +152,8 @@ impl OfInjection {
             claim(format!("at most {most} nodes are down at once"), met);
         }
         if let Some(wanted) = self.same_millisecond {
-            let moments: Vec<Millis> = events
-                .iter()
-                .filter_map(|name| in_force(record, name).ok())
-                .map(|(first, ..)| first.millis())
-                .collect();
-            let all: BTreeSet<Millis> = moments.iter().copied().collect();
+            let moments = happened.iter().map(|one| one.started.millis());
+            let all: BTreeSet<Millis> = moments.collect();
             let seen = all.iter().map(ToString::to_string).collect::<Vec<_>>().join(" and ");
             let same = all.first().zip(all.last()).is_some_and(|(first, last)| last.0 - first.0 <= 1);
             let met = if same == wanted { Met::Yes(seen) } else { Met::No(seen) };
