@@ -121,6 +121,7 @@ fn loads() -> impl Strategy<Value = Load> {
         closed: rest.3,
         stop: rest.4.map(Millis),
         key_prefix: KeyPrefix(if rest.3 { String::new() } else { "ledger: \"#'".replace(' ', "") }),
+        watchers: u16::from(rest.0),
     })
 }
 

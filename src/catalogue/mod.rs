@@ -184,6 +184,8 @@ tagged! {
     Service = check::expect::service::Service,
     Leadership = check::expect::leadership::Leadership,
     Injection = check::expect::injection::Injection,
+    OneLeader = check::one_leader::OneLeader,
+    Watches = check::watch::Watches,
 }
 
 #[cfg(test)]

@@ -15,6 +15,7 @@ pub mod linear;
 pub mod linearizability;
 pub mod log_scan;
 pub mod loss;
+pub mod one_leader;
 pub mod owed;
 pub mod quorum;
 pub mod replica_sync;
@@ -22,6 +23,7 @@ pub mod replication_lag;
 pub mod slot_coverage;
 pub mod topology;
 pub mod view_agreement;
+pub mod watch;
 pub mod way;
 
 #[cfg(test)]
@@ -127,6 +129,8 @@ pub fn check_of(spec: &CheckSpec) -> &dyn Check {
         CheckSpec::Service(check) => check,
         CheckSpec::Leadership(check) => check,
         CheckSpec::Injection(check) => check,
+        CheckSpec::OneLeader(check) => check,
+        CheckSpec::Watches(check) => check,
     }
 }
 
@@ -251,7 +255,7 @@ mod tests {
             assert_eq!(judgement.verdict, Verdict::Pass, "{judgement:?}");
             assert!(!judgement.looked_at.is_empty(), "{judgement:?}");
         }
-        assert_eq!(judgements.len(), CheckSpec::NAMES.len());
+        assert_eq!(judgements.len(), checks().len());
         assert_eq!(merge(&judgements), Verdict::Pass);
     }
 

@@ -4,7 +4,7 @@
 //! second; `healthy` ends the run at 10 s and settles it. A test that needs more calls `run_until` and `settle`
 //! again: a node that is dead or stopped by then is silent in the views that follow.
 
-use super::{default_spec, facts::SLOTS};
+use super::facts::SLOTS;
 use crate::catalogue::{Action, CheckSpec};
 use crate::entropy::Seed;
 use crate::env::{ConnId, Exit, NodeId};
@@ -12,7 +12,9 @@ use crate::history::{Key, KeyKind, OpKind, Operation, Outcome, Stamp, Value};
 use crate::run::record::{Applied, CatchUp, KeyDump, Last, Life, LogLine, Record, SlotAnswer, Status};
 use crate::run::view::{ClusterView, Member, NodeReport, NodeView, Replication};
 use crate::time::{Micros, Millis};
-use crate::timeline::{Cluster, Event, Formation, Load, Role, Schedule, Settings, Start, Timeline};
+use crate::timeline::{
+    Cluster, Event, Formation, Load, Role, Schedule, Settings, Start, Timeline, default_checks,
+};
 use crate::yaml::document::{Key as YamlKey, Node, Problems, Span, Value as YamlValue};
 use std::collections::BTreeMap;
 
@@ -25,7 +27,7 @@ pub fn node_id(node: u16) -> String {
     format!("{node:040x}")
 }
 
-/// Every check with its defaults; those that only expect what a scenario says expect what holds in a healthy run.
+/// Every check of a sharded cluster with its defaults; those that only expect what a scenario says expect what holds in a healthy run.
 pub fn checks() -> Vec<CheckSpec> {
     let check = |name: &&str| {
         let claim = match *name {
@@ -40,7 +42,8 @@ pub fn checks() -> Vec<CheckSpec> {
         assert!(!problems.has_errors(), "{:?}", problems.list);
         spec.checks.expect("it has one").remove(0)
     };
-    CheckSpec::NAMES.iter().map(check).collect()
+    let sharded = |name: &&&str| !["one_leader", "watch"].contains(*name);
+    CheckSpec::NAMES.iter().filter(sharded).map(check).collect()
 }
 
 /// `r:9` as a key.
@@ -140,6 +143,7 @@ impl Scene {
             lives,
             log_lines: Vec::new(),
             stretches: Vec::new(),
+            watches: Vec::new(),
             ended_early: None,
             said: Vec::new(),
         };

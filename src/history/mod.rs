@@ -1,8 +1,11 @@
 //! What the clients saw: every operation with its call, its return, and how sure we are that it happened.
 
+mod watch;
+
 use crate::env::{ConnId, NodeId};
 use crate::time::Micros;
 use serde::{Deserialize, Serialize};
+pub use watch::{Change, Told, Watch};
 
 crate::word! {
     /// What a client asked for.

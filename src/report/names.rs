@@ -14,6 +14,8 @@ pub const HEADINGS: &[(&str, &str)] = &[
     ("topology", "Topology"),
     ("acknowledged_loss", "Acknowledged Loss"),
     ("linearizability", "Linearizability"),
+    ("one_leader", "One Leader"),
+    ("watch", "Watches"),
     ("crash", "Crash"),
     ("log_scan", "Log Scan"),
     ("service", "Service"),

@@ -51,6 +51,7 @@ fn quiet() -> Record {
         lives: Vec::new(),
         log_lines: Vec::new(),
         stretches: Vec::new(),
+        watches: Vec::new(),
         ended_early: None,
         said: Vec::new(),
     }

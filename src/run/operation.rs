@@ -72,6 +72,10 @@ pub trait Target {
     fn session(&self, io: Io, world: Shared, workload: Workload) -> Box<dyn Session> {
         Box::new(Client::new(io, world, workload))
     }
+    /// A client that watches, for as long as the run lasts; `None` where there is nothing to watch.
+    fn watcher(&self, _io: Io, _world: Shared, _number: u32) -> Option<Local<()>> {
+        None
+    }
     /// Who asks all nodes what they think of the cluster.
     fn prober(&self, io: Io, world: Shared) -> Box<dyn Look> {
         Box::new(Prober::new(io, world))

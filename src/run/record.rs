@@ -3,7 +3,7 @@
 use super::view::ClusterView;
 use crate::env::talk::Said;
 use crate::env::{Exit, NodeId};
-use crate::history::{Key, Operation, Value};
+use crate::history::{Key, Operation, Value, Watch};
 use crate::time::{Micros, Millis};
 use crate::timeline::Timeline;
 use serde::{Deserialize, Serialize};
@@ -34,6 +34,9 @@ pub struct Record {
     pub log_lines: Vec<LogLine>,
     /// Where the logical clock was held back because we were late.
     pub stretches: Vec<(Micros, Millis)>,
+    /// What watches were told, in the order in which they were asked for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub watches: Vec<Watch>,
     /// The user or an error ended the run early.
     pub ended_early: Option<String>,
     /// What nodes said to one another, where the environment can read that; times count from its start.

@@ -10,7 +10,7 @@ use crate::env::{BUS, LinkRule, NodeId, NodeSpec};
 use crate::fault::disk::Blow;
 use crate::fault::kill::Signal;
 use crate::fault::traffic::Traffic;
-use crate::history::{Operation, Stamp};
+use crate::history::{Operation, Stamp, Watch};
 use crate::time::{Micros, Millis};
 use crate::timeline::{Role, Timeline};
 use std::cell::RefCell;
@@ -47,6 +47,14 @@ pub struct NodeState {
     pub incarnation: u32,
 }
 
+/// The latest revisions of each kind that anybody has heard of.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Revisions {
+    pub current: i64,
+    pub compacted: i64,
+    pub last_delete: i64,
+}
+
 #[derive(Debug)]
 pub struct World {
     pub timeline: Timeline,
@@ -66,6 +74,10 @@ pub struct World {
     /// Operations that are issued and have not come back, by client and index, as they stand if they never do.
     pub open: BTreeMap<(u32, u64), Vec<Operation>>,
     pub operations_skipped: u64,
+    /// What watches were told so far.
+    pub watches: Vec<Watch>,
+    /// Revisions that later requests speak of, where the system has them.
+    pub revisions: Revisions,
     /// Operations issued so far by client, for anchors.
     pub issued: BTreeMap<u32, u64>,
     /// Clients issue nothing while this is set.
@@ -135,6 +147,8 @@ impl World {
             views: Vec::new(),
             history: Vec::new(),
             operations_skipped: 0,
+            watches: Vec::new(),
+            revisions: Revisions::default(),
             issued: BTreeMap::new(),
             open: BTreeMap::new(),
             load_stopped: true,
@@ -375,6 +389,7 @@ impl World {
             lives: self.lives.clone(),
             log_lines: self.log_lines.clone(),
             stretches: self.stretches.clone(),
+            watches: self.watches.clone(),
             ended_early: None,
             said: Vec::new(),
         }

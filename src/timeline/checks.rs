@@ -3,8 +3,10 @@
 use crate::catalogue::CheckSpec;
 use crate::check::expect::{injection::Injection, leadership::Leadership, service::Service};
 use crate::check::linearizability::Linearizability;
+use crate::check::one_leader::OneLeader;
 use crate::check::replication_lag::ReplicationLag;
-use crate::target::{consensus, group};
+use crate::check::watch::Watches;
+use crate::target::{REVISIONS, consensus, group};
 use crate::yaml::document::{Node, Problems, Span, Value};
 use std::sync::LazyLock;
 
@@ -21,24 +23,18 @@ static ALL: LazyLock<Vec<CheckSpec>> = LazyLock::new(|| {
     CheckSpec::NAMES.iter().filter(|name| !WRITTEN.contains(*name)).map(defaults).collect()
 });
 
-/// Those that a target owes which replicates asynchronously.
-static ASYNCHRONOUS: LazyLock<Vec<CheckSpec>> =
-    LazyLock::new(|| ALL.iter().filter(|check| check.name() != Linearizability::NAME).cloned().collect());
-
-/// Those that a single consensus group owes: its followers are not pinged by a primary at intervals.
-static GROUP: LazyLock<Vec<CheckSpec>> =
-    LazyLock::new(|| ALL.iter().filter(|check| check.name() != ReplicationLag::NAME).cloned().collect());
-
 /// The default checks of a target. Valkey and Redis replicate asynchronously and promise no linearizability
-/// under failures; the others read and write through a consensus log and do.
+/// under failures; the others read and write through a consensus log and do. In a group nobody pings at intervals, and terms
+/// have leaders; watches are those of a store with revisions.
 pub fn default_checks(target: &str) -> Vec<CheckSpec> {
-    if group(target) {
-        GROUP.clone()
-    } else if consensus(target) {
-        ALL.clone()
-    } else {
-        ASYNCHRONOUS.clone()
-    }
+    let owed = |check: &&CheckSpec| match check.name() {
+        Linearizability::NAME => consensus(target),
+        ReplicationLag::NAME => !group(target),
+        OneLeader::NAME => group(target),
+        Watches::NAME => REVISIONS.contains(&target),
+        _ => true,
+    };
+    ALL.iter().filter(owed).cloned().collect()
 }
 
 #[cfg(test)]
@@ -48,11 +44,11 @@ mod tests {
     #[test]
     fn who_agrees_by_consensus_is_held_to_linearizability() {
         let names = |target| default_checks(target).iter().map(CheckSpec::name).collect::<Vec<_>>();
-        let all: Vec<&str> =
-            CheckSpec::NAMES.iter().copied().filter(|name| !WRITTEN.contains(name)).collect();
-        assert_eq!(names("embedded"), all);
+        assert!(names("embedded").contains(&Linearizability::NAME));
         assert!(!names("valkey").contains(&Linearizability::NAME));
-        assert_eq!(names("valkey").len() + 1, all.len());
+        assert_eq!(names("valkey").len() + 1, names("embedded").len());
+        let all = CheckSpec::NAMES.iter().filter(|name| !WRITTEN.contains(name)).count();
+        assert_eq!(names("embedded").len() + 2, all, "leaders of terms and watches are not its own");
         assert!(names("etcd").contains(&Linearizability::NAME));
         assert!(!names("etcd").contains(&ReplicationLag::NAME));
     }

@@ -116,7 +116,16 @@ crate::record! {
         /// what the name of each key begins with, before its kind and number as in `r:{17}`
         #[serde(default, skip_serializing_if = "KeyPrefix::is_empty")]
         pub key_prefix: KeyPrefix = KeyPrefix::default(),
+        /// clients that watch every change instead of making one, where a store has watches
+        #[serde(default, skip_serializing_if = "is_none")]
+        pub watchers: u16 = 0,
     }
+}
+
+/// No watchers are no part of a timeline's binary form.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "what serde asks for")]
+fn is_none(watchers: &u16) -> bool {
+    *watchers == 0
 }
 
 impl Default for Load {

@@ -33,6 +33,14 @@ impl Executor<'_> {
         let load = self.timeline.load.clone();
         let until = load.stop.map_or(end, |stop| zero.plus(stop).min(end));
         self.start_clients(&load, load.rate.0, 0, u32::from(load.clients), zero, until);
+        for number in 0..u32::from(load.watchers) {
+            let (world, target) = (self.world.clone(), self.target.clone());
+            self.spawn(move |io| async move {
+                if let Some(watcher) = target.watcher(io, world, number) {
+                    watcher.await;
+                }
+            });
+        }
         while self.env.now() < end && !self.interrupted && self.blocked.borrow().is_none() {
             let due = self.start_due()?;
             self.start_bursts();

@@ -189,6 +189,62 @@ pub struct Members {
     pub member: Option<Member>,
 }
 
+/// One message of a watch.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+pub struct WatchAnswer {
+    #[serde(default)]
+    pub header: Header,
+    #[serde(default)]
+    pub created: bool,
+    #[serde(default)]
+    pub canceled: bool,
+    #[serde(default, deserialize_with = "number")]
+    pub compact_revision: i64,
+    #[serde(default)]
+    pub cancel_reason: String,
+    #[serde(default)]
+    pub events: Vec<Event>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+pub struct Event {
+    /// `DELETE`, or left out for a put.
+    #[serde(default, rename = "type")]
+    pub kind: String,
+    #[serde(default)]
+    pub kv: KeyValue,
+}
+
+/// What the gateway makes of a stream: each message is in one of these.
+#[derive(Clone, Debug, Deserialize)]
+struct Streamed {
+    result: Option<WatchAnswer>,
+    error: Option<Json>,
+}
+
+/// A message of a stream, or the error that ends it.
+pub fn streamed(line: &[u8]) -> Result<WatchAnswer, ApiError> {
+    let message: Streamed = serde_json::from_slice(line).map_err(|error| ApiError::Odd(error.to_string()))?;
+    match (message.result, message.error) {
+        (Some(answer), _) => Ok(answer),
+        (None, Some(error)) => {
+            let text = error["message"].as_str().map_or_else(|| error.to_string(), Into::into);
+            let code = error["grpc_code"].as_i64().or(error["code"].as_i64()).unwrap_or_default();
+            Err(ApiError::Refused { code, text })
+        }
+        (None, None) => Err(ApiError::Odd("neither a result nor an error".into())),
+    }
+}
+
+/// A watch of every key, and, if asked for, at once a request for a notification of progress. The gateway answers once
+/// the body of the request has ended, so that nothing can be asked of a watch that runs.
+pub fn watch(from: i64, progress: bool) -> String {
+    let all = encoded("\0");
+    let create =
+        json!({"create_request": {"key": all, "range_end": all, "start_revision": from.to_string()}});
+    if progress { format!("{create}\n{}", json!({"progress_request": {}})) } else { create.to_string() }
+}
+
 /// A member's id as etcd's own tools print it.
 pub fn hex(id: u64) -> String {
     format!("{id:x}")
@@ -204,6 +260,7 @@ pub const DELETE: &str = "/v3/kv/deleterange";
 pub const TXN: &str = "/v3/kv/txn";
 pub const COMPACT: &str = "/v3/kv/compaction";
 pub const DEFRAGMENT: &str = "/v3/maintenance/defragment";
+pub const WATCH: &str = "/v3/watch";
 pub const MOVE_LEADER: &str = "/v3/maintenance/transfer-leadership";
 
 /// A key, read through the log, or as this member has it.

@@ -100,6 +100,32 @@ pub fn response(bytes: &[u8]) -> Result<Option<(Response, usize)>, String> {
     }
 }
 
+/// What comes of an answer that has no end yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// It begins, with this status.
+    Head(u16),
+    /// One of its chunks.
+    Chunk(Vec<u8>),
+    /// It is over.
+    End,
+}
+
+/// The next part of an answer that comes in chunks; the head first where `begun` is not yet true.
+pub fn part(begun: bool, bytes: &[u8]) -> Result<Option<(Part, usize)>, String> {
+    if begun {
+        let read = chunk(bytes)?;
+        return Ok(
+            read.map(|(body, used)| (if body.is_empty() { Part::End } else { Part::Chunk(body) }, used))
+        );
+    }
+    match head(bytes)? {
+        None => Ok(None),
+        Some((status, Framing::Chunked, used)) => Ok(Some((Part::Head(status), used))),
+        Some((status, Framing::Length(_), _)) => Err(format!("status {status} where a stream was to begin")),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -124,6 +150,16 @@ mod tests {
         }
         let whole = Response { status: 400, body: b"{\"a\":1}".to_vec() };
         assert_eq!(response(text), Ok(Some((whole, text.len()))));
+    }
+
+    #[test]
+    fn a_stream_is_read_part_by_part() {
+        let text = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n{\"a\"}\r\n0\r\n\r\n";
+        let (first, used) = part(false, text).expect("HTTP").expect("a head");
+        assert_eq!(first, Part::Head(200));
+        let (second, more) = part(true, &text[used..]).expect("a chunk").expect("whole");
+        assert_eq!(second, Part::Chunk(b"{\"a\"}".to_vec()));
+        assert_eq!(part(true, &text[used + more..]), Ok(Some((Part::End, 5))));
     }
 
     #[test]

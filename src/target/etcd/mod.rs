@@ -1,7 +1,7 @@
 //! Real servers: etcd 3.4 to 3.6, one Raft group of one to seven members.
 //!
 //! `provision` says what a member is made of, `http` and `api` speak to it, `session` is a client of the load, `view` what
-//! the members say of themselves, `operations` what people do to them. Nothing here touches a socket or a process.
+//! the members say of themselves, `watch` a client that follows all changes, `operations` what people do to them. Nothing here touches a socket or a process.
 
 mod api;
 mod http;
@@ -10,6 +10,7 @@ mod operations;
 mod provision;
 mod session;
 mod view;
+mod watch;
 
 use crate::catalogue::Action;
 use crate::env::{NodeId, NodeSpec};
@@ -72,6 +73,9 @@ impl Target for Etcd {
     }
     fn session(&self, io: Io, world: Shared, workload: Workload) -> Box<dyn Session> {
         Box::new(session::Client::new(io, world, workload))
+    }
+    fn watcher(&self, io: Io, world: Shared, number: u32) -> Option<Local<()>> {
+        Some(Box::pin(watch::watch(io, world, number)))
     }
     fn prober(&self, io: Io, world: Shared) -> Box<dyn Look> {
         Box::new(view::Prober::new(io, world))

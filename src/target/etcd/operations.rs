@@ -11,7 +11,7 @@ use crate::target::hands::{
     self, Done, Stop, draw, end, fail, finish, live, live_primary, live_replicas, removed, retry, skip,
 };
 use crate::target::operation::{
-    AddReplica, Compact, Defragment, Failover, FailoverMode, RemoveReplica, RollingRestart,
+    AddReplica, Compact, Defragment, Failover, FailoverMode, RemoveReplica, Revision, RollingRestart,
 };
 use crate::time::Millis;
 use crate::timeline::Role;
@@ -318,15 +318,26 @@ async fn compact(op: OpIo, fields: Compact) -> Done {
     let node = live_primary(&op, 0)?;
     let now: Range =
         ask(&op, node, api::RANGE, &api::range("seedfault/none", false), COMMAND_TIMEOUT).await?;
-    let revision = now.header.revision - i64::try_from(fields.keep).unwrap_or(i64::MAX);
+    let known = op.world.borrow().revisions;
+    let meant = match fields.at {
+        Revision::Current => now.header.revision,
+        Revision::LastDelete => known.last_delete,
+        Revision::Compacted => known.compacted,
+    };
+    let revision = meant.saturating_sub(i64::try_from(fields.back).unwrap_or(i64::MAX));
     if revision < 1 {
-        return skip(format!("there are {} revisions", now.header.revision));
+        return skip(format!("{} is revision {meant}", fields.at));
     }
     op.detail(format!("up to revision {revision} of {}", now.header.revision));
     let body = json!({"revision": revision.to_string(), "physical": fields.physical});
     match ask::<Answer>(&op, node, api::COMPACT, &body, COMMAND_TIMEOUT).await {
         Err(why) if why.contains("has been compacted") => skip("an earlier compaction went as far"),
-        other => Ok(other.map(drop)?),
+        other => {
+            other?;
+            let compacted = &mut op.world.borrow_mut().revisions.compacted;
+            *compacted = revision.max(*compacted);
+            Ok(())
+        }
     }
 }
 

@@ -143,7 +143,13 @@ impl Client {
             OpKind::Delete => {
                 let body = json!({"key": api::encoded(&name)});
                 match api::call::<Deleted>(conn, api::DELETE, &body, deadline).await {
-                    Ok(answer) => Outcome::Ok(Value::Number(answer.deleted)),
+                    Ok(answer) => {
+                        if answer.deleted > 0 {
+                            let last = &mut self.world.borrow_mut().revisions.last_delete;
+                            *last = answer.header.revision.max(*last);
+                        }
+                        Outcome::Ok(Value::Number(answer.deleted))
+                    }
                     Err(error) => came_to(&error),
                 }
             }

@@ -74,7 +74,9 @@ impl Prober {
         };
         let status: Status = api::read(conn, deadline).await.map_err(said)?;
         let members: Members = api::read(conn, deadline).await.map_err(said)?;
-        Ok(report(&status, &members, &self.world.borrow()))
+        let mut world = self.world.borrow_mut();
+        world.revisions.current = status.header.revision.max(world.revisions.current);
+        Ok(report(&status, &members, &world))
     }
 }
 

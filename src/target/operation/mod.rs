@@ -13,7 +13,7 @@ pub use failover::{Failover, FailoverMode};
 pub use look::{Aim, CheckNow, Harm, Sabotage};
 pub use membership::{AddReplica, ForgetAndMeet, MoveReplica, RemoveReplica, ScaleIn, ScaleOut};
 pub use slots::{Drain, Reshard, StopAfter};
-pub use upkeep::{BumpEpoch, Burst, Compact, ConfigChange, Defragment, RollingRestart, ValueClass};
+pub use upkeep::{BumpEpoch, Burst, Compact, ConfigChange, Defragment, Revision, RollingRestart, ValueClass};
 
 use super::{ALL, MEMBERS, MOVED, REVISIONS, SLOTTED, VALKEY};
 use crate::catalogue::{Ability, ActionInfo, ActionKind, Class, DrawContext};

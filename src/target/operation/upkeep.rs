@@ -9,6 +9,11 @@ crate::word! {
     pub enum ValueClass { Least = "least", Most = "most", Off = "off", On = "on", Double = "double", Half = "half" }
 }
 
+crate::word! {
+    /// A revision that is known only when it is asked for.
+    pub enum Revision { Current = "current", LastDelete = "last_delete", Compacted = "compacted" }
+}
+
 crate::record! {
     pub struct ConfigChange {
         /// the node whose setting changes
@@ -46,8 +51,10 @@ crate::record! {
 
 crate::record! {
     pub struct Compact {
-        /// how many of the latest revisions stay; 0 compacts up to the current one
-        pub keep: u64 = 0,
+        /// up to which revision: the current one, that of the last deletion, that of the last compaction
+        pub at: Revision = Revision::Current,
+        /// how many revisions before that
+        pub back: u64 = 0,
         /// wait until the space is free on every node that was asked
         pub physical: bool = false,
     }
@@ -83,8 +90,9 @@ impl Declared for Compact {
     const INFO: ActionInfo =
         declare(Self::NAME, Class::Safe, REVISIONS, "forget what keys were before the latest revisions");
     fn draw(context: &mut DrawContext<'_>) -> Option<Self> {
-        let keep = *context.rng.pick(&[0, 0, 1, 10, 100]);
-        Some(Self { keep, physical: context.rng.ratio(1, 2) })
+        let at = *context.rng.pick(&[Revision::Current, Revision::Current, Revision::LastDelete]);
+        let back = *context.rng.pick(&[0, 0, 1, 10, 100]);
+        Some(Self { at, back, physical: context.rng.ratio(1, 2) })
     }
 }
 impl Declared for Defragment {

@@ -5,7 +5,7 @@ use crate::catalogue::NodeSelector;
 use crate::entropy::Rng;
 use crate::env::Profile;
 use crate::spec::{Spec, Spread};
-use crate::target::{consensus, group};
+use crate::target::{REVISIONS, consensus, group};
 use crate::time::Millis;
 use crate::timeline::{Cluster, Formation, KeyPrefix, Load, Pattern, Rate, Skew};
 
@@ -172,7 +172,14 @@ pub(super) fn load(cluster: &Cluster, target: &str, rng: &mut Rng) -> Load {
         closed: rng.ratio(1, 10),
         stop: None,
         key_prefix: KeyPrefix::default(),
+        watchers: 0,
     };
+    if REVISIONS.contains(&target) {
+        load.watchers = rng.range(1, 4) as u16;
+        // Enough to leave a follower behind the log that its leader keeps, at times.
+        load.rate = Rate(*rng.pick(&[100, 300, 1000, 2000]));
+        load.value_bytes = *rng.pick(&[16, 64, 64, 256]);
+    }
     if modest {
         return load;
     }
