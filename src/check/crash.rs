@@ -40,6 +40,11 @@ pub const BY_DESIGN: &[(&str, &str, &str)] = &[
         "update cluster config file",
         "cluster.c, clusterSaveConfigOrDie: a node that cannot save its configuration must not go on",
     ),
+    (
+        "exit-on-other-member-list",
+        "error validating peerURLs",
+        "membership/cluster.go, ValidateClusterAndAssignIDs: a new member ends if the peer it asks has not heard of it yet",
+    ),
 ];
 
 /// What a server says that gets no memory, and then ends (`server.c`, the handler given to

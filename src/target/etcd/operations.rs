@@ -182,8 +182,16 @@ async fn add(op: OpIo, _fields: AddReplica) -> Done {
     op.step(format!("the group has the member {}", hex(id)));
     let deadline = op.io.after(JOIN_TIMEOUT);
     let joined = async {
-        op.start(node, crate::fault::restart::RestartData::Kept).await.map_err(|error| error.to_string())?;
-        follows(&op, node, deadline).await
+        loop {
+            let started = op.start(node, crate::fault::restart::RestartData::Kept).await;
+            started.map_err(|error| error.to_string())?;
+            match follows(&op, node, deadline, true).await {
+                // A peer that has not heard of it yet tells it another list of members, and it ends (`crash::BY_DESIGN`).
+                Err(why) if hands::is_up(&op, node) || op.io.now() >= deadline => return Err(why),
+                Err(_) => op.io.sleep(AGAIN).await,
+                Ok(()) => return Ok(()),
+            }
+        }
     };
     if let Err(why) = joined.await {
         op.step(format!("{node} is taken out again"));
@@ -223,12 +231,24 @@ async fn id_of(op: &OpIo, url: &str) -> Option<u64> {
     None
 }
 
-async fn follows(op: &OpIo, node: NodeId, deadline: crate::time::Micros) -> Result<(), String> {
-    retry(op, deadline, hands::LOOK, async || match status(op, node).await?.leader {
-        0 => Err(format!("{node} knows no leader")),
-        _ => Ok(()),
-    })
-    .await
+/// Waits until it knows a leader; no longer than its process lives, where that may end by itself.
+async fn follows(
+    op: &OpIo,
+    node: NodeId,
+    deadline: crate::time::Micros,
+    may_end: bool,
+) -> Result<(), String> {
+    loop {
+        let why = match status(op, node).await {
+            Ok(status) if status.leader != 0 => return Ok(()),
+            Ok(_) => format!("{node} knows no leader"),
+            Err(why) => why,
+        };
+        if op.io.now() >= deadline || (may_end && !hands::is_up(op, node)) {
+            return Err(why);
+        }
+        op.io.sleep_until(op.io.after(hands::LOOK).min(deadline)).await;
+    }
 }
 
 /// `etcdctl member remove`, then the end of its process.
@@ -308,7 +328,7 @@ async fn restart(op: &OpIo, node: NodeId) -> Result<(), String> {
         return Err(format!("{node} has left the group meanwhile"));
     }
     op.start(node, crate::fault::restart::RestartData::Kept).await.map_err(|error| error.to_string())?;
-    follows(op, node, op.io.after(hands::START_TIMEOUT)).await?;
+    follows(op, node, op.io.after(hands::START_TIMEOUT), false).await?;
     op.step(format!("{node} restarted and follows a leader"));
     Ok(())
 }

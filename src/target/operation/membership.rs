@@ -77,7 +77,8 @@ impl Declared for RemoveReplica {
     const INFO: ActionInfo =
         declare(Self::NAME, Class::Safe, MEMBERS, "forget a replica on every node and shut it down");
     fn draw(context: &mut DrawContext<'_>) -> Option<Self> {
-        if context.replicas == 0 {
+        // Of three that agree by consensus, the two that are left bear no loss.
+        if context.replicas == 0 || (context.consensus && context.replicas < 3) {
             return None;
         }
         Some(Self { shard: context.shard() })
