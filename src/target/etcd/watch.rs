@@ -51,7 +51,8 @@ impl Watcher {
     /// In every third run, every second watch: what has once told its progress too early says no more by the changes that
     /// follow.
     fn asks_for_progress(&self) -> bool {
-        self.world.borrow().key.word("watch progress", 0, 0) % 3 == 0 && self.word("progress") % 2 == 0
+        self.world.borrow().key.word("watch progress", 0, 0).is_multiple_of(3)
+            && self.word("progress").is_multiple_of(2)
     }
 
     /// The revision to begin at, and what it was meant as.
