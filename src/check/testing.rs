@@ -4,7 +4,7 @@
 //! second; `healthy` ends the run at 10 s and settles it. A test that needs more calls `run_until` and `settle`
 //! again: a node that is dead or stopped by then is silent in the views that follow.
 
-use super::facts::SLOTS;
+use super::{default_spec, facts::SLOTS};
 use crate::catalogue::{Action, CheckSpec};
 use crate::entropy::Seed;
 use crate::env::{ConnId, Exit, NodeId};
@@ -12,9 +12,7 @@ use crate::history::{Key, KeyKind, OpKind, Operation, Outcome, Stamp, Value};
 use crate::run::record::{Applied, CatchUp, KeyDump, Last, Life, LogLine, Record, SlotAnswer, Status};
 use crate::run::view::{ClusterView, Member, NodeReport, NodeView, Replication};
 use crate::time::{Micros, Millis};
-use crate::timeline::{
-    Cluster, Event, Formation, Load, Role, Schedule, Settings, Start, Timeline, default_checks,
-};
+use crate::timeline::{Cluster, Event, Formation, Load, Role, Schedule, Settings, Start, Timeline};
 use crate::yaml::document::{Key as YamlKey, Node, Problems, Span, Value as YamlValue};
 use std::collections::BTreeMap;
 

@@ -27,11 +27,15 @@ pub const HEADINGS: &[(&str, &str)] = &[
 /// The newer tool's checks in its order: key, heading, and which of ours it stands for.
 pub const FINAL: &[(&str, &str, &[&str])] = &[
     ("replication", "Replication", &["replica_sync", "replication_lag"]),
-    ("cluster_status", "Cluster Status", &["quorum", "service", "leadership"]),
+    ("cluster_status", "Cluster Status", &["quorum", "service", "leadership", "one_leader"]),
     ("slot_coverage", "Slot Coverage", &["slot_coverage"]),
     ("topology", "Topology", &["topology"]),
     ("view_consistency", "View Consistency", &["view_agreement"]),
-    ("data_consistency", "Data Consistency", &["data_consistency", "acknowledged_loss", "linearizability"]),
+    (
+        "data_consistency",
+        "Data Consistency",
+        &["data_consistency", "acknowledged_loss", "linearizability", "watch"],
+    ),
     ("log_validation", "Log Validation", &["crash", "log_scan"]),
     ("validation_timeout", "Validation Timeout", &["convergence_time"]),
     ("validation_framework", "Validation Framework", &[crate::check::RUN, "injection"]),
