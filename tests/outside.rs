@@ -263,7 +263,7 @@ fn what_people_type_first_is_answered_with_what_to_type() {
         ("explain quiet.yaml", "error: quiet.yaml is a file, and a run is a folder"),
         ("explain empty", "error: empty is no run folder: it holds no events.jsonl"),
         ("run quiet.yaml --out full", "error: the folder full is not empty"),
-        ("--target nothing", "[possible values: embedded, valkey]"),
+        ("--target nothing", "[possible values: valkey, embedded, etcd, zookeeper]"),
     ] {
         let arguments: Vec<&str> = line.split(' ').collect();
         place.fuzz(&arguments).exits(2).complains(told);

@@ -132,15 +132,14 @@ impl Watcher {
         let until = self.io.after(life);
         let (mut begun, mut rest) = (false, Vec::new());
         loop {
+            if self.io.now() >= until && !self.world.borrow().load_stopped {
+                return None;
+            }
             let created = self.world.borrow().watches[place].created.is_some();
             let next = if created { self.io.after(AGAIN) } else { deadline };
             match conn.read(next, |bytes| http::part(begun, bytes)).await {
                 Err(CallError::Timeout) if !created => return Some("it was not created in time".into()),
-                Err(CallError::Timeout) => {
-                    if self.io.now() >= until && !self.world.borrow().load_stopped {
-                        return None;
-                    }
-                }
+                Err(CallError::Timeout) => {}
                 Err(error) => return Some(error.to_string()),
                 Ok(Part::Head(200)) => begun = true,
                 Ok(Part::Head(status)) => return Some(format!("HTTP status {status}")),
