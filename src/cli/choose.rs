@@ -56,15 +56,25 @@ impl Place {
     }
 }
 
+/// What a binary says of its version, or why it says nothing.
+type Said = Result<String, String>;
+
 /// Chooses, without looking for a server yet: what `generate` and `validate` need.
 pub fn target(flags: &Where, spec: &Spec) -> Result<Place, Failure> {
+    chosen(flags, spec).map(|(place, _)| place)
+}
+
+/// The same, with what the server said that implies the target.
+fn chosen(flags: &Where, spec: &Spec) -> Result<(Place, Option<Said>), Failure> {
+    let mut said = None;
     let environment = flags.environment.as_deref().or(spec.environment.as_deref());
     let (target, why) = if let Some(target) = &flags.target {
         (target.clone(), "as --target says".to_string())
     } else if let Some(target) = &spec.target {
         (target.clone(), "as the scenario says".to_string())
     } else if let Some(binary) = &flags.server_binary {
-        (implied(binary).into(), "as --server-binary implies".into())
+        said = located(binary).map(|path| doctor::version(&path));
+        (implied(said.as_ref()).into(), "as --server-binary implies".into())
     } else if !spec.bugs.is_empty() {
         ("embedded".into(), "named bugs are its alone".into())
     } else if let Some(environment) = environment {
@@ -93,14 +103,14 @@ pub fn target(flags: &Where, spec: &Spec) -> Result<Place, Failure> {
         )
         .hint("use --target valkey, or leave --server-binary out"));
     }
-    Ok(Place { target, profile, server: None, why })
+    Ok((Place { target, profile, server: None, why }, said))
 }
 
 /// Chooses, and finds the server.
 pub fn place(flags: &Where, spec: &Spec) -> Result<Place, Failure> {
-    let mut place = target(flags, spec)?;
+    let (mut place, said) = chosen(flags, spec)?;
     if place.target != "embedded" {
-        place.server = Some(server(flags, spec, &place.target)?);
+        place.server = Some(server(flags, spec, &place.target, said)?);
     }
     if let (true, Some(server)) = (place.profile.name == EXACT.name, &place.server) {
         loadable(&server.path).map_err(|why| {
@@ -172,9 +182,8 @@ fn first_of(names: &[&'static str]) -> Option<(&'static str, PathBuf)> {
 }
 
 /// The target that a server binary belongs to; `valkey` where it does not say, which is told once it is started.
-fn implied(binary: &Path) -> &'static str {
-    let said = located(binary).and_then(|path| doctor::version(&path).ok());
-    let known = said.and_then(|version| target::of_version(&version)?.ok());
+fn implied(said: Option<&Said>) -> &'static str {
+    let known = said.and_then(|said| target::of_version(said.as_ref().ok()?)?.ok());
     known.map_or("valkey", |info| info.name)
 }
 
@@ -194,7 +203,7 @@ fn install(info: &TargetInfo) -> String {
     )
 }
 
-fn server(flags: &Where, spec: &Spec, target: &str) -> Result<Server, Failure> {
+fn server(flags: &Where, spec: &Spec, target: &str, said: Option<Said>) -> Result<Server, Failure> {
     let info = target::info(target).ok_or_else(|| Failure::bad_input(format!("no target {target}")))?;
     let missing = |message: String| Failure::new(Code::Environment, message).hint(install(info));
     let (path, named) = if let Some(named) = &flags.server_binary {
@@ -208,7 +217,7 @@ fn server(flags: &Where, spec: &Spec, target: &str) -> Result<Server, Failure> {
         (path, None)
     };
     let path = std::path::absolute(&path).unwrap_or(path);
-    let version = doctor::version(&path).map_err(|why| {
+    let version = said.unwrap_or_else(|| doctor::version(&path)).map_err(|why| {
         Failure::new(Code::Environment, format!("failed to start {}: {why}", path.display())).hint(
             "a server, or a script that starts one, answers `--version`; name another by --server-binary",
         )

@@ -76,8 +76,7 @@ impl Prober {
 
     async fn ask_all(&mut self, timeout: Millis) -> ClusterView {
         let deadline = self.io.after(timeout);
-        let nodes: Vec<NodeId> =
-            self.world.borrow().nodes.values().filter(|n| !n.removed).map(|n| n.node).collect();
+        let nodes = self.world.borrow().members();
         // Everything is sent before anything is waited for, so that one silent node delays no other.
         let mut fresh: BTreeSet<NodeId> = BTreeSet::new();
         let password = self.world.borrow().password();

@@ -166,13 +166,22 @@ fn keys_of_slots() -> Vec<u32> {
     keys
 }
 
+/// Every key that the clients touched, in order, while no node has told what it holds of it.
+pub fn untold(world: &Shared, why: &str) -> Vec<KeyDump> {
+    let world = world.borrow();
+    let touched: BTreeSet<Key> = world.history.iter().map(|operation| operation.key).collect();
+    let dump = |key| KeyDump {
+        key,
+        slot: slot_of(&key),
+        value: Err(why.into()),
+        replicas: Vec::new(),
+        strays: Vec::new(),
+    };
+    touched.into_iter().map(dump).collect()
+}
+
 /// What every node holds of every key that the clients touched.
 pub async fn dump(io: Io, world: Shared, view: ClusterView) -> Vec<KeyDump> {
-    let (keys, load): (Vec<Key>, Load) = {
-        let world = world.borrow();
-        let touched: BTreeSet<Key> = world.history.iter().map(|operation| operation.key).collect();
-        (touched.into_iter().collect(), world.timeline.load.clone())
-    };
     let owners = owners(&view);
     let ids: BTreeMap<&str, NodeId> =
         view.answered().map(|(node, report)| (report.id.as_str(), node)).collect();
@@ -185,16 +194,7 @@ pub async fn dump(io: Io, world: Shared, view: ClusterView) -> Vec<KeyDump> {
             replicas_of.entry(*primary).or_default().push(node);
         }
     }
-    let mut dumps: Vec<KeyDump> = keys
-        .iter()
-        .map(|key| KeyDump {
-            key: *key,
-            slot: slot_of(key),
-            value: Err("no node claims its slot".into()),
-            replicas: Vec::new(),
-            strays: Vec::new(),
-        })
-        .collect();
+    let (mut dumps, load) = (untold(&world, "no node claims its slot"), world.borrow().timeline.load.clone());
     for (node, _) in &all {
         let wanted: Vec<usize> = (0..dumps.len())
             .filter(|place| {

@@ -141,7 +141,7 @@ pub(super) fn running(selector: &NodeSelector, op: &OpIo) -> Result<Vec<NodeId>,
 pub(super) fn others(named: Option<&NodeSelector>, op: &OpIo) -> Result<Vec<NodeId>, Status> {
     match named {
         Some(selector) => op.select(selector).map_err(skipped),
-        None => Ok(op.world.borrow().nodes.values().filter(|n| !n.removed).map(|n| n.node).collect()),
+        None => Ok(op.world.borrow().members()),
     }
 }
 

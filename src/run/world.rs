@@ -5,12 +5,13 @@
 use super::record::{Applied, Last, Life, LogLine, Record};
 use super::task::Local;
 use super::view::ClusterView;
+use super::workload::Intent;
 use crate::entropy::Entropy;
 use crate::env::{BUS, LinkRule, NodeId, NodeSpec};
 use crate::fault::disk::Blow;
 use crate::fault::kill::Signal;
 use crate::fault::traffic::Traffic;
-use crate::history::{Operation, Stamp, Watch};
+use crate::history::{Operation, Outcome, Stamp, Watch};
 use crate::time::{Micros, Millis};
 use crate::timeline::{Role, Timeline};
 use std::cell::RefCell;
@@ -203,6 +204,29 @@ impl World {
         self.stamp()
     }
 
+    /// A client issues one operation to a node: as it stands in the history if nobody ever answers.
+    pub fn begin(&mut self, client: u32, intent: &Intent, node: NodeId) -> (u32, u64) {
+        let invoke = self.issue(client);
+        let open = Operation {
+            client,
+            index: intent.index,
+            kind: intent.kind,
+            key: intent.key,
+            argument: intent.argument.clone(),
+            invoke,
+            complete: invoke,
+            outcome: Outcome::Unknown("no answer".into()),
+            node: Some(node),
+            connection: None,
+            redirects: Vec::new(),
+            waited: None,
+            transaction: None,
+        };
+        let place = (client, intent.index);
+        self.open.insert(place, vec![open]);
+        place
+    }
+
     /// Writes an operation into the history as it came back, part by part, unless its client was given up before.
     pub fn close(&mut self, place: (u32, u64), came_back: impl Fn(usize, &mut Operation)) {
         for (part, mut operation) in self.open.remove(&place).into_iter().flatten().enumerate() {
@@ -225,9 +249,14 @@ impl World {
         self.next_actor - 1
     }
 
+    /// The number that the next new node gets.
+    pub fn next_node(&self) -> NodeId {
+        NodeId(self.nodes.keys().next_back().map_or(0, |last| last.0 + 1))
+    }
+
     /// Adds a node that begins in `shard`.
     pub fn add_node(&mut self, spec: NodeSpec, shard: u16, role: Role) -> NodeId {
-        let node = NodeId(self.nodes.keys().next_back().map_or(0, |last| last.0 + 1));
+        let node = self.next_node();
         let state = NodeState {
             node,
             spec,
@@ -322,6 +351,10 @@ impl World {
         free
     }
 
+    /// Nodes that belong to the cluster, by number, dead or alive.
+    pub fn members(&self) -> Vec<NodeId> {
+        self.nodes.values().filter(|n| !n.removed).map(|n| n.node).collect()
+    }
     /// Nodes that run, are not paused and belong to the cluster, by number.
     pub fn live(&self) -> Vec<NodeId> {
         self.nodes.values().filter(|n| n.up && !n.paused && !n.removed).map(|n| n.node).collect()

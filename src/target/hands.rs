@@ -5,11 +5,13 @@
 
 use super::operation::Burst;
 use crate::catalogue::NodeSelector;
-use crate::env::NodeId;
+use crate::env::{NodeAction, NodeId, NodeSpec};
 use crate::fault::kill::Signal;
 use crate::run::operation::OpIo;
 use crate::run::record::Status;
+use crate::run::world::World;
 use crate::time::{Micros, Millis};
+use crate::timeline::Role;
 use std::future::Future;
 
 /// How often a state that is waited for is looked at.
@@ -91,6 +93,36 @@ pub async fn retry<T>(
             Err(_) => op.io.sleep_until(op.io.after(period).min(deadline)).await,
         }
     }
+}
+
+/// Takes a node out of what the run counts as the cluster.
+pub fn mark_removed(op: &OpIo, node: NodeId) {
+    if let Some(state) = op.world.borrow_mut().nodes.get_mut(&node) {
+        state.removed = true;
+    }
+}
+
+/// A new node, created and not yet started, unless the run has so many already.
+pub async fn create(
+    op: &OpIo,
+    most: usize,
+    (shard, role): (u16, Role),
+    spec: impl FnOnce(&World, NodeId) -> NodeSpec,
+) -> Result<NodeId, Stop> {
+    let (node, spec) = {
+        let mut world = op.world.borrow_mut();
+        if world.nodes.len() >= most {
+            return skip(format!("the run has {most} nodes already"));
+        }
+        let spec = spec(&world, world.next_node());
+        (world.add_node(spec.clone(), shard, role), spec)
+    };
+    op.resolved(node);
+    if let Err(error) = op.io.node(node, NodeAction::Create(spec)).await {
+        mark_removed(op, node);
+        return fail(error.to_string());
+    }
+    Ok(node)
 }
 
 /// An operation took it out of the cluster.

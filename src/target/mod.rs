@@ -8,6 +8,8 @@
 pub mod embedded;
 #[cfg(feature = "cli")]
 pub mod etcd;
+#[cfg(feature = "cli")]
+mod group;
 pub mod hands;
 pub mod operation;
 pub mod valkey;

@@ -6,7 +6,7 @@ use crate::check::linearizability::Linearizability;
 use crate::check::one_leader::OneLeader;
 use crate::check::replication_lag::ReplicationLag;
 use crate::check::watch::Watches;
-use crate::target::{REVISIONS, consensus, group};
+use crate::target::{REVISIONS, TARGETS, consensus, group};
 use crate::yaml::document::{Node, Problems, Span, Value};
 use std::sync::LazyLock;
 
@@ -27,6 +27,15 @@ static ALL: LazyLock<Vec<CheckSpec>> = LazyLock::new(|| {
 /// under failures; the others read and write through a consensus log and do. In a group nobody pings at intervals, and terms
 /// have leaders; watches are those of a store with revisions.
 pub fn default_checks(target: &str) -> Vec<CheckSpec> {
+    let known = OWED.iter().find(|(name, _)| *name == target);
+    known.map_or_else(|| owed(target), |(_, owed)| owed.clone())
+}
+
+/// By target, put together once.
+static OWED: LazyLock<Vec<(&str, Vec<CheckSpec>)>> =
+    LazyLock::new(|| TARGETS.iter().map(|info| (info.name, owed(info.name))).collect());
+
+fn owed(target: &str) -> Vec<CheckSpec> {
     let owed = |check: &&CheckSpec| match check.name() {
         Linearizability::NAME => consensus(target),
         ReplicationLag::NAME => !group(target),

@@ -22,6 +22,7 @@ use crate::run::task::{Io, Local};
 use crate::run::view::ClusterView;
 use crate::run::workload::Workload;
 use crate::run::world::{Shared, World};
+use crate::target::group;
 use crate::time::Millis;
 use crate::timeline::Timeline;
 use serde_json::json;
@@ -59,14 +60,8 @@ impl Target for Etcd {
         let why = format!("{node} lost what it had promised: a member like that has to be replaced");
         Box::pin(async move { Status::Skipped(why) })
     }
-    /// The first dead member while there is no majority of live ones.
     fn first_needed(&self, world: &World) -> Option<NodeId> {
-        let members: Vec<NodeId> = world.nodes.values().filter(|n| !n.removed).map(|n| n.node).collect();
-        let live = members.iter().filter(|node| world.is_live(**node)).count();
-        if live * 2 > members.len() {
-            return None;
-        }
-        members.into_iter().find(|node| world.nodes.get(node).is_some_and(|state| !state.up))
+        group::first_needed(world)
     }
     fn log_matters(&self, line: &str) -> bool {
         log::matters(line)

@@ -3,12 +3,14 @@
 use super::api::{self, ApiError, Done as Answer, Member, Members, Range, Status, hex};
 use super::provision;
 use crate::catalogue::Action;
-use crate::env::{NodeAction, NodeId};
+use crate::env::NodeId;
 use crate::run::operation::{COMMAND_TIMEOUT, OpIo};
 use crate::run::record::Status as Ended;
 use crate::run::task::Local;
+use crate::target::group::{JOIN_TIMEOUT, MEMBERS_MIN, NODES_MAX, alone};
 use crate::target::hands::{
-    self, Done, Stop, draw, end, fail, finish, live, live_primary, live_replicas, removed, retry, skip,
+    self, Done, Stop, draw, end, fail, finish, live, live_primary, live_replicas, mark_removed, removed,
+    retry, skip,
 };
 use crate::target::operation::{
     AddReplica, Compact, Defragment, Failover, FailoverMode, RemoveReplica, Revision, RollingRestart,
@@ -18,12 +20,6 @@ use crate::timeline::Role;
 use serde::Deserialize;
 use serde_json::{Value as Json, json};
 
-/// More nodes than this are not started in a run.
-const NODES_MAX: usize = 12;
-/// A group is not made smaller than this: two members bear no loss at all.
-const MEMBERS_MIN: usize = 4;
-/// How long a member may take to follow a leader.
-const JOIN_TIMEOUT: Millis = Millis(20_000);
 /// What a leader says that takes no new member for now.
 const UNHEALTHY: &str = "unhealthy cluster";
 const AGAIN: Millis = Millis(500);
@@ -125,27 +121,16 @@ async fn add(op: OpIo, _fields: AddReplica) -> Done {
     if known.iter().any(|member| member.name.is_empty()) {
         return skip("another member has been added and not been started yet");
     }
-    let node = {
-        let mut world = op.world.borrow_mut();
-        if world.nodes.len() >= NODES_MAX {
-            return skip(format!("the run has {NODES_MAX} nodes already"));
-        }
-        let next = NodeId(world.nodes.keys().next_back().map_or(0, |last| last.0 + 1));
+    let node = hands::create(&op, NODES_MAX, (0, Role::Replica), |world, node| {
         let mut all: Vec<(String, String)> = known
             .iter()
             .filter_map(|member| Some((member.name.clone(), member.peer_urls.first()?.clone())))
             .collect();
-        all.push((provision::name(next), provision::peer_url(next)));
-        let spec = provision::spec(&world.timeline, next, &all, "existing");
-        world.add_node(spec, 0, Role::Replica)
-    };
-    op.resolved(node);
+        all.push((provision::name(node), provision::peer_url(node)));
+        provision::spec(&world.timeline, node, &all, "existing")
+    })
+    .await?;
     op.detail(format!("{node} joins"));
-    let spec = op.world.borrow().nodes[&node].spec.clone();
-    if let Err(error) = op.io.node(node, NodeAction::Create(spec)).await {
-        mark_removed(&op, node);
-        return fail(error.to_string());
-    }
     let url = op.world.borrow().bus_of(node).map(|(address, port)| format!("http://{address}:{port}"));
     let Some(url) = url else {
         mark_removed(&op, node);
@@ -202,24 +187,6 @@ async fn add(op: OpIo, _fields: AddReplica) -> Done {
     Ok(())
 }
 
-/// Waits until no other event changes who belongs to the group: a new member is told all others by name, and starts only
-/// if they are these.
-async fn alone(op: &OpIo) -> Done {
-    let changing = || {
-        let world = op.world.borrow();
-        let mut before = world.applied.iter().take_while(|applied| applied.event != op.event);
-        before.any(|applied| {
-            applied.ended.is_none()
-                && matches!(applied.action.as_str(), AddReplica::NAME | RemoveReplica::NAME)
-        })
-    };
-    if op.io.wait_for(op.io.after(JOIN_TIMEOUT), hands::LOOK, || !changing()).await {
-        Ok(())
-    } else {
-        skip("another change of the members is under way")
-    }
-}
-
 /// The id of the member at this peer URL, by any live member's list.
 async fn id_of(op: &OpIo, url: &str) -> Option<u64> {
     let live = op.world.borrow().live();
@@ -257,7 +224,7 @@ async fn remove(op: OpIo, _fields: RemoveReplica) -> Done {
     let Some(node) = draw(&op, "replica", &live_replicas(&op, 0)) else {
         return skip("no live follower could leave");
     };
-    let count = op.world.borrow().nodes.values().filter(|n| !n.removed).count();
+    let count = op.world.borrow().members().len();
     if count < MEMBERS_MIN {
         return skip(format!("the group has {count} members, and two of them would bear no loss"));
     }
@@ -289,12 +256,6 @@ async fn take_out(op: &OpIo, node: NodeId, id: u64) -> Done {
     told.map_err(Stop::Fail)?;
     op.step(format!("the member {} has left and its process is gone", hex(id)));
     Ok(())
-}
-
-fn mark_removed(op: &OpIo, node: NodeId) {
-    if let Some(state) = op.world.borrow_mut().nodes.get_mut(&node) {
-        state.removed = true;
-    }
 }
 
 /// Followers first, then the leader, which hands its leadership over before.

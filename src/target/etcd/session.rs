@@ -6,18 +6,17 @@
 
 use super::api::{self, ApiError, Deleted, Done, KeyValue, Range, Txn};
 use crate::env::NodeId;
-use crate::history::{KeyKind, OpKind, Operation, Outcome, Value};
+use crate::history::{KeyKind, OpKind, Outcome, Value};
 use crate::run::client::name;
 use crate::run::load::Session;
 use crate::run::task::{Conn, Io, LocalRef};
 use crate::run::workload::{Intent, Workload, pad, unpad};
 use crate::run::world::Shared;
-use crate::time::{Micros, Millis};
+use crate::target::group::Rota;
+use crate::time::Micros;
 use serde_json::json;
 use std::collections::BTreeMap;
 
-/// How long a member that refused is not asked first.
-const AVOID: Millis = Millis(500);
 /// How often a transaction is tried whose comparison does not hold.
 const TRIES: u32 = 3;
 
@@ -27,9 +26,7 @@ pub struct Client {
     world: Shared,
     workload: Workload,
     connections: BTreeMap<NodeId, Conn>,
-    avoid: BTreeMap<NodeId, Micros>,
-    /// Which of the members it turns to.
-    at: usize,
+    rota: Rota,
 }
 
 impl Session for Client {
@@ -44,34 +41,14 @@ impl Session for Client {
 
 impl Client {
     pub fn new(io: Io, world: Shared, workload: Workload) -> Self {
-        let at = workload.client as usize;
-        Self { io, world, workload, connections: BTreeMap::new(), avoid: BTreeMap::new(), at }
+        let rota = Rota::of(workload.client);
+        Self { io, world, workload, connections: BTreeMap::new(), rota }
     }
 
     async fn one(&mut self, intent: Intent) {
         let deadline = self.io.after(self.workload.load.timeout);
-        let node = self.member();
-        let place = (self.workload.client, intent.index);
-        {
-            let mut world = self.world.borrow_mut();
-            let invoke = world.issue(self.workload.client);
-            let open = Operation {
-                client: self.workload.client,
-                index: intent.index,
-                kind: intent.kind,
-                key: intent.key,
-                argument: intent.argument.clone(),
-                invoke,
-                complete: invoke,
-                outcome: Outcome::Unknown("no answer".into()),
-                node: Some(node),
-                connection: None,
-                redirects: Vec::new(),
-                waited: None,
-                transaction: None,
-            };
-            world.open.insert(place, vec![open]);
-        }
+        let node = self.rota.next(&self.world.borrow());
+        let place = self.world.borrow_mut().begin(self.workload.client, &intent, node);
         let (outcome, connection) = match self.connection(node, deadline).await {
             Err(outcome) => (outcome, None),
             Ok(conn) => {
@@ -91,23 +68,9 @@ impl Client {
         });
     }
 
-    /// Which member to ask: the same as before, or the next one that did not refuse a moment ago.
-    fn member(&mut self) -> NodeId {
-        let now = self.io.now();
-        self.avoid.retain(|_, until| *until > now);
-        let world = self.world.borrow();
-        let members: Vec<NodeId> = world.nodes.values().filter(|n| !n.removed).map(|n| n.node).collect();
-        let from = |step: usize| members.get((self.at + step) % members.len().max(1)).copied();
-        let free = (0..members.len()).find(|step| from(*step).is_some_and(|n| !self.avoid.contains_key(&n)));
-        let step = free.unwrap_or(0);
-        let chosen = from(step).unwrap_or(NodeId(0));
-        self.at += step;
-        chosen
-    }
-
     fn leave(&mut self, node: NodeId) {
         self.connections.remove(&node);
-        self.avoid.insert(node, self.io.after(AVOID));
+        self.rota.avoid(node, self.io.now());
     }
 
     /// The connection at hand or a new one, taken out of those kept.

@@ -5,10 +5,10 @@ use super::api::{self, ApiError, Members, Status, hex};
 use super::http;
 use super::session;
 use crate::env::NodeId;
-use crate::history::Key;
-use crate::run::client::{name, slot_of};
+use crate::run::client::name;
 use crate::run::probe::Look;
 use crate::run::record::{KeyDump, SlotAnswer};
+use crate::run::rest::untold;
 use crate::run::task::{CallError, Conn, Io, LocalRef};
 use crate::run::view::{ClusterView, Member, NodeReport, NodeView, Replication};
 use crate::run::world::{Shared, World};
@@ -45,8 +45,7 @@ impl Prober {
 
     async fn ask_all(&mut self, timeout: Millis) -> ClusterView {
         let deadline = self.io.after(timeout);
-        let nodes: Vec<NodeId> =
-            self.world.borrow().nodes.values().filter(|n| !n.removed).map(|n| n.node).collect();
+        let nodes = self.world.borrow().members();
         for node in &nodes {
             if self.connections.get(node).is_none_or(Conn::is_closed) {
                 self.connections.insert(*node, self.io.open_now(*node));
@@ -197,22 +196,9 @@ async fn written(io: &Io, node: NodeId) -> Result<(), ApiError> {
 
 /// What every member itself holds of every key that the clients touched.
 pub async fn holds(io: Io, world: Shared, view: ClusterView) -> Vec<KeyDump> {
-    let (keys, load) = {
-        let world = world.borrow();
-        let touched: BTreeSet<Key> = world.history.iter().map(|operation| operation.key).collect();
-        (touched, world.timeline.load.clone())
-    };
     let owner = leader(&view);
-    let mut dumps: Vec<KeyDump> = keys
-        .into_iter()
-        .map(|key| KeyDump {
-            key,
-            slot: slot_of(&key),
-            value: Err("no member says that it leads".into()),
-            replicas: Vec::new(),
-            strays: Vec::new(),
-        })
-        .collect();
+    let (mut dumps, load) =
+        (untold(&world, "no member says that it leads"), world.borrow().timeline.load.clone());
     for (node, _) in view.answered() {
         let everything = everything(&io, node).await.map_err(|error| format!("{node}: {error}"));
         for dump in &mut dumps {

@@ -75,8 +75,7 @@ impl Watcher {
     /// One watch, to its end.
     async fn one(&mut self) {
         let (from, meant) = self.from();
-        let members: Vec<NodeId> =
-            self.world.borrow().nodes.values().filter(|n| !n.removed).map(|n| n.node).collect();
+        let members = self.world.borrow().members();
         let Some(node) = members.get(self.word("node") as usize % members.len().max(1)).copied() else {
             return;
         };

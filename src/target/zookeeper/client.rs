@@ -16,20 +16,18 @@ use super::talk::{Lost, Talk};
 use super::wire::{ANY_VERSION, Acl, Answer, CreateMode, Request};
 use super::words::epoch;
 use crate::env::NodeId;
-use crate::history::{Key, KeyKind, OpKind, Operation, Outcome, Value};
+use crate::history::{Key, KeyKind, OpKind, Outcome, Value};
 use crate::run::client::name;
 use crate::run::load::Session;
 use crate::run::task::{Io, LocalRef};
 use crate::run::workload::{Intent, Workload, pad, unpad};
 use crate::run::world::Shared;
-use crate::time::{Micros, Millis};
+use crate::target::group::Rota;
+use crate::time::Micros;
 use crate::timeline::Load;
 use std::cell::Cell;
-use std::collections::BTreeMap;
 use std::rc::Rc;
 
-/// How long a server that refused is not asked first.
-const AVOID: Millis = Millis(500);
 /// How often a change is tried whose version does not hold any more.
 const TRIES: u32 = 4;
 /// The timeout that a session wishes for, which is the longest that a server gives.
@@ -48,9 +46,7 @@ pub struct Client {
     talk: Option<Talk>,
     /// The session while it is not.
     state: State,
-    avoid: BTreeMap<NodeId, Micros>,
-    /// Which of the servers it turns to.
-    at: usize,
+    rota: Rota,
 }
 
 impl Session for Client {
@@ -65,17 +61,8 @@ impl Session for Client {
 
 impl Client {
     pub fn new(io: Io, world: Shared, workload: Workload, epochs: Epochs) -> Self {
-        let at = workload.client as usize;
-        Self {
-            io,
-            world,
-            workload,
-            epochs,
-            talk: None,
-            state: State::new(SESSION_MS),
-            avoid: BTreeMap::new(),
-            at,
-        }
+        let rota = Rota::of(workload.client);
+        Self { io, world, workload, epochs, talk: None, state: State::new(SESSION_MS), rota }
     }
 
     async fn one(&mut self, intent: Intent) {
@@ -85,29 +72,9 @@ impl Client {
         }
         let node = match &self.talk {
             Some(talk) => talk.node(),
-            None => self.server(),
+            None => self.rota.next(&self.world.borrow()),
         };
-        let place = (self.workload.client, intent.index);
-        {
-            let mut world = self.world.borrow_mut();
-            let invoke = world.issue(self.workload.client);
-            let open = Operation {
-                client: self.workload.client,
-                index: intent.index,
-                kind: intent.kind,
-                key: intent.key,
-                argument: intent.argument.clone(),
-                invoke,
-                complete: invoke,
-                outcome: Outcome::Unknown("no answer".into()),
-                node: Some(node),
-                connection: None,
-                redirects: Vec::new(),
-                waited: None,
-                transaction: None,
-            };
-            world.open.insert(place, vec![open]);
-        }
+        let place = self.world.borrow_mut().begin(self.workload.client, &intent, node);
         let (outcome, connection) = match self.connected(node, deadline).await {
             Err(lost) => (Outcome::Fail(format!("nothing was sent: {lost}")), None),
             Ok(mut talk) => {
@@ -154,27 +121,13 @@ impl Client {
 
     /// Leaves a server, and goes on with the session elsewhere if there still is one.
     fn part(&mut self, talk: Talk) {
-        self.avoid.insert(talk.node(), self.io.after(AVOID));
+        self.rota.avoid(talk.node(), self.io.now());
         self.keep(talk.part());
     }
 
     fn keep(&mut self, state: State) {
         let alive = state.stage == super::session::Stage::Apart;
         self.state = if alive { state } else { State::new(SESSION_MS) };
-    }
-
-    /// Which server to ask: the next one that did not refuse a moment ago.
-    fn server(&mut self) -> NodeId {
-        let now = self.io.now();
-        self.avoid.retain(|_, until| *until > now);
-        let world = self.world.borrow();
-        let servers: Vec<NodeId> = world.nodes.values().filter(|n| !n.removed).map(|n| n.node).collect();
-        let from = |step: usize| servers.get((self.at + step) % servers.len().max(1)).copied();
-        let free = (0..servers.len()).find(|step| from(*step).is_some_and(|n| !self.avoid.contains_key(&n)));
-        let step = free.unwrap_or(0);
-        let chosen = from(step).unwrap_or(NodeId(0));
-        self.at += step;
-        chosen
     }
 
     /// The connection at hand or a new one, taken out of where it is kept.
@@ -189,7 +142,7 @@ impl Client {
                 // A new one is begun at once; it cannot have expired.
                 Err((_, Lost::Expired)) => {}
                 Err((state, lost)) => {
-                    self.avoid.insert(node, self.io.after(AVOID));
+                    self.rota.avoid(node, self.io.now());
                     self.keep(state);
                     return Err(lost);
                 }

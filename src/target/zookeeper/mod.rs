@@ -32,7 +32,7 @@ use crate::run::task::{Io, Local};
 use crate::run::view::ClusterView;
 use crate::run::workload::Workload;
 use crate::run::world::{Shared, World};
-use crate::target::hands;
+use crate::target::{group, hands};
 use crate::time::Millis;
 use crate::timeline::Timeline;
 use client::Epochs;
@@ -84,14 +84,8 @@ impl Target for Zookeeper {
     fn rejoin(&self, op: OpIo, node: NodeId, _old_id: Option<String>) -> Local<Status> {
         Box::pin(hands::finish(operations::rejoin(op, node)))
     }
-    /// The first dead server while there is no majority of live ones.
     fn first_needed(&self, world: &World) -> Option<NodeId> {
-        let members: Vec<NodeId> = world.nodes.values().filter(|n| !n.removed).map(|n| n.node).collect();
-        let live = members.iter().filter(|node| world.is_live(**node)).count();
-        if live * 2 > members.len() {
-            return None;
-        }
-        members.into_iter().find(|node| world.nodes.get(node).is_some_and(|state| !state.up))
+        group::first_needed(world)
     }
     fn log_matters(&self, line: &str) -> bool {
         log::matters(line)

@@ -8,25 +8,21 @@ use super::talk::{self, Lost, Talk};
 use super::wire::Request;
 use super::words::{self, Mode, Told};
 use crate::catalogue::Action;
-use crate::env::{NodeAction, NodeId, SECOND_BUS};
+use crate::env::{NodeId, SECOND_BUS};
 use crate::fault::kill::Signal;
 use crate::fault::restart::RestartData;
 use crate::run::operation::{COMMAND_TIMEOUT, OpIo};
 use crate::run::record::Status;
 use crate::run::task::Local;
+use crate::target::group::{JOIN_TIMEOUT, MEMBERS_MIN, NODES_MAX, alone};
 use crate::target::hands::{
-    self, Done, Stop, draw, end, fail, finish, live_primary, live_replicas, removed, retry, skip,
+    self, Done, Stop, draw, end, fail, finish, live_primary, live_replicas, mark_removed, removed, retry,
+    skip,
 };
-use crate::target::operation::{AddReplica, RemoveReplica, RollingRestart};
+use crate::target::operation::RollingRestart;
 use crate::time::{Micros, Millis};
 use crate::timeline::Role;
 
-/// More nodes than this are not started in a run.
-const NODES_MAX: usize = 12;
-/// An ensemble is not made smaller than three: two servers bear no loss at all.
-const MEMBERS_MIN: usize = 4;
-/// How long a server may take to follow a leader, and a reconfiguration to be taken.
-const JOIN_TIMEOUT: Millis = Millis(20_000);
 const AGAIN: Millis = Millis(200);
 
 /// Carries an operation out.
@@ -110,24 +106,12 @@ async fn reconfigured(
 async fn add(op: OpIo, launch: Launch) -> Done {
     alone(&op).await?;
     live_primary(&op, 0)?;
-    let node = {
-        let mut world = op.world.borrow_mut();
-        if world.nodes.len() >= NODES_MAX {
-            return skip(format!("the run has {NODES_MAX} nodes already"));
-        }
-        let next = NodeId(world.nodes.keys().next_back().map_or(0, |last| last.0 + 1));
-        let members: Vec<NodeId> =
-            world.nodes.values().filter(|n| !n.removed).map(|n| n.node).chain([next]).collect();
-        let spec = provision::spec(&world.timeline, &launch, next, &members);
-        world.add_node(spec, 0, Role::Replica)
-    };
-    op.resolved(node);
+    let node = hands::create(&op, NODES_MAX, (0, Role::Replica), |world, node| {
+        let members: Vec<NodeId> = world.members().into_iter().chain([node]).collect();
+        provision::spec(&world.timeline, &launch, node, &members)
+    })
+    .await?;
     op.detail(format!("{node} joins"));
-    let spec = op.world.borrow().nodes[&node].spec.clone();
-    if let Err(error) = op.io.node(node, NodeAction::Create(spec)).await {
-        mark_removed(&op, node);
-        return fail(error.to_string());
-    }
     let Some(line) = line(&op, node) else {
         mark_removed(&op, node);
         return fail(format!("{node} has no address"));
@@ -156,30 +140,13 @@ fn line(op: &OpIo, node: NodeId) -> Option<String> {
     Some(format!("server.{}={address}:{bus}:{second}:participant;{address}:{port}", server_id(node)))
 }
 
-/// Waits until no other event changes who belongs to the ensemble.
-async fn alone(op: &OpIo) -> Done {
-    let changing = || {
-        let world = op.world.borrow();
-        let mut before = world.applied.iter().take_while(|applied| applied.event != op.event);
-        before.any(|applied| {
-            applied.ended.is_none()
-                && matches!(applied.action.as_str(), AddReplica::NAME | RemoveReplica::NAME)
-        })
-    };
-    if op.io.wait_for(op.io.after(JOIN_TIMEOUT), hands::LOOK, || !changing()).await {
-        Ok(())
-    } else {
-        skip("another change of the members is under way")
-    }
-}
-
 /// `reconfig -remove`, then the end of its process.
 async fn remove(op: OpIo) -> Done {
     alone(&op).await?;
     let Some(node) = draw(&op, "replica", &live_replicas(&op, 0)) else {
         return skip("no live follower could leave");
     };
-    let count = op.world.borrow().nodes.values().filter(|n| !n.removed).count();
+    let count = op.world.borrow().members().len();
     if count < MEMBERS_MIN {
         return skip(format!("the ensemble has {count} members, and two of them would bear no loss"));
     }
@@ -201,12 +168,6 @@ async fn take_out(op: &OpIo, node: NodeId) -> Done {
     told.map_err(Stop::Fail)?;
     op.step(format!("{node} has left and its process is gone"));
     Ok(())
-}
-
-fn mark_removed(op: &OpIo, node: NodeId) {
-    if let Some(state) = op.world.borrow_mut().nodes.get_mut(&node) {
-        state.removed = true;
-    }
 }
 
 /// Followers first, then the leader, whom the others replace.

@@ -15,9 +15,9 @@ use super::wire::{ANY_VERSION, Request};
 use super::words::{self, Mode, Told, epoch};
 use crate::env::NodeId;
 use crate::history::Key;
-use crate::run::client::slot_of;
 use crate::run::probe::Look;
 use crate::run::record::{KeyDump, SlotAnswer};
+use crate::run::rest::untold;
 use crate::run::task::{CallError, Conn, Io, LocalRef};
 use crate::run::view::{ClusterView, Member, NodeReport, NodeView, Replication};
 use crate::run::world::{Shared, World};
@@ -66,8 +66,7 @@ impl Prober {
 
     async fn ask_all(&mut self, timeout: Millis) -> ClusterView {
         let deadline = self.io.after(timeout);
-        let nodes: Vec<NodeId> =
-            self.world.borrow().nodes.values().filter(|n| !n.removed).map(|n| n.node).collect();
+        let nodes = self.world.borrow().members();
         let asked: Vec<(NodeId, Conn, Conn)> = nodes
             .into_iter()
             .map(|node| {
@@ -262,22 +261,9 @@ async fn written(io: &Io, node: NodeId) -> Result<(), Lost> {
 
 /// What every server itself holds of every key that the clients touched.
 pub async fn holds(io: Io, world: Shared, view: ClusterView) -> Vec<KeyDump> {
-    let (keys, load) = {
-        let world = world.borrow();
-        let touched: BTreeSet<Key> = world.history.iter().map(|operation| operation.key).collect();
-        (touched, world.timeline.load.clone())
-    };
     let owner = leader(&view);
-    let mut dumps: Vec<KeyDump> = keys
-        .into_iter()
-        .map(|key| KeyDump {
-            key,
-            slot: slot_of(&key),
-            value: Err("nobody says that it leads".into()),
-            replicas: Vec::new(),
-            strays: Vec::new(),
-        })
-        .collect();
+    let (mut dumps, load) =
+        (untold(&world, "nobody says that it leads"), world.borrow().timeline.load.clone());
     let wanted: Vec<(Key, String)> =
         dumps.iter().map(|dump| (dump.key, client::path(&dump.key, &load))).collect();
     for (node, _) in view.answered() {

@@ -6,7 +6,7 @@
 //! (`CLUSTER_BLACKLIST_TTL`), and does not ban a handshake by `MEET` for ever: see `forget_and_meet`.
 
 use super::slots::{Mover, owned, slots_of_id, take, turn};
-use crate::env::{NodeAction, NodeId};
+use crate::env::NodeId;
 use crate::run::operation::OpIo;
 use crate::target::operation::{AddReplica, ForgetAndMeet, MoveReplica, RemoveReplica, ScaleIn, ScaleOut};
 use crate::target::valkey::forget::{forget, keep_forgotten};
@@ -219,23 +219,7 @@ async fn introduce(op: &OpIo, node: NodeId, id: &str, forgot: &[NodeId]) -> Resu
 
 /// A new node, created and not yet started.
 async fn create(op: &OpIo, shard: u16, role: Role) -> Result<NodeId, Stop> {
-    let (node, spec) = {
-        let mut world = op.world.borrow_mut();
-        if world.nodes.len() >= NODES_MAX {
-            return skip(format!("the run has {NODES_MAX} nodes already"));
-        }
-        let next = NodeId(world.nodes.keys().next_back().map_or(0, |last| last.0 + 1));
-        let spec = provision::single(&world.timeline, next);
-        let node = world.add_node(spec.clone(), shard, role);
-        assert_eq!(node, next, "new nodes get the next number");
-        (node, spec)
-    };
-    op.resolved(node);
-    if let Err(error) = op.io.node(node, NodeAction::Create(spec)).await {
-        mark_removed(op, node);
-        return fail(error.to_string());
-    }
-    Ok(node)
+    hands::create(op, NODES_MAX, (shard, role), |world, node| provision::single(&world.timeline, node)).await
 }
 
 /// What failed half-way is taken out again, so that the cluster is left as it was; unless it was elected
@@ -274,7 +258,7 @@ async fn take_out(op: &OpIo, node: NodeId) -> Result<(), String> {
         let absent = world.nodes.values().filter(|n| !n.removed && n.node != node && !world.is_live(n.node));
         absent.map(|n| format!("{} is down", n.node)).collect()
     };
-    mark_removed(op, node);
+    hands::mark_removed(op, node);
     // It goes first where it could still be elected or heard: a node that runs would go on pinging the others.
     if let Ok(id) = op.id(node) {
         later.extend(forget(op, &id, node, op.io.after(FORGET_TIMEOUT)).await.err());
@@ -286,10 +270,4 @@ async fn take_out(op: &OpIo, node: NodeId) -> Result<(), String> {
         op.step(format!("still to be told of that, as soon as they can be: {}", later.join(", ")));
     }
     Ok(())
-}
-
-fn mark_removed(op: &OpIo, node: NodeId) {
-    if let Some(state) = op.world.borrow_mut().nodes.get_mut(&node) {
-        state.removed = true;
-    }
 }
