@@ -21,6 +21,7 @@ pub mod entropy;
 pub mod env;
 pub mod fault;
 pub mod history;
+pub mod page;
 pub mod report;
 pub mod repro;
 pub mod run;

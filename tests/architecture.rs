@@ -34,6 +34,11 @@ const EDGES: &[(&str, &[&str])] = &[
     // A whole line without input or output: seeds in, verdicts out.
     ("canary", &["time", "entropy", "yaml", "target", "env", "spec", "timeline", "run", "check", "shrink"]),
     ("report", &["time", "catalogue", "env", "run", "check"]),
+    // Drawings and prose of what the report's story holds, and of what the record has beside it.
+    (
+        "page",
+        &["time", "catalogue", "env", "history", "timeline", "run", "check", "repro", "report", "target"],
+    ),
     (
         "cli",
         &[
@@ -53,6 +58,7 @@ const EDGES: &[(&str, &[&str])] = &[
             "check",
             "repro",
             "report",
+            "page",
             "shrink",
         ],
     ),
