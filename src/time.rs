@@ -114,6 +114,18 @@ impl fmt::Display for Millis {
     }
 }
 
+impl Micros {
+    /// A moment as reports write it, counted from another: `+12.345s`, `-0.250s` before it.
+    pub fn counted_from(self, zero: Self) -> String {
+        signed(self.0 as i64 - zero.0 as i64)
+    }
+}
+
+/// Microseconds with their sign: `+12.345s`.
+pub fn signed(us: i64) -> String {
+    format!("{}{}", if us < 0 { '-' } else { '+' }, Micros(us.unsigned_abs()))
+}
+
 impl fmt::Display for Micros {
     /// Seconds with three decimals, for people: `12.345s`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

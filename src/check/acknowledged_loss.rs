@@ -41,10 +41,15 @@ struct Found<'a> {
     survived: Vec<Write<'a>>,
 }
 
-fn name(write: &Operation) -> String {
+fn name(write: &Operation, record: &Record) -> String {
     let what = write.argument.as_deref().unwrap_or_default();
     let node = write.node.map_or_else(|| "no node".into(), |node| node.to_string());
-    format!("{} {} {what} acknowledged by {node} at {}", write.kind, write.key, write.complete.logical)
+    format!(
+        "{} {} {what} acknowledged by {node} at {}",
+        write.kind,
+        write.key,
+        record.when(write.complete.logical)
+    )
 }
 
 /// Sorts one key's losses into classes and failures.
@@ -60,7 +65,11 @@ fn classify<'a>(
         match excuses.class(write, dump.slot) {
             Ok(class) => *found.classes.entry(class.into()).or_default() += 1,
             Err(why) => {
-                found.wrong.push(format!("{} is lost, the key holds {}: {why}", name(write), brief(value)));
+                found.wrong.push(format!(
+                    "{} is lost, the key holds {}: {why}",
+                    name(write, excuses.facts.record),
+                    brief(value)
+                ));
             }
         }
         found.lost.push((write, dump.slot));
@@ -79,7 +88,10 @@ fn classify<'a>(
         }
         for (write, class) in unexcused.iter().skip(1) {
             let why = class.as_ref().err().map_or("", String::as_str);
-            found.wrong.push(format!("{} was answered with a number given twice: {why}", name(write)));
+            found.wrong.push(format!(
+                "{} was answered with a number given twice: {why}",
+                name(write, excuses.facts.record)
+            ));
         }
     }
     found.survived.extend(fate.survived.into_iter().map(|write| (write, dump.slot)));
@@ -109,8 +121,8 @@ fn holes<'a>(excuses: &Excuses<'a, '_>, found: &mut Found<'a>) {
         if let Some(survivor) = survivor.filter(|one| write.complete.order < one.invoke.order) {
             found.wrong.push(format!(
                 "a hole: {} is lost, though {} came later in the same stream and is there",
-                name(write),
-                name(survivor)
+                name(write, excuses.facts.record),
+                name(survivor, excuses.facts.record)
             ));
         }
     }
@@ -152,7 +164,7 @@ fn unsynced_promotions(facts: &Facts<'_>) -> Vec<(Micros, NodeId, String)> {
                 let text = format!(
                     "{node} took over by {} without ever having synced with what it replaced, while {other} was awake \
                      and in sync",
-                    after.at
+                    record.when(after.at)
                 );
                 found.push((after.at, node, text));
             }
@@ -475,7 +487,7 @@ mod tests {
         scene.record.history.iter_mut().filter(|one| one.argument.as_deref() == Some("b")).for_each(|one| {
             (one.invoke.logical, one.complete.logical) = (ms(6500), ms(6501));
         });
-        fails(&scene, "had confirmed it by 8.000s");
+        fails(&scene, "had confirmed it by +3.000s");
         scene.start(1, 15_000, Some("empty"));
         scene.record.lives[1].ended = Some((ms(14_500), crate::env::Exit::Signal(9)));
         let index = scene.record.lives.len() - 1;
@@ -592,7 +604,7 @@ mod tests {
         let scene = lossy(scene);
         fails(
             &scene,
-            "node-1 took over by 14.000s without ever having synced with what it replaced, while node-2",
+            "node-1 took over by +9.000s without ever having synced with what it replaced, while node-2",
         );
         let scene = scene.setting("cluster-replica-validity-factor", "0");
         assert_eq!(judge(&scene).verdict, Verdict::Pass, "factor 0 asks for no data");
@@ -615,7 +627,7 @@ mod tests {
             scene.settle();
             lossy(scene)
         };
-        fails(&moved(false), "node-3 took over by 14.000s without ever having synced with what it replaced");
+        fails(&moved(false), "node-3 took over by +9.000s without ever having synced with what it replaced");
         assert_eq!(judge(&moved(true)).verdict, Verdict::Pass, "its link was up once");
     }
 

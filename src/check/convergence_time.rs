@@ -33,8 +33,12 @@ impl Check for ConvergenceTime {
         };
         let bound = self.within.unwrap_or(last.bound);
         let made_of = if self.within.is_some() { "the scenario's own" } else { last.bound_why.as_str() };
-        let looked_at =
-            format!("{} nodes from {} to {}", last.view.nodes.len(), record.healed_at, last.view.at);
+        let looked_at = format!(
+            "{} nodes from {} to {}",
+            last.view.nodes.len(),
+            record.when(record.healed_at),
+            record.when(last.view.at)
+        );
         let facts = Facts::of(record);
         let stretched = facts.stretched(record.healed_at, record.healed_at.plus(bound));
         let (verdict, reason) = match last.settled_at {

@@ -144,8 +144,10 @@ impl Check for Crash {
             let last = said(record, life).last();
             let last = last.map_or(String::new(), |line| format!("; what it last said: {}", line.line));
             evidence.push(format!(
-                "{} (process {}) ended at {at} with {exit}; {sent}{last}",
-                life.node, life.incarnation
+                "{} (process {}) ended at {} with {exit}; {sent}{last}",
+                life.node,
+                life.incarnation,
+                record.when(at)
             ));
         }
         let looked_at = format!("{} processes, {ours} ended by us", record.lives.len());

@@ -10,6 +10,7 @@ use super::linear::{Act, Answer, Op, growing, register, search};
 use super::{Check, Judgement, Verdict};
 use crate::history::{Key, KeyKind, OpKind, Operation, Outcome, Value};
 use crate::run::record::Record;
+use crate::time::Micros;
 use std::collections::BTreeMap;
 
 crate::record! {
@@ -107,13 +108,13 @@ enum Found {
     Unknown(String),
 }
 
-fn judge_key(key: Key, operations: &[&Operation]) -> Found {
+fn judge_key(key: Key, operations: &[&Operation], zero: Micros) -> Found {
     let texts = Texts::of(operations);
     let mut ops: Vec<(Op, &Operation)> = Vec::new();
     for one in operations {
         match act(one, &texts) {
             Err(why) => {
-                let (client, at) = (one.client, one.complete.logical);
+                let (client, at) = (one.client, one.complete.logical.counted_from(zero));
                 return Found::Wrong(format!("{key}: client {client} {why} at {at}"));
             }
             Ok(None) => {}
@@ -141,14 +142,14 @@ fn judge_key(key: Key, operations: &[&Operation]) -> Found {
         Answer::Linearizable => Found::Fine,
         Answer::Exceeded => Found::Unknown(format!("{key}: no answer within {BUDGET} steps")),
         Answer::Broken(places) => {
-            let told: Vec<String> = places.iter().map(|place| tell(kept[*place].1)).collect();
+            let told: Vec<String> = places.iter().map(|place| tell(kept[*place].1, zero)).collect();
             Found::Wrong(format!("{key}: no order explains {}", told.join("; ")))
         }
     }
 }
 
-/// An operation in words.
-pub fn tell(one: &Operation) -> String {
+/// An operation in words, its times counted from `zero`.
+pub fn tell(one: &Operation, zero: Micros) -> String {
     let what = one.argument.as_deref().map_or_else(String::new, |text| format!(" {text}"));
     let answer = match &one.outcome {
         Outcome::Ok(value) => super::data_consistency::brief(value),
@@ -156,7 +157,10 @@ pub fn tell(one: &Operation) -> String {
     };
     format!(
         "{}{what} -> {answer} (client {}, {} to {})",
-        one.kind, one.client, one.invoke.logical, one.complete.logical
+        one.kind,
+        one.client,
+        one.invoke.logical.counted_from(zero),
+        one.complete.logical.counted_from(zero)
     )
 }
 
@@ -174,7 +178,7 @@ fn during_failover(facts: &Facts<'_>, one: &Operation) -> bool {
     })
 }
 
-/// Judges a history by itself, whatever the run: what a person asks for by name.
+/// Judges a history by itself, whatever the run: what a person asks for by name. Its times are told as they stand.
 pub fn judge_history(history: &[Operation]) -> Judgement {
     let mut by_key: BTreeMap<Key, Vec<&Operation>> = BTreeMap::new();
     for one in history {
@@ -187,13 +191,13 @@ pub fn judge_history(history: &[Operation]) -> Judgement {
             "nothing observed: no operation succeeded",
         );
     }
-    judge_keys(&by_key)
+    judge_keys(&by_key, Micros(0))
 }
 
-fn judge_keys(by_key: &BTreeMap<Key, Vec<&Operation>>) -> Judgement {
+fn judge_keys(by_key: &BTreeMap<Key, Vec<&Operation>>, zero: Micros) -> Judgement {
     let (mut wrong, mut unknown) = (Vec::new(), Vec::new());
     for (key, operations) in by_key {
-        match judge_key(*key, operations) {
+        match judge_key(*key, operations, zero) {
             Found::Fine => {}
             Found::Wrong(why) => wrong.push(why),
             Found::Unknown(why) => unknown.push(why),
@@ -255,7 +259,7 @@ impl Check for Linearizability {
                 by_key.entry(one.key).or_default().push(one);
             }
         }
-        let mut judgement = judge_keys(&by_key);
+        let mut judgement = judge_keys(&by_key, record.healthy_at);
         if left_out > 0 {
             judgement.classes.insert("read-during-failover".into(), left_out);
         }

@@ -60,7 +60,10 @@ fn back(record: &Record) -> Vec<String> {
             let term = report.current_epoch;
             let last = latest.entry(node).or_insert(term);
             if term < *last {
-                odd.push(format!("{node} was in term {last} and is in term {term} at {}", view.at));
+                odd.push(format!(
+                    "{node} was in term {last} and is in term {term} at {}",
+                    record.when(view.at)
+                ));
             }
             *last = term.max(*last);
         }

@@ -147,7 +147,11 @@ fn answered_by_a_minority(facts: &Facts<'_>) -> (Vec<String>, usize) {
             if answers && inside && (minority.nodes.is_empty() || minority.nodes.contains(&node)) {
                 found.push(format!(
                     "{node} acknowledged {} {} at {}: {} since {}",
-                    operation.kind, operation.key, operation.complete.logical, minority.why, minority.from
+                    operation.kind,
+                    operation.key,
+                    facts.record.when(operation.complete.logical),
+                    minority.why,
+                    facts.record.when(minority.from)
                 ));
             }
         }

@@ -85,8 +85,8 @@ fn lasting_conflicts(record: &Record, found: &mut Found) {
             found.wrong.push(format!(
                 "slots {} claimed by {one} and by {other} from {} to {}, in {} of {} looks",
                 ranges(slots),
-                claimed[0],
-                claimed[claimed.len() - 1],
+                record.when(claimed[0]),
+                record.when(claimed[claimed.len() - 1]),
                 claimed.len(),
                 tail.len()
             ));
@@ -118,11 +118,12 @@ fn overdue(facts: &Facts<'_>, promotions: &[Promotion], found: &mut Found) {
                 .collect();
             if !uncovered.is_empty() {
                 found.wrong.push(format!(
-                    "slots {} of {}, away since {}: a promotion was owed by {by} and had not happened at {}",
+                    "slots {} of {}, away since {}: a promotion was owed by {} and had not happened at {}",
                     ranges(&uncovered),
                     outage.node,
-                    outage.from,
-                    view.at
+                    facts.record.when(outage.from),
+                    facts.record.when(by),
+                    facts.record.when(view.at)
                 ));
                 break;
             }
@@ -138,9 +139,10 @@ fn excuse(facts: &Facts<'_>, promotions: &[Promotion], owner: Option<NodeId>, at
     });
     match latest {
         Some(promotion) => match &promotion.owed {
-            Owed::By(by) if *by > at => {
-                Owed::Unclear(format!("a promotion for {owner} is owed by {by}, after this look"))
-            }
+            Owed::By(by) if *by > at => Owed::Unclear(format!(
+                "a promotion for {owner} is owed by {}, after this look",
+                facts.record.when(*by)
+            )),
             other => other.clone(),
         },
         None if facts.awake(owner, at) => Owed::By(Micros(0)),

@@ -9,6 +9,7 @@ use super::input::plain;
 use crate::check::{self, Judgement, Verdict as Judged, linearizability};
 use crate::history::Operation;
 use crate::report::visible::on_one_line;
+use crate::time::Micros;
 use crate::yaml::document::nearest;
 use judge::model::{self, MODELS, Model};
 use judge::options::{FailedCas, NullRead};
@@ -282,7 +283,7 @@ fn ours(name: &str, bytes: &[u8], args: &Args) -> super::Done {
         print(&format!("The life of {key}: {} operations\n", history.len()));
         for one in &history {
             let (from, to) = (one.invoke.order, one.complete.order);
-            print(&format!("  {from:>8} to {to:<8} {}\n", linearizability::tell(one)));
+            print(&format!("  {from:>8} to {to:<8} {}\n", linearizability::tell(one, Micros(0))));
         }
     }
     let judgement = linearizability::judge_history(&history);

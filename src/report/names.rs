@@ -138,8 +138,7 @@ pub fn seconds(ms: u64, decimals: u32) -> String {
 
 /// A time since the cluster was healthy: `+12.345s`, `-0.250s` while it formed.
 pub fn logical(at_us: i64) -> String {
-    let sign = if at_us < 0 { '-' } else { '+' };
-    format!("{sign}{}", crate::time::Micros(at_us.unsigned_abs()))
+    crate::time::signed(at_us)
 }
 
 #[cfg(test)]

@@ -174,6 +174,10 @@ pub struct CatchUp {
 }
 
 impl Record {
+    /// A moment of the run as everything that is read of it writes moments: since the cluster was healthy.
+    pub fn when(&self, at: Micros) -> String {
+        at.counted_from(self.healthy_at)
+    }
     /// The schedule hash: order and resolved targets of all that was applied.
     pub fn schedule_hash(&self) -> blake3::Hash {
         let mut hasher = blake3::Hasher::new();

@@ -172,7 +172,7 @@ impl OfInjection {
                 .iter()
                 .filter(|line| window.struck.contains(&line.node) && window.holds(line.at));
             let met = match lines.clone().find(|line| line.line.contains(text.as_str())) {
-                Some(line) => Met::Yes(format!("{} at {}: {}", line.node, line.at, line.line)),
+                Some(line) => Met::Yes(format!("{} at {}: {}", line.node, record.when(line.at), line.line)),
                 None => Met::No(format!("not in {} lines", lines.count())),
             };
             claim(format!("a log says `{text}`"), met);

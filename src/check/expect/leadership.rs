@@ -117,7 +117,7 @@ impl OfLeadership {
             if let Some(bound) = self.no_leader_after {
                 claim(
                     format!("says after {bound} no more that it leads"),
-                    nobody(&window, &inside, &nodes, bound),
+                    nobody(record, &window, &inside, &nodes, bound),
                 );
             }
             if let Some(bound) = self.one_leader_within {
@@ -192,14 +192,20 @@ impl OfLeadership {
     }
 }
 
-fn nobody(window: &Window, inside: &[&ClusterView], nodes: &BTreeSet<NodeId>, bound: Millis) -> Met {
+fn nobody(
+    record: &Record,
+    window: &Window,
+    inside: &[&ClusterView],
+    nodes: &BTreeSet<NodeId>,
+    bound: Millis,
+) -> Met {
     let from = window.from.plus(bound);
     let late: Vec<&&ClusterView> = inside.iter().filter(|view| view.at >= from).collect();
     let answers =
         late.iter().flat_map(|view| view.answered()).filter(|(node, _)| nodes.contains(node)).count();
     for view in &late {
         if let Some((node, term)) = leaders(view).into_iter().find(|(node, _)| nodes.contains(node)) {
-            return Met::No(format!("{node} leads in term {term} at {}", view.at));
+            return Met::No(format!("{node} leads in term {term} at {}", record.when(view.at)));
         }
     }
     if answers == 0 {

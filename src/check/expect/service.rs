@@ -259,7 +259,7 @@ impl OfService {
                 let gap = longest.millis();
                 claim(
                     format!("acknowledges a write every {bound}"),
-                    asked(within_bound(gap <= bound, format!("none for {gap} from {since}"))),
+                    asked(within_bound(gap <= bound, format!("none for {gap} from {}", record.when(since)))),
                 );
             }
             if let Some(bound) = self.all_after {

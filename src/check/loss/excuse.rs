@@ -91,7 +91,7 @@ const LOOKS_APART: Millis = Millis(3000);
 
 #[derive(Debug)]
 pub struct Excuses<'a, 'b> {
-    facts: &'b Facts<'a>,
+    pub facts: &'b Facts<'a>,
     disruptive: Vec<&'a Applied>,
     moved: BTreeSet<u16>,
 }
@@ -111,7 +111,10 @@ impl<'a, 'b> Excuses<'a, 'b> {
             return Err("no disruptive event happened in this run".into());
         }
         if let Some(by) = self.confirmed(write, slot) {
-            return Err(format!("every replica that could be promoted had confirmed it by {by}"));
+            return Err(format!(
+                "every replica that could be promoted had confirmed it by {}",
+                self.facts.record.when(by)
+            ));
         }
         if self.moved.contains(&slot) {
             return Ok("slot-moved-under-fault");
