@@ -67,14 +67,21 @@ fn between<'a, 'b>(
 }
 
 /// What one watch told, looked at by itself and beside the others.
-fn follow(watch: &Watch, truth: &Truth<'_>, owed_until: Option<Micros>, odd: &mut Vec<String>) {
+fn follow(
+    record: &Record,
+    watch: &Watch,
+    truth: &Truth<'_>,
+    owed_until: Option<Micros>,
+    odd: &mut Vec<String>,
+) {
     let Some((_, created)) = watch.created else { return };
     let first = if watch.from > 0 { watch.from } else { created + 1 };
     let mut seen: BTreeSet<(i64, &str)> = BTreeSet::new();
     let mut latest: BTreeMap<&str, &Change> = BTreeMap::new();
     let mut last = 0;
-    let mut hold = |what: String| odd.push(format!("{}: {what}", title(watch)));
     for told in &watch.told {
+        let mut hold =
+            |what: String| odd.push(format!("{}: {what}, at {}", title(watch), record.when(told.at)));
         if told.changes.is_empty() {
             let ahead = |(key, _): &(&(i64, &str), _)| !seen.contains(*key);
             if let Some(((revision, key), _)) = between(truth, first, told.revision).find(ahead) {
@@ -109,6 +116,7 @@ fn follow(watch: &Watch, truth: &Truth<'_>, owed_until: Option<Micros>, odd: &mu
             }
         }
     }
+    let mut hold = |what: String| odd.push(format!("{}: {what}", title(watch)));
     // A revision of which nothing was told leaves no gap to be seen by itself.
     for ((revision, key), _) in between(truth, first, last).filter(|(key, _)| !seen.contains(*key)) {
         hold(format!("revision {revision} of `{key}` was passed over"));
@@ -155,7 +163,7 @@ impl Check for Watches {
         for watch in &record.watches {
             let awake = facts.awake(watch.node, end) && record.last.is_some();
             let until = Micros(end.0.saturating_sub(self.within.micros().0));
-            follow(watch, &truth, awake.then_some(until), &mut odd);
+            follow(record, watch, &truth, awake.then_some(until), &mut odd);
         }
         let (verdict, reason) = match odd.len() {
             0 => (Verdict::Pass, "every watch told what it had to".to_string()),

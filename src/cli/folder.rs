@@ -13,6 +13,8 @@ use std::path::{Path, PathBuf};
 
 pub const EVENTS: &str = "events.jsonl";
 pub const VERDICT: &str = "verdict.json";
+/// All that the checks judge.
+pub const RECORD: &str = "record.json";
 pub const TIMELINE: &str = "timeline.yaml";
 /// What the child said on standard error: a panic's words.
 pub const CHILD_LOG: &str = "run.log";
@@ -135,7 +137,7 @@ pub fn write_verdict(folder: &Path, finished: &Finished) -> std::io::Result<()> 
 /// What a run saw, from its folder.
 pub fn record(folder: &Path) -> Result<Record, Failure> {
     let name = on_one_line(&folder.display().to_string()).into_owned();
-    let bytes = fs::read(folder.join("record.json")).map_err(|error| {
+    let bytes = fs::read(folder.join(RECORD)).map_err(|error| {
         Failure::bad_input(format!("{name}/record.json: {}", plain(&error)))
             .hint("it is written when a run has ended; a run that broke or was killed has none")
     })?;

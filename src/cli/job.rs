@@ -7,6 +7,7 @@ use super::exit::{Code, Failure};
 use super::flags::{Format, Output, shell};
 use super::folder::{Folder, RUNS, TIMELINE, keep_room, write_verdict, write_where_told, write_whole};
 use super::input::plain;
+use super::report;
 use super::supervise::{self, Ended, Heard};
 use crate::check::{Verdict, check_of, default_spec};
 use crate::env::{EXACT, LIVE};
@@ -42,6 +43,10 @@ pub struct Job<'a> {
     pub spread: bool,
     /// Let an exact run stand still after so many turns.
     pub stop_at_turn: Option<u64>,
+    /// Make its page when it has ended. Of thousands that nobody looks at, none is.
+    pub page: bool,
+    /// The file that was replayed, for the run folder.
+    pub replayed: Option<Vec<u8>>,
 }
 
 impl<'a> Job<'a> {
@@ -58,6 +63,8 @@ impl<'a> Job<'a> {
             trace: false,
             spread: false,
             stop_at_turn: None,
+            page: false,
+            replayed: None,
         }
     }
 }
@@ -156,6 +163,14 @@ pub fn run(job: Job<'_>, console: &mut Console) -> Result<Done, Failure> {
             finished.exit_code = i32::from(Code::Environment.number());
             finished.error.get_or_insert(why);
         }
+    }
+    if let Some(bytes) = &job.replayed
+        && let Err(error) = write_whole(&folder.path.join(report::REPRO), bytes)
+    {
+        talk(&format!("warning: failed to write {}/{}: {}\n", folder.name, report::REPRO, plain(&error)));
+    }
+    if job.page {
+        report::beside(&folder.path);
     }
     let event = RunEvent::Finished(Box::new(finished.clone()));
     story.hear(&event);

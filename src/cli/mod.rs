@@ -31,6 +31,7 @@ mod older;
 mod oracle;
 mod real_time;
 mod replay;
+mod report;
 mod results;
 mod run;
 mod schema;
@@ -84,6 +85,8 @@ enum Command {
     Corpus(corpus::Args),
     /// Retell a finished or killed run from its folder
     Explain(explain::Args),
+    /// Make the page of a run from its folder, or the same as text for an issue tracker
+    Report(report::Args),
     /// Judge a history of clients by a model, or an old run by its checks
     Check(check::Args),
     /// Print the catalogue, one line each
@@ -140,6 +143,7 @@ pub fn main() -> ExitCode {
         Some(Command::Results(args)) => results::main(&args),
         Some(Command::Corpus(args)) => corpus::main(&args),
         Some(Command::Explain(args)) => explain::main(&args),
+        Some(Command::Report(args)) => report::main(&args),
         Some(Command::Check(args)) => check::main(&args),
         Some(Command::List(args)) => list::main(&args),
         Some(Command::Doctor(args)) => doctor::main(&args),

@@ -110,6 +110,8 @@ pub fn main(args: &Args) -> super::Done {
             trace: false,
             spread: false,
             stop_at_turn: args.stop_at_turn,
+            page: true,
+            replayed: Some(repro.to_yaml().into_bytes()),
         };
         // Of many runs, a line each is what can be read.
         let mut silent =
@@ -168,6 +170,7 @@ fn token(args: &Args, text: &str) -> super::Done {
     ));
     let job = Job {
         reproduce: Some(format!("fuzz replay {token}{}{}", place.spelled(), shape.spelled())),
+        page: true,
         ..Job::plain(timeline, &place, &args.output)
     };
     let done = job::run(job, &mut console)?;
@@ -212,6 +215,8 @@ fn check_determinism(
             trace: true,
             spread: false,
             stop_at_turn: None,
+            page: false,
+            replayed: None,
         };
         let done = job::run(job, &mut Console::new(args.output.format, true, false))?;
         if done.code() == Code::Interrupted || done.code() == Code::Broken {

@@ -79,6 +79,8 @@ fn one(
         trace: false,
         spread: false,
         stop_at_turn: None,
+        page: true,
+        replayed: None,
     };
     let done = job::run(job, console)?;
     job::tell(console, &done);

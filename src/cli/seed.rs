@@ -55,6 +55,8 @@ pub fn main(args: &Args) -> super::Done {
         trace: false,
         spread: false,
         stop_at_turn: None,
+        page: true,
+        replayed: None,
         out: None,
         output: &args.output,
         place: &place,

@@ -8,6 +8,7 @@ use super::folder::{Folder, TIMELINE, write_whole};
 use super::input::{self, plain};
 use super::job::{self, Done, Job};
 use super::oracle::{self, Runs};
+use super::report;
 use super::{replay, seed};
 use crate::check::Verdict;
 use crate::check::way::Way;
@@ -134,6 +135,8 @@ pub fn after(done: &Done, timeline: &Timeline, place: &Place, drawn: Option<Pins
     if let Err(failure) = shrink(&wish, timeline, console) {
         talk(&format!("warning: it could not be shrunk: {}", failure.text().trim_start_matches("error: ")));
     }
+    // It names the smallest now.
+    report::beside(Path::new(&done.finished.run));
 }
 
 /// What is to be shrunk, and how.
@@ -210,7 +213,7 @@ pub fn shrink(wish: &Wish<'_>, timeline: &Timeline, console: &mut Console) -> Re
         again: None,
         token: token.as_ref().map(ToString::to_string),
     };
-    let repro = confirmed(wish, &shrunk.timeline, cut, &mut runs)?;
+    let repro = confirmed(wish, timeline, &shrunk.timeline, cut, &mut runs)?;
     if wish.told {
         tell(wish, timeline, &repro, &runs, began.elapsed(), console);
     }
@@ -232,12 +235,13 @@ pub fn counted_only(wish: &Wish<'_>, timeline: &Timeline) -> Result<Repro, Failu
         again: None,
         token: None,
     };
-    confirmed(wish, timeline, cut, &mut runs)
+    confirmed(wish, timeline, timeline, cut, &mut runs)
 }
 
 /// Counts how often it fails, runs it once more in a folder that stays, and saves it.
 fn confirmed(
     wish: &Wish<'_>,
+    found: &Timeline,
     timeline: &Timeline,
     mut cut: Cut,
     runs: &mut Runs<'_>,
@@ -272,6 +276,13 @@ fn confirmed(
         let message = format!("failed to write {}: {}", wish.to.display(), plain(&error));
         Failure::new(Code::Environment, message).hint("name another file by --to FILE")
     })?;
+    let smallest = wish.folder.join("smallest");
+    let beside = write_whole(&smallest.join(report::REPRO), repro.to_yaml().as_bytes())
+        .and_then(|()| write_whole(&smallest.join(report::FOUND), found.to_yaml().as_bytes()));
+    if let Err(error) = beside {
+        talk(&format!("warning: failed to write into {}: {}\n", smallest.display(), plain(&error)));
+    }
+    report::beside(&smallest);
     Ok(repro)
 }
 

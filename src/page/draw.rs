@@ -128,10 +128,10 @@ pub fn grid(scale: &Scale, top: Px, bottom: Px) -> Markup {
     }
 }
 
-/// Microseconds as seconds with so many decimals, which may be below nought.
+/// Microseconds as seconds with so many decimals, which may be below nought. What is finer is cut off, as everywhere.
 pub fn seconds(at_us: i64, decimals: usize) -> String {
     let step = 10i64.pow(6 - decimals.min(6) as u32);
-    let rounded = (at_us.abs() + step / 2) / step;
+    let rounded = at_us.abs() / step;
     let unit = 10i64.pow(decimals as u32);
     let sign = if at_us < 0 && rounded > 0 { "-" } else { "" };
     if decimals == 0 {

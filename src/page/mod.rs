@@ -6,4 +6,5 @@
 
 pub mod chrome;
 pub mod draw;
+pub mod run;
 pub mod style;

@@ -50,6 +50,16 @@ pub struct TargetInfo {
     pub settings: Option<&'static [&'static str]>,
 }
 
+/// What a target calls the roles of its nodes, and the number of a reign.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Words {
+    pub primary: &'static str,
+    pub replica: &'static str,
+    pub epoch: &'static str,
+    /// One group of nodes without slots.
+    pub group: bool,
+}
+
 /// Every target.
 pub const TARGETS: &[&TargetInfo] = &[
     &TargetInfo {
@@ -166,6 +176,27 @@ pub fn of_version(version: &str) -> Option<Result<&'static TargetInfo, String>> 
 #[cfg(feature = "cli")]
 pub fn asks_version(server: &Path) -> Vec<String> {
     zookeeper::provision::Launch::of(server).asks_version(server)
+}
+
+/// The words of the target of this name.
+pub fn words(name: &str) -> Words {
+    let group = group(name);
+    let epoch = if name == "etcd" { "term" } else { "epoch" };
+    let (primary, replica) = if group { ("leader", "follower") } else { ("primary", "replica") };
+    Words { primary, replica, epoch, group }
+}
+
+/// What a line of a server's log says without its clock, and what it means in plain words, where that is known.
+pub fn meaning<'l>(target: &str, line: &'l str) -> (&'l str, Option<&'static str>) {
+    let (said, meanings): (&str, &[(&str, &'static str)]) = match target {
+        "valkey" => (valkey::log::said(line), valkey::log::MEANINGS),
+        #[cfg(feature = "cli")]
+        "etcd" => (etcd::log::said(line), etcd::log::MEANINGS),
+        #[cfg(feature = "cli")]
+        "zookeeper" => (zookeeper::log::said(line), zookeeper::log::MEANINGS),
+        _ => (line, &[]),
+    };
+    (said, meanings.iter().find(|(part, _)| line.contains(part)).map(|(_, meaning)| *meaning))
 }
 
 /// What is known of the target of this name.

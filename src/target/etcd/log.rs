@@ -43,3 +43,38 @@ const MATTERS: &[&str] = &[
 pub fn matters(line: &str) -> bool {
     MATTERS.iter().any(|part| line.contains(part))
 }
+
+/// What a line means, for who does not know the server: a part of the line, and a sentence.
+pub const MEANINGS: &[(&str, &str)] = &[
+    ("panic", "The server found itself in a state that its authors had ruled out, and ended."),
+    ("no space left", "Its disk is full."),
+    ("input/output error", "Its disk failed."),
+    (
+        "is starting a new election",
+        "It has not heard of a leader for its election timeout, and asks for votes.",
+    ),
+    ("became candidate", "It stands for election, in the term named."),
+    ("became pre-candidate", "It asks whether it would be elected, before it begins a term."),
+    ("became leader", "A majority voted for it: it leads this term."),
+    ("became follower", "It follows, in the term named."),
+    ("elected leader", "It knows who leads this term."),
+    ("lost leader", "It knows of no leader any more, and serves no linearizable request."),
+    ("changed leader", "It follows another leader now."),
+    ("transfer leadership", "The leader hands over to another member."),
+    ("added member", "It counts one member more."),
+    ("removed member", "It counts one member fewer."),
+    ("permanently removed", "It learned that it is no member any more, and ends."),
+    ("became inactive", "It does not reach this peer."),
+    ("became active", "It reaches this peer again."),
+    ("database space exceeded", "Its store is at its quota: it takes no writes."),
+    ("finished scheduled compaction", "It has forgotten the revisions before the one named."),
+    ("defragment", "It writes its store anew."),
+    ("snapshot", "It makes, sends or loads a snapshot."),
+];
+
+/// What the server said, without its own clock: `2026-11-22 12:17:04.123456 I | raft: ...`, and of its library
+/// `raft2026/11/22 12:17:04 INFO: ...`; JSON stays as it is.
+pub fn said(line: &str) -> &str {
+    let short = |mark: &str| line.split_once(mark).filter(|(head, _)| head.len() < 40).map(|(_, text)| text);
+    short(" | ").or_else(|| line.starts_with("raft2").then(|| short(": ")).flatten()).unwrap_or(line)
+}

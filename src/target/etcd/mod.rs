@@ -5,7 +5,7 @@
 
 mod api;
 mod http;
-mod log;
+pub mod log;
 mod operations;
 mod provision;
 mod session;

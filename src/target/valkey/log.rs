@@ -132,6 +132,77 @@ impl Anchor {
     }
 }
 
+/// What a line means, for who does not know the server: a part of the line, and a sentence.
+pub const MEANINGS: &[(&str, &str)] = &[
+    ("ASSERTION FAILED", "The server found itself in a state that its authors had ruled out, and ended."),
+    ("BUG REPORT", "The server reports a crash of its own."),
+    ("crashed by signal", "The server crashed."),
+    ("Out Of Memory", "The server could not get memory."),
+    ("Unrecoverable error", "The server cannot go on with what it found on its disk."),
+    ("as failing (quorum reached)", "A majority of the primaries agrees that this node is gone."),
+    ("FAIL message received", "It was told that a node is gone."),
+    ("Clear FAIL state", "The node that counted as gone is back."),
+    (
+        "Cluster state changed: fail",
+        "It refuses requests from here on: the cluster is not whole in its view.",
+    ),
+    ("Cluster state changed: ok", "It answers requests from here on."),
+    (
+        "Start of election delayed",
+        "A replica waits its turn before it asks for votes; the rank says how many are ahead of it.",
+    ),
+    ("Starting a failover election", "It asks the primaries for their votes."),
+    ("Failover auth granted", "It gives its vote. Voters look at epochs and slots, not at data."),
+    ("Failover auth denied", "It refuses its vote."),
+    ("Failover election won", "A majority voted for it: it is a primary from here on."),
+    ("Failover attempt expired", "It did not get a majority in time."),
+    ("Currently unable to failover", "It would take over but may not, for the reason given."),
+    ("Manual failover user request accepted", "An administrator asked it to take over."),
+    ("Taking over the master", "It takes over without asking anybody, as it was told."),
+    ("Taking over the primary", "It takes over without asking anybody, as it was told."),
+    (
+        "Configuration change detected",
+        "It learned that another node has its slots, and follows that one now.",
+    ),
+    ("Reconfiguring myself as a replica", "It becomes a replica of the node named."),
+    ("I'm a sub-replica", "It followed a replica, and follows that one’s primary now."),
+    ("configEpoch collision", "Two primaries had one epoch; the one with the lesser name takes a new one."),
+    ("configEpoch set to", "It took a new configuration epoch."),
+    ("New configEpoch", "It took a new configuration epoch."),
+    ("Migrating to orphaned", "It leaves its shard for one that has no replica left."),
+    (
+        "Partial resynchronization not accepted",
+        "“We have no stream in common from where you are; you need everything.”",
+    ),
+    ("Successful partial resynchronization", "It goes on in the stream where it was."),
+    ("Full resync", "It is to get a full copy, from this position of its primary’s stream."),
+    ("Delay next BGSAVE", "The primary puts the copy off."),
+    ("Flushing old data", "It erases what it held itself to load the copy."),
+    ("Finished with success", "It has its primary’s data."),
+    ("Synchronization with replica", "The primary has given a replica its copy."),
+    ("asks for synchronization", "A replica asks its primary for what it lacks."),
+    ("Connection with master lost", "Its link to its primary broke."),
+    ("Connection with primary lost", "Its link to its primary broke."),
+    ("Connection with replica", "The link to one of its replicas broke."),
+    ("Error condition on socket for SYNC", "It could not reach its primary."),
+    ("Discarding previously cached", "It gives up the position that it had kept of an earlier stream."),
+    ("Deleting keys in dirty slot", "It deletes the keys of a slot that went to another node."),
+    ("I have keys for slot", "It holds keys of a slot that it does not own."),
+    ("AOF write error", "It cannot write its log of commands."),
+    ("MISCONF", "It refuses writes: it could not save."),
+    ("Can't save in background", "It could not start to save."),
+];
+
+/// What the server said, without its process and its own clock: `20001:M 01 Jan 2026 00:00:00.008 * ...`.
+pub fn said(line: &str) -> &str {
+    let marks = [" * ", " # ", " - ", " . "];
+    let stamped = line
+        .split_once(':')
+        .is_some_and(|(pid, _)| !pid.is_empty() && pid.bytes().all(|b| b.is_ascii_digit()));
+    let at = marks.iter().filter_map(|mark| line.find(mark)).min().filter(|at| stamped && *at < 48);
+    at.map_or(line, |at| &line[at + 3..])
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -50,3 +50,35 @@ const MATTERS: &[&str] = &[
 pub fn matters(line: &str) -> bool {
     MATTERS.iter().any(|part| line.contains(part))
 }
+
+/// What a line means, for who does not know the server: a part of the line, and a sentence.
+pub const MEANINGS: &[(&str, &str)] = &[
+    ("OutOfMemoryError", "The Java machine could not get memory."),
+    ("NullPointerException", "The server came upon something that its authors had not foreseen."),
+    ("Severe unrecoverable error", "The server cannot go on, and ends."),
+    ("Unable to load database", "It cannot go on with what it found on its disk."),
+    ("No space left on device", "Its disk is full."),
+    ("Input/output error", "Its disk failed."),
+    ("fsync-ing the write ahead log", "Its disk took long to sync."),
+    (" - LOOKING", "It looks for a leader, and serves nobody meanwhile."),
+    ("New election. My id", "It proposes itself, with the last transaction that it has."),
+    ("LEADING - LEADER ELECTION TOOK", "It won the election."),
+    ("FOLLOWING - LEADER ELECTION TOOK", "It follows the one that won the election."),
+    ("Have quorum of supporters", "A majority has what the leader has: it serves from here on."),
+    ("Not sufficient followers synced", "The leader has lost its majority, and gives up."),
+    ("Exception when following the leader", "Its link to the leader broke."),
+    ("Shutting down", "It gives up its role."),
+    ("Getting a diff from the leader", "The leader sends it the transactions that it lacks."),
+    ("Getting a snapshot from leader", "The leader sends it everything."),
+    ("Truncating log to get in sync", "It forgets transactions that were never committed."),
+    ("Sending DIFF", "The leader sends the transactions that a follower lacks."),
+    ("Sending SNAP", "The leader sends a follower everything."),
+    ("Sending TRUNC", "The leader tells a follower to forget what was never committed."),
+    ("Committing New Reconfig", "The ensemble has new members."),
+    ("Snapshotting", "It saves all that it has."),
+];
+
+/// What the server said, without its own clock: `2026-11-22 12:17:04,123 [myid:1] - INFO  [thread:Class@1] - ...`.
+pub fn said(line: &str) -> &str {
+    line.rfind("] - ").map_or(line, |at| &line[at + 4..])
+}

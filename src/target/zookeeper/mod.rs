@@ -9,7 +9,7 @@
 mod client;
 pub mod code;
 pub mod jute;
-mod log;
+pub mod log;
 mod operations;
 pub mod provision;
 pub mod session;
