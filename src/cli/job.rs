@@ -169,8 +169,8 @@ pub fn run(job: Job<'_>, console: &mut Console) -> Result<Done, Failure> {
     {
         talk(&format!("warning: failed to write {}/{}: {}\n", folder.name, report::REPRO, plain(&error)));
     }
-    if job.page {
-        report::beside(&folder.path);
+    if job.page && report::beside(&folder.path) {
+        console.say(&format!("page: {}", Path::new(&folder.name).join(report::PAGE).display()));
     }
     let event = RunEvent::Finished(Box::new(finished.clone()));
     story.hear(&event);

@@ -65,14 +65,16 @@ fn write(to: &Path, text: &str) -> Result<(), Failure> {
     })
 }
 
-/// Writes the page of a run that has just ended. A run is not worse for a page that could not be written.
-pub fn beside(run: &Path) {
+/// Writes the page of a run that has just ended, and answers whether it is there. A run is not worse for a page that could not be written.
+pub fn beside(run: &Path) -> bool {
     let made = with(run, run::html).map_err(|failure| failure.text()).and_then(|page| {
         write_whole(&run.join(PAGE), page.as_bytes()).map_err(|error| format!("{}\n", plain(&error)))
     });
     if let Err(why) = made {
         talk(&format!("warning: the page of {} could not be made: {why}", run.display()));
+        return false;
     }
+    true
 }
 
 /// Makes something of all that a run folder holds.

@@ -2,7 +2,9 @@
 
 use super::draw::{NAMES, PLOT, Px, Scale, px};
 use super::style;
+use crate::report::visible::visible;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
+use std::borrow::Cow;
 
 /// A whole page. `bar` is the line above the headline.
 pub fn page(title: &str, bar: &[Markup], head: &Markup, main: &Markup) -> String {
@@ -27,7 +29,12 @@ pub fn page(title: &str, bar: &[Markup], head: &Markup, main: &Markup) -> String
             }
         }
     };
-    markup.into_string()
+    let text = markup.into_string();
+    // What turns the order of letters round, or acts on a terminal that shows the file, is seen instead.
+    match visible(&text) {
+        Cow::Borrowed(_) => text,
+        Cow::Owned(seen) => seen,
+    }
 }
 
 /// The patterns and arrow heads that drawings name.

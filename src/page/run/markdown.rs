@@ -5,6 +5,7 @@ use super::{Source, exact, rate_told, tale};
 use crate::check::Verdict;
 use crate::page::draw::seconds;
 use crate::report::names::counted;
+use crate::report::visible::{on_one_line, visible};
 use crate::run::record::Status;
 use crate::target;
 use std::fmt::Write as _;
@@ -71,13 +72,18 @@ pub fn markdown(source: &Source<'_>) -> String {
         out.push_str("\n### Evidence\n");
     }
     for judged in failed {
-        let _ = writeln!(out, "\n**{}**: {}", text(&judged.check), text(&tale::prose(&judged.reason)));
+        let _ = writeln!(
+            out,
+            "\n**{}**: {}",
+            text(&judged.check),
+            text(&tale::prose(&scene.in_names(&judged.reason)))
+        );
         if let Some((claim, promised)) = (source.claims)(&judged.check) {
             let _ = writeln!(out, "(claim: {}; source: {})", text(claim), text(promised));
         }
         out.push('\n');
         for line in judged.evidence.iter().take(EVIDENCE_MAX) {
-            let _ = writeln!(out, "- {}", text(&tale::prose(line)));
+            let _ = writeln!(out, "- {}", text(&tale::prose(&scene.in_names(line))));
         }
         if judged.evidence.len() > EVIDENCE_MAX {
             let _ = writeln!(out, "- and {} more", judged.evidence.len() - EVIDENCE_MAX);
@@ -87,9 +93,13 @@ pub fn markdown(source: &Source<'_>) -> String {
     let again =
         story.finished.as_ref().map(|finished| finished.reproduce.clone()).or_else(|| story.again.clone());
     if let Some(again) = again.filter(|_| story.verdict() != Verdict::Pass) {
-        let _ = writeln!(out, "\n### To see it again\n\n```sh\n{}\n```", again.replace("```", "` ` `"));
+        let _ = writeln!(
+            out,
+            "\n### To see it again\n\n```sh\n{}\n```",
+            on_one_line(&again).replace("```", "` ` `")
+        );
     }
-    out
+    visible(&out).into_owned()
 }
 
 fn logs(out: &mut String, scene: &Scene<'_>, source: &Source<'_>) {
@@ -102,6 +112,7 @@ fn logs(out: &mut String, scene: &Scene<'_>, source: &Source<'_>) {
         .filter(|line| scene.since(line.at) >= from)
         .filter_map(|line| {
             let (said, means) = target::meaning(target, &line.line);
+            let said = scene.in_names(said);
             means.map(|_| format!("{:>9} {}: {said}", seconds(scene.since(line.at), 3), line.node))
         })
         .take(LINES_MAX)
@@ -112,7 +123,7 @@ fn logs(out: &mut String, scene: &Scene<'_>, source: &Source<'_>) {
     out.push_str("\n### From the servers’ logs\n\n```text\n");
     for line in lines {
         // A fence cannot be closed from within.
-        let _ = writeln!(out, "{}", line.replace("```", "` ` `"));
+        let _ = writeln!(out, "{}", on_one_line(&line).replace("```", "` ` `"));
     }
     out.push_str("```\n");
 }

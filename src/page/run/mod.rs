@@ -277,7 +277,7 @@ fn story(source: &Source<'_>, scene: &Scene<'_>, tale: &[tale::Sentence]) -> Mar
                 }
             }
             div {
-                h2 { @if source.cut().is_some() { "The " (counted(events, "event")) " that " (if events == 1 { "is" } else { "are" }) " enough" } @else { "What was done" } }
+                h2 { @if source.cut().is_some() { @if events == 1 { "The one event that is enough" } @else { "The " (counted(events, "event")) " that are enough" } } @else { "What was done" } }
                 p.sub { "As applied, with the nodes they resolved to." @if let Some(plan) = &source.story.plan { @if plan.load != "none" { " Beside it: " (plan.load) "." } } }
                 @if source.story.applied.is_empty() { p.sub { "No event was applied." } }
                 @else { (tables::events(scene, if minimal { Without::Passes } else { Without::NotTried })) }

@@ -64,6 +64,8 @@ pub struct Scene<'a> {
     pub healed: Option<i64>,
     pub lanes: Vec<Lane>,
     pub acts: Vec<Act<'a>>,
+    /// What servers call nodes, and which those are.
+    pub ids: Vec<(String, NodeId)>,
     /// The first moment that a failed check names, else the end of what was looked at.
     pub broken: Option<i64>,
 }
@@ -86,8 +88,23 @@ impl<'a> Scene<'a> {
             healed: record.map(|record| since(record, record.healed_at)),
             lanes: Vec::new(),
             acts,
+            ids: record.map_or_else(Vec::new, ids),
             broken: None,
         };
+        // Who is killed for good is dead until somebody starts it again.
+        let lives = scene.lives();
+        for act in
+            scene.acts.iter_mut().filter(|act| act.fault && ENDING.contains(&act.applied.action.as_str()))
+        {
+            let lasts = story.planned(&act.applied.event).is_some_and(|planned| planned.lasts.is_some());
+            if act.applied.status == Status::Applied && !lasts {
+                let again = lives.iter().filter(|life| act.applied.resolved.contains(&life.node));
+                let again =
+                    again.map(|life| life.started).filter(|started| *started > act.applied.started).min();
+                let zero = act.applied.started.0 as i64 - act.from;
+                act.to = again.map(|started| started.0 as i64 - zero);
+            }
+        }
         scene.lanes = lanes(&scene);
         scene.broken = broken(story).filter(|at| (scene.from..=scene.to).contains(at));
         scene
@@ -117,6 +134,13 @@ impl<'a> Scene<'a> {
         self.lane(node)?.spans.iter().rev().find(|span| span.from <= at)
     }
 
+    /// A text with the names of nodes for what servers call them.
+    pub fn in_names(&self, text: &str) -> String {
+        self.ids.iter().fold(text.to_string(), |text, (id, node)| {
+            if text.contains(id.as_str()) { text.replace(id.as_str(), &node.to_string()) } else { text }
+        })
+    }
+
     /// Nodes that a sentence names, in the order of their numbers.
     pub fn named(&self, text: &str) -> BTreeSet<NodeId> {
         let number = |(at, _): (usize, &str)| {
@@ -135,6 +159,16 @@ impl<'a> Scene<'a> {
         });
         done.chain(told).collect()
     }
+}
+
+fn ids(record: &Record) -> Vec<(String, NodeId)> {
+    let mut ids: BTreeSet<(String, NodeId)> = BTreeSet::new();
+    for view in &record.views {
+        // One that is short may be part of any word.
+        let long = view.answered().filter(|(_, report)| report.id.len() >= 8);
+        ids.extend(long.map(|(node, report)| (report.id.clone(), node)));
+    }
+    ids.into_iter().collect()
 }
 
 fn since(record: &Record, at: Micros) -> i64 {
@@ -221,6 +255,9 @@ fn lanes(scene: &Scene<'_>) -> Vec<Lane> {
     lanes.sort_by_key(|lane| (lane.shard.unwrap_or(u16::MAX), lane.node));
     lanes
 }
+
+/// Faults that end a process.
+const ENDING: &[&str] = &["kill", "power_loss"];
 
 /// Faults that keep a node from others.
 const CUTTING: &[&str] = &["cut", "flap", "half_open"];

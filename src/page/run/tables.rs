@@ -11,7 +11,7 @@ use crate::report::text::Claims;
 use crate::run::record::{Applied, LogLine, Record, Status};
 use crate::target;
 use maud::{Markup, html};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 /// How many events are shown before the rest is folded.
 const EVENTS_MAX: usize = 12;
@@ -119,9 +119,9 @@ pub fn checks(scene: &Scene<'_>, claims: Claims<'_>) -> Markup {
                             }
                         }
                         td.nw { span class=(class) { (sign(one.verdict)) " " (check_status(one.verdict).to_lowercase()) } }
-                        td { (if one.looked_at.is_empty() { "nothing" } else { &one.looked_at }) }
+                        td { (if one.looked_at.is_empty() { "nothing".into() } else { prose(&one.looked_at) }) }
                         td {
-                            (prose(&one.reason))
+                            (prose(&scene.in_names(&one.reason)))
                             @for (class, count) in &one.classes { br; span.t-2 { (thousands(*count)) " " (class) } }
                         }
                     }
@@ -138,7 +138,7 @@ pub fn proof(scene: &Scene<'_>) -> Markup {
         @for judged in &failed {
             @if !judged.evidence.is_empty() {
                 h3 { (judged.check) ", in particulars" }
-                ul.proof { @for line in &judged.evidence { li { (prose(line)) } } }
+                ul.proof { @for line in &judged.evidence { li { (prose(&scene.in_names(line))) } } }
             }
             @if let Some(record) = scene.record {
                 @match judged.check.as_str() {
@@ -330,7 +330,6 @@ struct Line<'a> {
 /// What the servers wrote that has a meaning, in one order, with what we did between; the rest folded.
 pub fn logs(scene: &Scene<'_>, target: &str) -> Markup {
     let from = scene.acts.first().map_or(0, |act| act.from) - 500_000;
-    let ids = ids(scene);
     let all: Vec<&LogLine> = match scene.record {
         Some(record) => record.log_lines.iter().collect(),
         None => scene.story.log.iter().map(|(_, line)| line).collect(),
@@ -344,7 +343,12 @@ pub fn logs(scene: &Scene<'_>, target: &str) -> Markup {
             continue;
         }
         let (said, means) = target::meaning(target, &line.line);
-        lines.push(Line { at, node: Some(line.node), said: named(&cut(said, LINE_LENGTH_MAX), &ids), means });
+        lines.push(Line {
+            at,
+            node: Some(line.node),
+            said: scene.in_names(&cut(said, LINE_LENGTH_MAX)),
+            means,
+        });
     }
     for act in &scene.acts {
         lines.push(Line { at: act.from, node: None, said: act.label.clone(), means: Some("What we did.") });
@@ -391,25 +395,4 @@ pub fn logs(scene: &Scene<'_>, target: &str) -> Markup {
         } }
         @if early > 0 { p.sub { (counted(early, "line")) " from before the first event are left out." } }
     }
-}
-
-/// Names of nodes for what servers call them.
-fn ids(scene: &Scene<'_>) -> Vec<(String, NodeId)> {
-    let mut ids: BTreeSet<(String, NodeId)> = BTreeSet::new();
-    if let Some(record) = scene.record {
-        for view in &record.views {
-            ids.extend(
-                view.answered()
-                    .filter(|(_, report)| report.id.len() >= 8)
-                    .map(|(node, report)| (report.id.clone(), node)),
-            );
-        }
-    }
-    ids.into_iter().collect()
-}
-
-fn named(line: &str, ids: &[(String, NodeId)]) -> String {
-    ids.iter().fold(line.to_string(), |line, (id, node)| {
-        if line.contains(id.as_str()) { line.replace(id.as_str(), &node.to_string()) } else { line }
-    })
 }

@@ -136,7 +136,7 @@ fn subject(scene: &Scene<'_>, node: NodeId, at: i64) -> (Markup, String) {
     let was = scene.at(node, at - 1).map(|span| match span.state {
         State::Down => "down already".into(),
         State::Paused => "paused".into(),
-        _ => span.text.clone(),
+        _ => named(span),
     });
     match was {
         Some(was) => (html! { b.nw { (node) } ", " (was) "," }, format!("{node}, {was},")),
@@ -183,6 +183,12 @@ fn acts(scene: &Scene<'_>) -> Vec<Sentence> {
         let last = applied.steps.last().map(|(_, step)| step.clone()).unwrap_or_default();
         let how_it_ended = match (&applied.status, act.to) {
             (Status::Failed(why), _) => format!(" It did not come about: {why}."),
+            (_, None) if last.starts_with("SIG") || act.applied.action == "power_loss" => {
+                " It was not started again in this run.".into()
+            }
+            (_, Some(to)) if last.starts_with("SIG") => {
+                format!(" It was started again {} s later.", seconds(to - act.from, 3))
+            }
             (_, Some(to)) if act.fault => {
                 let what = if last.is_empty() {
                     "It was healed".to_string()
@@ -233,11 +239,12 @@ fn observed(scene: &Scene<'_>) -> Vec<Sentence> {
             } else {
                 continue;
             };
+            let (is, had_been) = (named(span), named(was));
             out.push(Sentence {
                 at,
                 until: None,
-                text: html! { b.nw { (node) } " was " b { (span.text) } " from then on; before, " (was.text) "." (more) },
-                plain: format!("{node} was {} from then on; before, {}.{more}", span.text, was.text),
+                text: html! { b.nw { (node) } " was " b { (is) } " from then on; before, " (had_been) "." (more) },
+                plain: format!("{node} was {is} from then on; before, {had_been}.{more}"),
                 on: On::Lane(node),
                 weight,
             });
@@ -266,6 +273,12 @@ fn observed(scene: &Scene<'_>) -> Vec<Sentence> {
         });
     }
     out
+}
+
+/// What a node was, with its article.
+fn named(span: &super::scene::Span) -> String {
+    let article = if span.state == State::Primary { "the" } else { "a" };
+    format!("{article} {}", span.text)
 }
 
 /// What the replicas of one primary had announced when one of them took over: votes are asked for in that order.
@@ -350,7 +363,7 @@ fn broken(scene: &Scene<'_>) -> Vec<Sentence> {
             .flat_map(|text| super::scene::moments(text))
             .min()
             .unwrap_or(scene.to);
-        let reason = prose(&first_of(judged));
+        let reason = prose(&scene.in_names(&first_of(judged)));
         let lane = scene.named(&judged.reason).into_iter().next();
         Sentence {
             at,
@@ -375,8 +388,16 @@ fn first_of(judged: &Judgement) -> String {
 fn end(scene: &Scene<'_>) -> Vec<Sentence> {
     let Some(cluster) = &scene.story.cluster else { return Vec::new() };
     let (at, plain) = match cluster.settled_at_us {
-        Some(at) => (at, "Everything was healed, and the cluster had settled: all nodes told the same of it.".to_string()),
-        None => (scene.to, "Everything was healed, but the nodes never came to tell the same of the cluster within the bound.".to_string()),
+        Some(at) => (
+            at,
+            "Everything was healed, and what the nodes told of the cluster did not change any more."
+                .to_string(),
+        ),
+        None => (
+            scene.to,
+            "Everything was healed, but what the nodes told of the cluster went on changing up to the bound."
+                .to_string(),
+        ),
     };
     let failed = scene.story.verdict() == Verdict::Fail;
     vec![Sentence {
@@ -477,7 +498,7 @@ pub fn headline(scene: &Scene<'_>) -> (String, String) {
                 .iter()
                 .find(|(name, _)| *name == judged.check)
                 .map_or("A claim was broken.", |(_, lead)| *lead);
-            let particular = first_of(judged);
+            let particular = scene.in_names(&first_of(judged));
             if particular.chars().count() <= 170 {
                 format!("{lead} {}.", capital(prose(&particular).trim_end_matches('.')))
             } else {
