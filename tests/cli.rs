@@ -250,3 +250,64 @@ fn a_child_whose_parent_is_another_refuses() {
     let place = Place::new("child");
     place.fuzz_reading(&["__run"], "{}").exits(2).complains("the request is no run");
 }
+
+#[test]
+fn a_folder_is_chosen_from_by_tags() {
+    let place = Place::new("tags");
+    fs::create_dir(place.path.join("all")).expect("the folder can be written");
+    for (file, tags) in [("a", "[links, slow]"), ("b", "[links]"), ("c", "disk"), ("d", "[]")] {
+        let text = QUIET.replace("nothing happens", &format!("quiet {file}"));
+        place.write(&format!("all/{file}.yaml"), &text.replace("target:", &format!("tags: {tags}\ntarget:")));
+    }
+    let run = place.fuzz(&["run", "all", "--tag", "links", "--skip-tag", "slow", "--junit", "junit.xml"]);
+    run.exits(0)
+        .prints("1 of 4 scenarios, by --tag links --skip-tag slow\n")
+        .prints("Tags\nquiet b   PASSED")
+        .prints("Total Tests: 1\n");
+    assert!(!run.out.contains("Not Run") && !run.out.contains("quiet a"), "{}", run.out);
+    let xml = fs::read_to_string(place.path.join("junit.xml")).expect("it was asked for");
+    assert!(
+        xml.contains("<properties><property name=\"tag\" value=\"links\"/></properties></testcase>"),
+        "{xml}"
+    );
+    let listed = |arguments: &[&str]| place.fuzz(&[&["list", "scenarios", "all"], arguments].concat());
+    let all = "all/a.yaml  quiet a [links, slow]\nall/b.yaml  quiet b [links]\nall/c.yaml  quiet c [disk]\nall/d.yaml  quiet d\n";
+    assert_eq!(listed(&[]).exits(0).out, all);
+    let some = listed(&["--tag", "slow,disk"]);
+    assert_eq!(some.exits(0).out, "all/a.yaml  quiet a [links, slow]\nall/c.yaml  quiet c [disk]\n");
+    assert_eq!(listed(&["--tag", "slow", "--tag", "disk"]).exits(0).out, some.out);
+    assert_eq!(listed(&["--skip-tag", "links"]).exits(0).out.lines().count(), 2);
+    listed(&["--skip-tag", "lincs"]).exits(0).complains("warning: no scenario has the tag `lincs`");
+    place.fuzz(&["run", "all/c.yaml", "--tag", "disk", "-q"]).exits(0);
+}
+
+#[test]
+fn a_choice_that_leaves_nothing_is_a_mistake_and_names_the_tags() {
+    let place = Place::new("no-tags");
+    fs::create_dir(place.path.join("all")).expect("the folder can be written");
+    let with = |tags: &str| QUIET.replace("target:", &format!("tags: {tags}\ntarget:"));
+    place.write("all/a.yaml", &with("[links, slow]"));
+    place.write("all/b.yaml", &with("[links]"));
+    place.write("none.yaml", QUIET);
+    let run = |arguments: &[&str]| place.fuzz(&[&["run"], arguments].concat());
+    run(&["all", "--tag", "lnks"])
+        .exits(2)
+        .complains("error: no scenario has the tag `lnks`, which --tag asks for\n")
+        .complains("hint: did you mean `links`? known: links, slow");
+    run(&["all", "--skip-tag", "links"])
+        .exits(2)
+        .complains("error: none of 2 scenarios is left by --skip-tag links\n")
+        .complains("hint: their tags: links (2), slow (1)");
+    run(&["none.yaml", "--tag", "slow"]).exits(2).complains("no scenario here has any tag");
+    place.write("all/c.yaml", &with("[links, Slow]"));
+    run(&["all", "--tag", "links"])
+        .exits(2)
+        .complains("all/c.yaml:3:15: error: tags[1]: `Slow` does not begin with a lower-case letter")
+        .complains("none was run");
+    place
+        .fuzz(&["list", "faults", "--tag", "slow"])
+        .exits(2)
+        .complains("go with `fuzz list scenarios` alone");
+    place.fuzz(&["list", "scenarios"]).exits(2).complains("<DIR>");
+    assert!(!place.path.join("runs").exists(), "nothing ran");
+}

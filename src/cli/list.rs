@@ -1,16 +1,25 @@
-//! `fuzz list`: the catalogue, one line each.
+//! `fuzz list`: the catalogue, or the scenarios of a folder, one line each.
 
 use super::console::print;
-use super::exit::Code;
+use super::exit::{Code, Failure};
+use super::{input, tags};
 use crate::catalogue::{ACTIONS, ActionInfo, ActionKind, CheckSpec, Class};
 use crate::env::PROFILES;
+use crate::report::visible::on_one_line;
+use crate::spec::Spec;
 use crate::target::TARGETS;
 use crate::target::embedded::bugs::BUGS;
+use std::path::{Path, PathBuf};
 
 #[derive(Clone, Debug, clap::Args)]
 pub struct Args {
     #[arg(value_enum)]
     what: What,
+    /// The folder whose scenarios are listed
+    #[arg(value_name = "DIR", required_if_eq("what", "scenarios"))]
+    folder: Option<PathBuf>,
+    #[command(flatten)]
+    tags: tags::Choice,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -27,10 +36,16 @@ enum What {
     Bugs,
     /// Where a target's nodes live
     Environments,
+    /// The scenarios of a folder, with name and tags; `--tag` and `--skip-tag` choose as in `fuzz run`
+    Scenarios,
 }
 
 pub fn main(args: &Args) -> super::Done {
+    if args.what != What::Scenarios && (args.folder.is_some() || args.tags.given()) {
+        return Err(Failure::bad_input("a folder and tags go with `fuzz list scenarios` alone"));
+    }
     let rows: Vec<(String, String)> = match args.what {
+        What::Scenarios => scenarios(args)?,
         What::Targets => targets(),
         What::Operations => actions(|info| info.kind == ActionKind::Operation),
         What::Faults => actions(|info| info.kind == ActionKind::Fault),
@@ -44,6 +59,21 @@ pub fn main(args: &Args) -> super::Done {
     let text: String = rows.iter().map(|(name, summary)| format!("{name:<width$}  {summary}\n")).collect();
     print(&text);
     Ok(Code::Passed)
+}
+
+fn scenarios(args: &Args) -> Result<Vec<(String, String)>, Failure> {
+    let folder = args.folder.as_deref().unwrap_or(Path::new("."));
+    let mut found = Vec::new();
+    for path in input::scenarios_in(folder)? {
+        found.push((input::scenario(&input::read(&path)?, false)?, path));
+    }
+    let found = tags::chosen(&args.tags, found, |(spec, _)| &spec.tags)?;
+    let row = |(spec, path): &(Spec, PathBuf)| {
+        let name = on_one_line(spec.name.as_deref().unwrap_or_default()).into_owned();
+        let tags = if spec.tags.is_empty() { String::new() } else { format!(" [{}]", spec.tags.join(", ")) };
+        (on_one_line(&path.display().to_string()).into_owned(), format!("{name}{tags}"))
+    };
+    Ok(found.iter().map(row).collect())
 }
 
 fn targets() -> Vec<(String, String)> {

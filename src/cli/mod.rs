@@ -40,6 +40,7 @@ mod set_up;
 mod shrink;
 mod standing;
 mod supervise;
+mod tags;
 mod validate;
 mod virtual_time;
 
@@ -89,7 +90,7 @@ enum Command {
     Report(report::Args),
     /// Judge a history of clients by a model, or an old run by its checks
     Check(check::Args),
-    /// Print the catalogue, one line each
+    /// Print the catalogue, or the scenarios of a folder, one line each
     List(list::Args),
     /// Say what this machine can do, what is missing, and how to mend it
     Doctor(doctor::Args),

@@ -6,7 +6,7 @@ use super::exit::{Code, Failure};
 use super::flags::{Output, Shape, Where, shell};
 use super::input::{self, Source};
 use super::job::{self, Done, Job, Save};
-use super::{seed, shrink};
+use super::{seed, shrink, tags};
 use crate::report::story::Story;
 use crate::report::table::Row;
 use crate::report::visible::on_one_line;
@@ -25,6 +25,8 @@ pub struct Args {
     place: Where,
     #[command(flatten)]
     shape: Shape,
+    #[command(flatten)]
+    tags: tags::Choice,
     /// Leave a failure as it is, instead of looking for the fewest events that still fail (as with `--format json`)
     #[arg(long)]
     no_shrink: bool,
@@ -35,7 +37,10 @@ pub struct Args {
 pub fn main(args: &Args) -> super::Done {
     job::check_files(&args.output)?;
     if !args.path.is_dir() {
-        let (path, spec) = scenario(&args.path, &args.shape)?;
+        let found = vec![scenario(&args.path, &args.shape)?];
+        let Some((path, spec)) = tags::chosen(&args.tags, found, |(_, spec)| &spec.tags)?.pop() else {
+            unreachable!("a choice that leaves nothing is a mistake");
+        };
         let mut console = args.output.console();
         let done = one(args, &path, spec, None, &mut console)?;
         job::files(&args.output, &[&done.story])?;
@@ -108,7 +113,14 @@ fn folder(args: &Args) -> super::Done {
         let message = format!("{bad} of {} scenarios are bad, so none was run", paths.len());
         return Err(Failure::bad_input(message));
     }
+    let count = scenarios.len();
+    let scenarios = tags::chosen(&args.tags, scenarios, |(_, spec)| &spec.tags)?;
     let mut console = args.output.console();
+    if args.tags.given() {
+        console.say(&format!("{} of {count} scenarios, by{}", scenarios.len(), args.tags.spelled()));
+    }
+    let planned: Vec<(PathBuf, Vec<String>)> =
+        scenarios.iter().map(|(path, spec)| (path.clone(), spec.tags.clone())).collect();
     let (mut code, mut stories): (Code, Vec<(PathBuf, Code, Story)>) = (Code::Passed, Vec::new());
     let mut unable: Vec<(PathBuf, Failure)> = Vec::new();
     for (number, (path, spec)) in scenarios.into_iter().enumerate() {
@@ -131,25 +143,27 @@ fn folder(args: &Args) -> super::Done {
         }
     }
     let mut rows: Vec<Row<'_>> = Vec::new();
-    for path in &paths {
+    for (path, tags) in &planned {
         let file = path.display().to_string();
         let ran = stories.iter().find(|(other, ..)| other == path);
         let failed = unable.iter().find(|(other, _)| other == path);
         rows.extend(ran.map(|(_, code, story)| Row {
             file: file.clone(),
+            tags,
             exit_code: code.number(),
             story: Some(story),
             error: None,
         }));
         rows.extend(failed.map(|(_, failure)| Row {
             file,
+            tags,
             exit_code: failure.code.number(),
             story: None,
             error: Some(failure.message.clone()),
         }));
     }
     console.rows(&rows);
-    aggregate(&mut console, paths.len(), &stories);
+    aggregate(&mut console, planned.len(), &stories);
     job::files_of(&args.output, &stories.iter().map(|(_, _, story)| story).collect::<Vec<_>>(), &rows)?;
     Ok(code)
 }

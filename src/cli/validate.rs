@@ -92,6 +92,9 @@ fn summary(name: &str, spec: &Spec, verbose: bool) -> String {
         out.push('\n');
     };
     line(format!("ID: {}", on_one_line(spec.name.as_deref().unwrap_or("(none)"))));
+    if !spec.tags.is_empty() {
+        line(format!("Tags: {}", spec.tags.join(", ")));
+    }
     line(match (spec.seed, &spec.seed_word) {
         (Some(seed), Some(word)) => format!("Seed: {seed} (the text `{}`, hashed)", on_one_line(word)),
         (Some(seed), None) => format!("Seed: {seed}"),

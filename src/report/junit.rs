@@ -49,6 +49,13 @@ fn scenarios(out: &mut String, rows: &[Row<'_>]) {
                 seconds(row.wall_ms(), 3)
             ),
         );
+        if !row.tags.is_empty() {
+            out.push_str("<properties>");
+            for tag in row.tags {
+                push(out, format_args!("<property name=\"tag\" value=\"{}\"/>", escape(tag)));
+            }
+            out.push_str("</properties>");
+        }
         match row.exit_code {
             0 => {}
             1 => push(out, format_args!("<failure message=\"{message}\">{all}</failure>")),

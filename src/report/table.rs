@@ -9,6 +9,8 @@ use serde_json::{Value, json};
 #[derive(Clone, Debug)]
 pub struct Row<'a> {
     pub file: String,
+    /// As the file gives them.
+    pub tags: &'a [String],
     pub exit_code: u8,
     /// Nothing for one that could not be started.
     pub story: Option<&'a Story>,
@@ -55,6 +57,7 @@ impl Row<'_> {
             "event": "scenario",
             "file": self.file,
             "name": self.name(),
+            "tags": self.tags,
             "verdict": finished.map(|finished| finished.verdict.as_str()),
             "exit_code": self.exit_code,
             "wall_ms": self.wall_ms(),
@@ -65,17 +68,23 @@ impl Row<'_> {
     }
 }
 
-/// The lines of the table.
+/// The lines of the table; with a column of tags where any scenario has one.
 pub fn table(rows: &[Row<'_>]) -> Vec<String> {
     let width = rows.iter().map(|row| row.name().chars().count()).max().unwrap_or(0).max("Scenario".len());
-    let mut lines = vec![format!("{:width$}  {:8} {:>8}", "Scenario", "Verdict", "Wall")];
+    let tags = rows.iter().map(|row| row.tags.join(", ").len()).max().unwrap_or(0);
+    let tags = if tags == 0 { 0 } else { tags.max("Tags".len()) };
+    let column = |text: &str| if tags == 0 { String::new() } else { format!("  {text:tags$}") };
+    let head = format!("{:width$}  {:8} {:>8}{}", "Scenario", "Verdict", "Wall", column("Tags"));
+    let mut lines = vec![head.trim_end().to_string()];
     for row in rows {
         let wall = format!("{}s", seconds(row.wall_ms(), 1));
         let mut against = row.against().into_iter();
         let first = against.next().map_or_else(String::new, |why| format!("  {why}"));
         let more = against.count();
         let more = if more == 0 { String::new() } else { format!(" (and {more} more)") };
-        lines.push(format!("{:width$}  {:8} {wall:>8}{first}{more}", row.name(), row.verdict()));
+        let tags = column(&row.tags.join(", "));
+        let line = format!("{:width$}  {:8} {wall:>8}{tags}{first}{more}", row.name(), row.verdict());
+        lines.push(line.trim_end().to_string());
     }
     lines
 }
@@ -93,8 +102,19 @@ mod tests {
             ..Story::default()
         };
         let passed = Story { judgements: vec![judgement(Verdict::Pass, "all")], ..Story::default() };
-        let row = |file: &str, exit_code, story| Row { file: file.into(), exit_code, story, error: None };
+        let row = |file: &str, exit_code, story| Row {
+            file: file.into(),
+            tags: &[],
+            exit_code,
+            story,
+            error: None,
+        };
         let absent = Row { error: Some("no server".into()), ..row("c", 3, None) };
+        let tagged = ["disk".to_string(), "slow".to_string()];
+        let lines = table(&[Row { tags: &tagged, ..row("a", 1, Some(&failed)) }, row("b", 0, Some(&passed))]);
+        assert_eq!(lines[0], "Scenario  Verdict      Wall  Tags");
+        assert!(lines[1].ends_with("0.0s  disk, slow  service: one write (and 1 more)"), "{}", lines[1]);
+        assert!(lines[2].ends_with("0.0s"), "{}", lines[2]);
         let lines = table(&[row("a", 1, Some(&failed)), row("b", 0, Some(&passed)), absent]);
         assert_eq!(lines[0], "Scenario  Verdict      Wall");
         assert!(lines[1].ends_with("0.0s  service: one write (and 1 more)"), "{}", lines[1]);

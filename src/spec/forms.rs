@@ -25,6 +25,10 @@ pub const TOP: &[KeyInfo] = &[
     key("fuzz", "the version of this form: 1; no other dialect has this key"),
     key("name", "what the run is called"),
     key(
+        "tags",
+        "words of your own, such as `[membership, slow]`, by which `fuzz run DIR --tag slow` chooses; no part of the timeline",
+    ),
+    key(
         "seed",
         "the seed that fills in every range and draw, a number or a word that is hashed to one; `--seed` overrides it",
     ),

@@ -15,6 +15,7 @@ pub mod parse;
 mod parts;
 pub mod schema;
 mod spread;
+pub mod tags;
 
 use crate::catalogue::{Action, CheckSpec, EventId};
 use crate::entropy::Seed;
@@ -46,6 +47,8 @@ pub const DEFAULT: &str = include_str!("../../dsl/default.yaml");
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Spec {
     pub name: Option<String>,
+    /// Words to choose scenarios by; no part of the timeline.
+    pub tags: Vec<String>,
     /// A seed that the file itself names; a flag overrides it.
     pub seed: Option<Seed>,
     /// The word that the seed was hashed from, where it is written as one.
@@ -158,6 +161,7 @@ impl Spec {
     pub fn quiet(dialect: Dialect) -> Self {
         Self {
             name: None,
+            tags: Vec::new(),
             seed: None,
             seed_word: None,
             target: None,

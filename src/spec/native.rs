@@ -6,7 +6,7 @@
 use super::events::{EVENTS_MAX, Events};
 use super::forms::{ClusterForm, DrawForm, TOP, suggest, targets};
 use super::parts::{get, named, only_known};
-use super::{ClusterSpec, Dialect, Draw, FORM, Origin, Spec, Spread, background, meaning};
+use super::{ClusterSpec, Dialect, Draw, FORM, Origin, Spec, Spread, background, meaning, tags};
 use crate::catalogue::{ACTIONS, CheckSpec};
 use crate::entropy::{Seed, SeedSource};
 use crate::env::PROFILES;
@@ -32,6 +32,7 @@ pub fn read(node: &Node, problems: &mut Problems) -> Option<Spec> {
     version(node, problems)?;
     let mut spec = Spec::quiet(Dialect::Native);
     spec.name = value(node, "name", problems);
+    spec.tags = tags::read(node, problems);
     if let Some((seed, word)) = seed(node, problems) {
         (spec.seed, spec.seed_word) = (Some(seed), word);
     }

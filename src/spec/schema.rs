@@ -163,6 +163,7 @@ fn top(key: &KeyInfo) -> Value {
     let environments: Vec<&str> = PROFILES.iter().map(|profile| profile.name).collect();
     match key.name {
         "fuzz" => json!({"const": FORM}),
+        "tags" => super::tags::schema(),
         "seed" => json!({"type": ["integer", "string"]}),
         "catalogue" => u32::schema(),
         "target" => json!({"enum": targets()}),

@@ -50,6 +50,12 @@ fn check(root: &Value, schema: &Value, value: &Value, path: &str, found: &mut Ve
             "minItems" => {
                 value.as_array().is_none_or(|items| items.len() as u64 >= argument.as_u64().unwrap_or(0))
             }
+            "maxItems" => {
+                value.as_array().is_none_or(|items| items.len() as u64 <= argument.as_u64().unwrap_or(0))
+            }
+            "uniqueItems" => value
+                .as_array()
+                .is_none_or(|items| items.iter().enumerate().all(|(at, item)| !items[..at].contains(item))),
             "minimum" => value.as_f64().is_none_or(|number| number >= argument.as_f64().unwrap_or(0.0)),
             "minLength" => value
                 .as_str()
