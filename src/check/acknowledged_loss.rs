@@ -467,6 +467,29 @@ mod tests {
     }
 
     #[test]
+    fn an_answer_that_is_read_when_its_process_is_gone_confirms_nothing_of_the_next() {
+        for (invoked, excuse) in [(8998, true), (9101, false)] {
+            // The primary dies at 9 s and is back at 9.1 s with an older copy of its data; its replica follows it all along.
+            let mut scene = Scene::new(3, 1).healthy();
+            scene.run_until(8000);
+            scene.kill("k1", 0, 9000, Some(9100));
+            scene.life(0).stale = Some("older".into());
+            scene.run_until(25_000);
+            scene.settle();
+            scene.set(0, "r:9", "a", 5000);
+            scene.set(0, "r:9", "b", 9101);
+            scene.record.history.iter_mut().filter(|one| one.argument.as_deref() == Some("b")).for_each(
+                |one| {
+                    one.invoke.logical = ms(invoked);
+                    one.complete.logical = ms(9120);
+                },
+            );
+            scene.holds("r:9", 9, text("a"));
+            if excuse { excused(&scene, "restarted-stale") } else { fails(&scene, "had confirmed it") }
+        }
+    }
+
+    #[test]
     fn wait_confirms_nothing_after_a_delete_that_found_nothing() {
         let mut scene = killed(1);
         let last = scene.record.history.iter_mut().rfind(|one| one.key == key("r:9"));

@@ -4,13 +4,14 @@
 //! times, link states, `fail?`, `myself` and counters differ by nature and are not looked at. A replica shows
 //! its primary's epoch, so only primaries' epochs are compared. Of a dead node, who joined after its death
 //! knows nothing (gossip about unknown nodes is believed only once they answer): a missing entry of a dead
-//! node is counted, not failed.
+//! node is counted, not failed. Nor does it know a dead node's slots: see `slots_unheard`.
 
 use super::facts::{Facts, ranges, skipped};
 use super::{Check, Judgement, Verdict};
 use crate::env::NodeId;
 use crate::run::record::Record;
 use crate::run::view::Member;
+use crate::time::Micros;
 use crate::timeline::Role;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -77,13 +78,80 @@ fn outcasts(record: &Record) -> BTreeSet<NodeId> {
         .collect()
 }
 
-/// Everything on which the answers of the last view differ, and how many dead nodes were not listed by all.
-fn differences(record: &Record, open: &BTreeSet<u16>) -> (Vec<String>, u64) {
-    let Some(last) = &record.last else { return (Vec::new(), 0) };
+/// For each teller, the slots that somebody gives to nodes that were dead before it began without what it had known: it
+/// joined, or came back wiped, with an older copy or with another's data. Which slots a node has stands in the header of
+/// its own messages alone (`clusterProcessPacket`; `clusterMsgDataGossip` has none), and an UPDATE goes to who claims a slot,
+/// not to who lacks one: of the dead nobody can tell, and who had such a slot in the older copy has it still.
+fn slots_unheard(record: &Record) -> BTreeMap<NodeId, BTreeSet<u16>> {
+    let mut unheard: BTreeMap<NodeId, BTreeSet<u16>> = BTreeMap::new();
+    let Some(last) = &record.last else { return unheard };
+    let lives = |node: NodeId| record.lives.iter().filter(move |life| life.node == node);
+    let dead = last.view.nodes.iter().filter_map(|view| {
+        let (ended, _) = lives(view.node).max_by_key(|life| life.incarnation)?.ended?;
+        Some((view.node, ended))
+    });
+    let dead: Vec<(NodeId, Micros)> = dead.collect();
+    let members = || last.view.answered().flat_map(|(_, report)| &report.members);
+    for (teller, _) in last.view.answered() {
+        // Who comes back empty has kept its `nodes.conf`.
+        let knew_less = lives(teller).filter(|life| {
+            life.incarnation == 1 || life.stale.as_deref().is_some_and(|stale| stale != "empty")
+        });
+        let Some(began) = knew_less.map(|life| life.started).max() else { continue };
+        for (node, _) in dead.iter().filter(|(_, ended)| *ended <= began) {
+            let its = members().filter(|member| member.node == Some(*node));
+            let slots = its.flat_map(|member| &member.slots).flat_map(|(first, last)| *first..=*last);
+            unheard.entry(teller).or_default().extend(slots);
+        }
+    }
+    unheard
+}
+
+/// What differs, and what was counted instead.
+#[derive(Default)]
+struct Differences {
+    found: Vec<String>,
+    /// Dead nodes that not all listed.
+    unlisted: u64,
+    /// Entries that differ by the slots of dead nodes alone, with who could not hear of them.
+    unheard: u64,
+}
+
+/// The stories about one member, each with who tells it. Of the slots that a teller could not hear of, it is taken to say what
+/// the others say.
+fn versions(
+    told: &[(NodeId, &Member)],
+    live: bool,
+    open: &BTreeSet<u16>,
+    unheard: &BTreeMap<NodeId, BTreeSet<u16>>,
+) -> (BTreeMap<String, Vec<NodeId>>, u64) {
+    let mut versions: BTreeMap<String, Vec<NodeId>> = BTreeMap::new();
+    let mut excused = 0;
+    for (teller, member) in told {
+        let mut said = story(member, live, open);
+        if let Some(slots) = unheard.get(teller) {
+            let apart = open | slots;
+            let own = story(member, live, &apart);
+            let mut others = told.iter().filter(|(other, _)| !unheard.contains_key(other));
+            if let Some((_, like)) = others.find(|(_, other)| story(other, live, &apart) == own) {
+                let theirs = story(like, live, open);
+                excused += u64::from(theirs != said);
+                said = theirs;
+            }
+        }
+        versions.entry(said).or_default().push(*teller);
+    }
+    (versions, excused)
+}
+
+/// Everything on which the answers of the last view differ.
+fn differences(record: &Record, open: &BTreeSet<u16>) -> Differences {
+    let Some(last) = &record.last else { return Differences::default() };
     let outcasts = outcasts(record);
     let ids: BTreeMap<&str, NodeId> =
         last.view.answered().map(|(node, report)| (report.id.as_str(), node)).collect();
-    let mut stories: BTreeMap<&str, BTreeMap<String, Vec<NodeId>>> = BTreeMap::new();
+    let unheard = slots_unheard(record);
+    let mut stories: BTreeMap<&str, Vec<(NodeId, &Member)>> = BTreeMap::new();
     let mut found = Vec::new();
     let mut tellers = 0;
     for (teller, report) in last.view.answered().filter(|(teller, _)| !outcasts.contains(teller)) {
@@ -104,8 +172,7 @@ fn differences(record: &Record, open: &BTreeSet<u16>) -> (Vec<String>, u64) {
             if member.noaddr {
                 found.push(format!("{teller} has no address of {name}"));
             }
-            let told = story(member, about.is_some(), open);
-            stories.entry(&member.id).or_default().entry(told).or_default().push(teller);
+            stories.entry(&member.id).or_default().push((teller, member));
         }
         for (id, node) in ids.iter().filter(|(_, node)| !outcasts.contains(node)) {
             if !report.members.iter().any(|member| member.id == **id) {
@@ -113,21 +180,23 @@ fn differences(record: &Record, open: &BTreeSet<u16>) -> (Vec<String>, u64) {
             }
         }
     }
-    let mut unlisted = 0;
-    for (id, versions) in &stories {
+    let mut differences = Differences { found, ..Differences::default() };
+    for (id, told) in &stories {
+        let (versions, excused) = versions(told, ids.contains_key(id), open, &unheard);
+        differences.unheard += excused;
         let name = ids.get(id).map_or_else(|| (*id).to_string(), ToString::to_string);
         if versions.len() > 1 {
             let told: Vec<String> = versions
                 .iter()
                 .map(|(story, tellers)| format!("{} say `{story}`", super::facts::names(tellers)))
                 .collect();
-            found.push(format!("about {name}: {}", told.join("; ")));
+            differences.found.push(format!("about {name}: {}", told.join("; ")));
         }
         if !ids.contains_key(id) && versions.values().map(Vec::len).sum::<usize>() < tellers {
-            unlisted += 1;
+            differences.unlisted += 1;
         }
     }
-    (found, unlisted)
+    differences
 }
 
 /// Live primaries that lost all their slots though nothing but a failover took them. A drained primary, a node
@@ -182,7 +251,7 @@ impl ViewAgreement {
             .filter_map(|view| Some(format!("{}: {}", view.node, view.report.as_ref().err()?)))
             .collect();
         let open = facts.slots_left_open();
-        let (mut found, unlisted) = differences(record, &open);
+        let Differences { mut found, unlisted, unheard } = differences(record, &open);
         found.extend(slotless(&facts));
         let mut judgement = if !found.is_empty() {
             Judgement::new(Self::NAME, Verdict::Fail, format!("{} difference(s)", found.len()))
@@ -195,8 +264,10 @@ impl ViewAgreement {
         } else {
             Judgement::new(Self::NAME, Verdict::Pass, "all live nodes agree")
         };
-        if unlisted > 0 {
-            judgement.classes.insert("dead-node-unlisted".into(), unlisted);
+        for (class, count) in [("dead-node-unlisted", unlisted), ("dead-owner-unheard", unheard)] {
+            if count > 0 {
+                judgement.classes.insert(class.into(), count);
+            }
         }
         judgement.looked_at(format!("{answered} views of {} nodes", last.view.nodes.len()))
     }
@@ -308,6 +379,44 @@ mod tests {
         let late = scene.last_member(3, 1);
         (late.slots, late.maybe_fail) = (Vec::new(), false);
         assert_eq!(judge(&scene).verdict, Verdict::Fail);
+    }
+
+    #[test]
+    fn who_knows_less_than_before_cannot_hear_of_a_dead_nodes_slots() {
+        let dead = |stale: Option<&str>, back: u64| {
+            let mut scene = Scene::new(3, 1).healthy();
+            scene.kill("k1", 1, 10_000, None);
+            scene.kill("k2", 4, 9000, None);
+            scene.start(4, back, stale);
+            scene.silence(1);
+            for node in [0, 2, 3, 4, 5] {
+                scene.last_member(node, 1).fail = true;
+                scene.last_member(node, 1).slots = vec![(5000, 5003)];
+                scene.last_member(node, 2).slots = vec![(5004, 9000)];
+            }
+            // What node-4 had known last: the four slots were still node-2's.
+            scene.last_member(4, 1).slots = Vec::new();
+            scene.last_member(4, 2).slots = vec![(5000, 9000)];
+            scene
+        };
+        for stale in ["older", "wiped", "foreign"] {
+            let judgement = judge(&dead(Some(stale), 10_500));
+            let seen = (judgement.verdict, judgement.classes.get("dead-owner-unheard").copied());
+            assert_eq!(seen, (Verdict::Pass, Some(2)), "{judgement:?}");
+        }
+        for (stale, back, why) in [
+            (Some("empty"), 10_500, "it has kept what it knew of the cluster"),
+            (None, 10_500, "it has kept all"),
+            (Some("older"), 9500, "the owner lived and could tell it"),
+        ] {
+            assert_eq!(judge(&dead(stale, back)).verdict, Verdict::Fail, "{why}");
+        }
+        let mut other = dead(Some("older"), 10_500);
+        other.last_member(4, 2).slots = vec![(4999, 9000)];
+        assert_eq!(judge(&other).verdict, Verdict::Fail, "of a slot that no dead node has");
+        let mut other = dead(Some("older"), 10_500);
+        other.last_member(3, 1).slots = Vec::new();
+        assert_eq!(judge(&other).verdict, Verdict::Fail, "the others must agree");
     }
 
     #[test]

@@ -279,7 +279,11 @@ impl<'a, 'b> Excuses<'a, 'b> {
         let facts = self.facts;
         let primary = write.node?;
         let incarnation = facts.life_at(primary, write.complete.logical)?.incarnation;
-        if self.moved.contains(&slot) || facts.evicting() {
+        // Whose answer it was is not known: one that lies in the connection is read when the process that gave it is gone
+        // (tcp(7): what has arrived stays to be read), and its place may be taken already.
+        let between = |at: Micros| write.invoke.logical <= at && at <= write.complete.logical;
+        let gone = |life: &Life| life.node == primary && life.ended.is_some_and(|(ended, _)| between(ended));
+        if self.moved.contains(&slot) || facts.evicting() || facts.record.lives.iter().any(gone) {
             return None;
         }
         let (by, replicas) = self.confirmed_by_wait(write, primary).or_else(|| {
