@@ -42,6 +42,8 @@ struct Placed<'s, 'a> {
     x0: Px,
     x1: Px,
     number: Option<usize>,
+    /// Where there is no row free, the box alone is drawn.
+    labelled: bool,
 }
 
 /// Puts acts into rows so that neither boxes nor labels meet.
@@ -61,16 +63,16 @@ fn place<'s, 'a>(
         let inside = width(&act.label, 11) + 80 <= x1 - x0;
         let ends_at = if inside { x1 } else { x1 + width(&act.label, 11) + 100 };
         let free = ends.iter().position(|end| *end <= begins);
-        let row = match free {
-            Some(row) => row,
+        let (row, labelled) = match free {
+            Some(row) => (row, true),
             None if ends.len() < ROWS_MAX => {
                 ends.push(0);
-                ends.len() - 1
+                (ends.len() - 1, true)
             }
-            None => ROWS_MAX - 1,
+            None => (ROWS_MAX - 1, false),
         };
-        ends[row] = ends[row].max(ends_at);
-        placed.push(Placed { act, row, x0, x1, number });
+        ends[row] = ends[row].max(if labelled { ends_at } else { x1 });
+        placed.push(Placed { act, row, x0, x1, number, labelled });
     }
     (placed, ends.len())
 }
@@ -87,14 +89,15 @@ fn act(placed: &Placed<'_, '_>, y: Px, scene: &Scene<'_>) -> Markup {
         @if act.fault && act.to.is_none() && scene.to > act.from {
             path d=(format!("M{} {}l6 7l-6 7", px(x1 - 80), px(y))) class="rl" fill="none" {}
         }
-        @if inside {
+        @if !placed.labelled {
+        } @else if inside {
             text x=(px(x0 + 60)) y=(px(y + 108)) class=(if act.fault { "s op2" } else { "s" }) { (act.label) }
         } @else if x1 + 60 + label <= PLOT {
             text x=(px(x1 + 60)) y=(px(y + 108)) class="s halo" { (act.label) }
         } @else {
             text x=(px(x0 - if placed.number.is_some() { 240 } else { 60 })) y=(px(y + 108)) class="s halo" text-anchor="end" { (act.label) }
         }
-        @if let Some(number) = placed.number { (mark(number, (x0 - 120).max(90), y + 70)) }
+        @if let Some(number) = placed.number.filter(|_| placed.labelled) { (mark(number, (x0 - 120).max(90), y + 70)) }
     }
 }
 

@@ -261,6 +261,9 @@ fn story(source: &Source<'_>, scene: &Scene<'_>, tale: &[tale::Sentence]) -> Mar
         section.two aria-label="story" {
             div {
                 h2 id="story" { "What happened" }
+                @if scene.acts.len() + 2 > tale::SENTENCES_MAX && !tale.is_empty() {
+                    p.sub { "What matters most of it, in its order; every event stands in the table." }
+                }
                 @if tale.is_empty() { p.sub { "Nothing was done to the cluster, and nothing was seen to change." } }
                 ol.story {
                     @for (number, sentence) in tale.iter().enumerate() {
