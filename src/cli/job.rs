@@ -337,7 +337,7 @@ pub fn files_of(output: &Output, stories: &[&Story], rows: &[Row<'_>]) -> Result
         })
     };
     if let Some(path) = &output.junit {
-        write(path, &crate::report::junit::xml(stories, rows))?;
+        write(path, &crate::report::junit::xml(stories, rows, &report::sentences))?;
     }
     if let Some(path) = &output.output {
         let results = crate::report::result::results(stories);

@@ -77,6 +77,13 @@ pub fn beside(run: &Path) -> bool {
     true
 }
 
+/// The story of a run that has ended, in numbered sentences.
+pub fn sentences(story: &Story) -> Vec<String> {
+    let folder = story.started.as_ref().map(|started| Path::new(&started.run));
+    let record = folder.and_then(|folder| folder::record(folder).ok());
+    run::sentences(story, record.as_ref())
+}
+
 /// Makes something of all that a run folder holds.
 fn with(run: &Path, make: impl Fn(&Source<'_>) -> String) -> Result<String, Failure> {
     let recording = folder::read(run)?;

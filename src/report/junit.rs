@@ -7,15 +7,15 @@ use super::table::Row;
 use super::text::{errors, ordered, push, unheard};
 use crate::check::Verdict;
 
-/// The runs of one invocation as one document.
-pub fn xml(stories: &[&Story], rows: &[Row<'_>]) -> String {
+/// The runs of one invocation as one document. `told` gives the story of one that failed, a sentence each.
+pub fn xml(stories: &[&Story], rows: &[Row<'_>], told: &dyn Fn(&Story) -> Vec<String>) -> String {
     let mut out =
         String::from("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites name=\"seedfault\">\n");
     if !rows.is_empty() {
         scenarios(&mut out, rows);
     }
     for story in stories {
-        suite(&mut out, story);
+        suite(&mut out, story, told);
     }
     out.push_str("</testsuites>\n");
     out
@@ -67,7 +67,13 @@ fn scenarios(out: &mut String, rows: &[Row<'_>]) {
     out.push_str("  </testsuite>\n");
 }
 
-fn suite(out: &mut String, story: &Story) {
+fn suite(out: &mut String, story: &Story, told: &dyn Fn(&Story) -> Vec<String>) {
+    let sentences = if story.failed().next().is_some() { told(story) } else { Vec::new() };
+    let happened = if sentences.is_empty() {
+        String::new()
+    } else {
+        format!("\n\nWhat happened:\n{}", sentences.join("\n"))
+    };
     let started = story.started.as_ref();
     let name = started.map_or_else(
         || "run".into(),
@@ -124,7 +130,7 @@ fn suite(out: &mut String, story: &Story) {
                 out,
                 format_args!(
                     "<failure message=\"{message}\">{}</failure>",
-                    escape(&judgement.evidence.join("\n"))
+                    escape(&format!("{}{happened}", judgement.evidence.join("\n")))
                 ),
             ),
             verdict => push(out, format_args!("<skipped message=\"{verdict}: {message}\"/>")),

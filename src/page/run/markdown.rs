@@ -1,7 +1,7 @@
 //! The same in text that can be pasted into an issue tracker: the story, the events, the command, the evidence.
 
 use super::scene::Scene;
-use super::{Source, exact, rate_told, tale};
+use super::{Source, exact, rate_told, sentences, tale};
 use crate::check::Verdict;
 use crate::page::draw::seconds;
 use crate::report::names::counted;
@@ -16,7 +16,6 @@ const EVIDENCE_MAX: usize = 8;
 
 pub fn markdown(source: &Source<'_>) -> String {
     let scene = Scene::of(source.story, source.record);
-    let tale = tale::tell(&scene);
     let (headline, lede) = tale::headline(&scene);
     let story = source.story;
     let mut out = String::new();
@@ -41,8 +40,8 @@ pub fn markdown(source: &Source<'_>) -> String {
         let _ = writeln!(out, "- Shrunk from {} to {}{minimal}", counted(cut.events, "event"), events);
     }
     out.push_str("\n### What happened\n\nTimes are seconds since the cluster was healthy.\n\n");
-    for (number, sentence) in tale.iter().enumerate() {
-        let _ = writeln!(out, "{}. {} s: {}", number + 1, seconds(sentence.at, 3), text(&sentence.plain));
+    for sentence in sentences(story, source.record) {
+        let _ = writeln!(out, "{}", text(&sentence));
     }
     if !story.applied.is_empty() {
         out.push_str("\n### Events\n\n| | Event | Starts | On | Outcome |\n|---|---|---|---|---|\n");

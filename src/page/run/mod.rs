@@ -100,6 +100,15 @@ pub fn html(source: &Source<'_>) -> String {
     page(&title, &bar, &head, &main)
 }
 
+/// The story alone, in numbered sentences.
+pub fn sentences(story: &Story, record: Option<&Record>) -> Vec<String> {
+    let tale = tale::tell(&Scene::of(story, record));
+    let told = |(number, one): (usize, &tale::Sentence)| {
+        format!("{}. {} s: {}", number + 1, seconds(one.at, 3), one.plain)
+    };
+    tale.iter().enumerate().map(told).collect()
+}
+
 fn checks_told(source: &Source<'_>) -> String {
     let count =
         |verdict: Verdict| source.story.judgements.iter().filter(|one| one.verdict == verdict).count();
