@@ -144,6 +144,7 @@ impl Scene {
             watches: Vec::new(),
             ended_early: None,
             said: Vec::new(),
+            messages: Vec::new(),
         };
         Self { record, now, sequence: 0 }
     }

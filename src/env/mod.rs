@@ -553,6 +553,10 @@ pub trait Env {
     fn said(&self) -> Vec<talk::Said> {
         Vec::new()
     }
+    /// The messages of its nodes that were no gossip, where it can read them.
+    fn messages(&self) -> Vec<talk::Sent> {
+        Vec::new()
+    }
     /// What its network carried, once it is closed, where it counts that.
     fn network(&self) -> Option<&NetworkTold> {
         None

@@ -41,6 +41,22 @@ pub struct Said {
     pub last: Micros,
 }
 
+/// A message that is no gossip, from its sending to its arrival.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sent {
+    pub kind: MessageType,
+    pub from: NodeId,
+    pub to: NodeId,
+    pub at: Micros,
+    /// `None`: it did not arrive.
+    pub arrived: Option<Micros>,
+    /// The sender's current epoch.
+    pub epoch: Option<u64>,
+}
+
+/// How many messages are kept one by one.
+const SENT_MAX: usize = 4_000;
+
 #[derive(Clone, Debug, Default)]
 struct Node {
     last: Vec<Token>,
@@ -54,6 +70,9 @@ struct Node {
 pub struct Talk {
     nodes: BTreeMap<NodeId, Node>,
     said: BTreeMap<Vec<Token>, u64>,
+    sent: Vec<Sent>,
+    /// Those under way, oldest first.
+    open: Vec<usize>,
 }
 
 impl Talk {
@@ -66,6 +85,7 @@ impl Talk {
         epoch: Option<u64>,
         delivered: bool,
     ) {
+        self.keep(at, kind, (from, to), epoch, delivered);
         let (who, peer) = if delivered { (to, from) } else { (from, to) };
         let node = self.nodes.entry(who).or_default();
         let newer = epoch.is_some_and(|epoch| epoch > node.epoch);
@@ -105,6 +125,36 @@ impl Talk {
                 None => drop(self.said.insert(said.to_vec(), at)),
             }
         }
+    }
+
+    /// Keeps what decides something, one by one.
+    fn keep(
+        &mut self,
+        at: u64,
+        kind: MessageType,
+        (from, to): (NodeId, NodeId),
+        epoch: Option<u64>,
+        delivered: bool,
+    ) {
+        use MessageType::{Fail, FailoverAuthAck, FailoverAuthRequest, MfStart, Update};
+        if !matches!(kind, Fail | FailoverAuthAck | FailoverAuthRequest | MfStart | Update) {
+            return;
+        }
+        if delivered {
+            let same = |one: &Sent| one.kind == kind && one.from == from && one.to == to;
+            if let Some(place) = self.open.iter().position(|place| same(&self.sent[*place])) {
+                let place = self.open.remove(place);
+                self.sent[place].arrived = Some(Micros(at));
+            }
+        } else if self.sent.len() < SENT_MAX {
+            self.open.push(self.sent.len());
+            self.sent.push(Sent { kind, from, to, at: Micros(at), arrived: None, epoch });
+        }
+    }
+
+    /// The messages that were no gossip, in the order in which they were sent.
+    pub fn sent(&self) -> &[Sent] {
+        &self.sent
     }
 
     /// All that was said, in order of what it is; `then` stands between two messages.
@@ -157,6 +207,26 @@ mod tests {
             assert!(told.iter().any(|said| said == line), "{line} in {told:?}");
         }
         assert!(!told.iter().any(|said| said.matches("from another").count() > 1), "{told:?}");
+    }
+
+    #[test]
+    fn what_decides_something_is_kept_from_its_sending_to_its_arrival() {
+        use MessageType::{FailoverAuthAck, FailoverAuthRequest, Ping};
+        let mut talk = Talk::default();
+        talk.hear(1, Ping, (A, B), None, false);
+        talk.hear(2, FailoverAuthRequest, (A, B), Some(3), false);
+        talk.hear(3, FailoverAuthRequest, (A, C), Some(3), false);
+        talk.hear(5, FailoverAuthRequest, (A, C), Some(3), true);
+        talk.hear(6, FailoverAuthAck, (C, A), Some(3), false);
+        let told: Vec<_> = talk.sent().iter().map(|one| (one.kind, one.to, one.at.0, one.arrived)).collect();
+        assert_eq!(
+            told,
+            [
+                (FailoverAuthRequest, B, 2, None),
+                (FailoverAuthRequest, C, 3, Some(Micros(5))),
+                (FailoverAuthAck, A, 6, None)
+            ]
+        );
     }
 
     #[test]

@@ -54,6 +54,7 @@ fn quiet() -> Record {
         watches: Vec::new(),
         ended_early: None,
         said: Vec::new(),
+        messages: Vec::new(),
     }
 }
 

@@ -1,7 +1,7 @@
 //! Everything a run saw, in the form that the checks judge.
 
 use super::view::ClusterView;
-use crate::env::talk::Said;
+use crate::env::talk::{Said, Sent};
 use crate::env::{Exit, NodeId};
 use crate::history::{Key, Operation, Value, Watch};
 use crate::time::{Micros, Millis};
@@ -42,6 +42,10 @@ pub struct Record {
     /// What nodes said to one another, where the environment can read that; times count from its start.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub said: Vec<Said>,
+    /// What decided something among them, message by message, where the environment can read that; times count from its
+    /// start.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub messages: Vec<Sent>,
 }
 
 /// What became of an event.

@@ -2,7 +2,7 @@
 //! arrive, so it is asked for before every step. Without a request nothing differs, and a run repeats exactly.
 
 use crate::catalogue::MessageType;
-use crate::env::talk::Said;
+use crate::env::talk::{Said, Sent};
 use crate::env::{ActorId, Effect, Env, Input, NetworkTold, NodeId, Profile, Step, Trouble};
 use crate::time::Micros;
 use nix::errno::Errno;
@@ -67,6 +67,9 @@ impl<E: Env> Env for Stoppable<E> {
     }
     fn said(&self) -> Vec<Said> {
         self.env.said()
+    }
+    fn messages(&self) -> Vec<Sent> {
+        self.env.messages()
     }
     fn network(&self) -> Option<&NetworkTold> {
         self.env.network()

@@ -425,6 +425,7 @@ impl World {
             watches: self.watches.clone(),
             ended_early: None,
             said: Vec::new(),
+            messages: Vec::new(),
         }
     }
 

@@ -24,7 +24,7 @@ pub mod stop;
 use super::processes::folder::{Folder, LOG, Place, fill};
 use super::processes::heals::{Heal, Heals};
 use super::processes::tail::Tail;
-use super::talk::{Said, Talk};
+use super::talk::{Said, Sent, Talk};
 use super::trace::Trace;
 use super::{
     ActorId, BUS, ConnId, EXACT, Effect, Env, EnvError, Exit, Input, NodeAction, NodeId, NodeSpec, Observed,
@@ -582,6 +582,10 @@ impl Env for ExactEnv {
 
     fn said(&self) -> Vec<Said> {
         self.talk.said()
+    }
+
+    fn messages(&self) -> Vec<Sent> {
+        self.talk.sent().to_vec()
     }
 
     /// Over every turn: what ran, when, for what it waits, every byte that was carried, every line that was logged.

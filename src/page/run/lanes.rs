@@ -1,8 +1,10 @@
 //! Lanes over time: what each node was, with what was done above. Drawn twice: the whole run, and the moment.
 
+use super::messages;
 use super::scene::{Act, Lane, Scene, State};
 use super::tale::{On, Sentence};
 use crate::env::NodeId;
+use crate::env::talk::Sent;
 use crate::page::chrome::mark;
 use crate::page::draw::{PLOT, Px, Scale, fit, grid, px, seconds, width};
 use maud::{Markup, html};
@@ -169,7 +171,7 @@ pub fn draw(
     look: Look,
     lanes: &[&Lane],
     tale: &[Sentence],
-    below: Px,
+    sent: &[&Sent],
 ) -> Drawing {
     let (from, to) = (scale.from(), scale.to());
     let inside = |act: &&Act<'_>| act.from < to && act.to.is_none_or(|end| end > from);
@@ -193,7 +195,7 @@ pub fn draw(
         y += look.step;
     }
     let bottom = y - look.step + look.lane + 60;
-    let height = bottom + 320 + below;
+    let height = bottom + 320;
     let group = scene.words.group;
     let names = html! {
         text x="8" y=(px(TOP + 210)) class="s fb" { "operations" }
@@ -209,10 +211,14 @@ pub fn draw(
     let healed = scene.healed.filter(|at| scale.holds(*at));
     let broken = scene.broken.filter(|at| scale.holds(*at));
     let plot = html! {
+        (messages::ground(scale, TOP, bottom))
         (grid(scale, TOP, bottom))
         @for one in &operations { (act(one, TOP + 110 + ROW * one.row as Px, scene)) }
         @for one in &faults { (act(one, faults_at + ROW * one.row as Px, scene)) }
         @for (one, y, _) in &places { (lane(one, *y, look, scale)) }
+        (messages::arrows(scene, sent, scale, &|node| {
+            places.iter().find(|(lane, _, _)| lane.node == node).map(|(_, y, _)| y + look.lane / 2)
+        }))
         @if let Some(at) = healed {
             @let x = scale.x(at);
             line x1=(px(x)) y1=(px(TOP)) x2=(px(x)) y2=(px(bottom)) class="ax" stroke-dasharray="2 3" {

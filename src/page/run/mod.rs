@@ -5,13 +5,14 @@
 mod lanes;
 mod markdown;
 mod measured;
+mod messages;
 mod removed;
 mod scene;
 mod tables;
 mod tale;
 
 use super::chrome::{Fact, Figure, command, facts, figure, page};
-use super::draw::{Scale, Segment, seconds};
+use super::draw::{Scale, seconds};
 use crate::check::Verdict;
 use crate::env::{EXACT, LIVE, NodeId, SIM};
 use crate::report::names::{counted, status, thousands};
@@ -317,14 +318,16 @@ fn drawn(source: &Source<'_>, scene: &Scene<'_>, tale: &[tale::Sentence]) -> Mar
         return html! { section { h2 { "The run, drawn" } p.sub { "No node was started: there is nothing to draw." } } };
     }
     let whole = Scale::whole(scene.from, scene.to);
-    let all = lanes::draw(scene, &whole, lanes::THIN, &lanes::order(scene, None), tale, 0);
+    let all = lanes::draw(scene, &whole, lanes::THIN, &lanes::order(scene, None), tale, &[]);
     let length = seconds(scene.to - scene.from, 1);
     let moment = moment(scene);
     let close = moment.map(|(from, to)| {
-        let scale = Scale { segments: vec![Segment { from, to, x0: 0, x1: super::draw::PLOT }] };
-        let only = nodes_close(scene);
-        let drawing = lanes::draw(scene, &scale, lanes::WIDE, &lanes::order(scene, Some(&only)), tale, 0);
-        (scale, drawing, scene.lanes.len() - only.len())
+        let sent = messages::within(scene, from, to);
+        let scale = messages::scale(scene, &sent, (from, to));
+        let mut only = nodes_close(scene);
+        only.extend(messages::voters(&sent));
+        let drawing = lanes::draw(scene, &scale, lanes::WIDE, &lanes::order(scene, Some(&only)), tale, &sent);
+        (scale, drawing, scene.lanes.len() - only.len(), sent.len())
     });
     let described = tale
         .iter()
@@ -346,13 +349,14 @@ fn drawn(source: &Source<'_>, scene: &Scene<'_>, tale: &[tale::Sentence]) -> Mar
                 scale: Some(&whole),
                 first: scene.broken.map_or(0, |at| (whole.x(at) - 2000).max(0)),
             }))
-            @if let Some((scale, drawing, left)) = close {
+            @if let Some((scale, drawing, left, sent)) = close {
                 (figure(&Figure {
                     id: "f2",
                     title: "Figure 2. The moment.".into(),
                     caption: html! {
                         "The same, " ((scene.to - scene.from) / (scale.to() - scale.from()).max(1)) " times as wide"
                         @if left > 0 { ", without the " (counted(left as u64, "node")) " that had no part in it" } "."
+                        @if sent > 0 { " Arrows are messages of the cluster bus that are no gossip; dashed: votes given." }
                     },
                     description: described,
                     height: drawing.height,

@@ -248,6 +248,7 @@ impl Executor<'_> {
     pub(super) fn record(&self, last: Option<Last>) -> Record {
         let mut record = self.world.borrow().record(last);
         record.said = self.env.said();
+        record.messages = self.env.messages();
         record.healed_at = self.healed_at.get().unwrap_or(record.healed_at);
         if let Some(why) = &*self.blocked.borrow() {
             record.ended_early = Some(why.clone());
