@@ -9,7 +9,7 @@
 use super::facts::{Facts, ranges, skipped};
 use super::{Check, Judgement, Verdict};
 use crate::env::NodeId;
-use crate::run::record::Record;
+use crate::run::record::{Record, Status};
 use crate::run::view::Member;
 use crate::time::Micros;
 use crate::timeline::Role;
@@ -76,6 +76,19 @@ fn outcasts(record: &Record) -> BTreeSet<NodeId> {
             }
         })
         .collect()
+}
+
+/// The slots that the timeline took from their owner's own view. `CLUSTER DELSLOTSRANGE` lets one node forget who has a slot; its
+/// owner's messages bind it again (valkey.io/commands/cluster-delslots), but where that node is the owner nobody claims it
+/// any more, and who does not claim a slot takes it from nobody's view (`clusterUpdateSlotsConfigWith` in cluster.c).
+fn unbound(record: &Record) -> BTreeSet<u16> {
+    let applied = record.applied.iter().filter(|one| one.action == "admin" && one.status == Status::Applied);
+    let ranges = applied.filter_map(|one| {
+        let (_, range) = one.detail.split_once("CLUSTER DELSLOTSRANGE ")?;
+        let (first, last) = range.split_once(' ')?;
+        Some(first.parse::<u16>().ok()?..=last.parse::<u16>().ok()?)
+    });
+    ranges.flatten().collect()
 }
 
 /// For each teller, the slots that somebody gives to nodes that were dead before it began without what it had known: it
@@ -250,7 +263,7 @@ impl ViewAgreement {
             .filter(|view| facts.awake(view.node, last.view.at))
             .filter_map(|view| Some(format!("{}: {}", view.node, view.report.as_ref().err()?)))
             .collect();
-        let open = facts.slots_left_open();
+        let open = &facts.slots_left_open() | &unbound(record);
         let Differences { mut found, unlisted, unheard } = differences(record, &open);
         found.extend(slotless(&facts));
         let mut judgement = if !found.is_empty() {
@@ -436,6 +449,29 @@ mod tests {
         assert_eq!(judge(&scene).verdict, Verdict::Pass);
         scene.last_member(2, 0).slots = vec![(first + 2, last)];
         assert_eq!(judge(&scene).verdict, Verdict::Fail, "of the next slot they may not");
+    }
+
+    #[test]
+    fn an_owner_that_was_told_to_forget_its_slots_is_not_held_to_what_the_others_say_of_them() {
+        let mut scene = Scene::new(3, 1).healthy();
+        let (first, last) = scene.last_member(0, 0).slots[0];
+        scene.last_member(0, 0).slots = vec![(first, first + 667), (first + 672, last)];
+        assert_eq!(judge(&scene).verdict, Verdict::Fail);
+        scene.apply(
+            "a1",
+            "admin: {node: node-0, command: delslotsrange, slot: 668}",
+            11_000,
+            Some(11_001),
+            &[0],
+        );
+        let range = |first: u16| format!("node-0 gets CLUSTER DELSLOTSRANGE {first} {}", first + 3);
+        scene.record.applied[0].detail = range(first + 668);
+        assert_eq!(judge(&scene).verdict, Verdict::Pass, "{:?}", judge(&scene));
+        scene.record.applied[0].status = Status::Failed("refused".into());
+        assert_eq!(judge(&scene).verdict, Verdict::Fail, "it was refused");
+        scene.record.applied[0].status = Status::Applied;
+        scene.record.applied[0].detail = range(first + 667);
+        assert_eq!(judge(&scene).verdict, Verdict::Fail, "of another slot");
     }
 
     #[test]
