@@ -77,6 +77,20 @@ fn a_failure_is_found_shrunk_saved_and_told_once() {
     {
         assert!(page.contains(part), "no `{part}` in {page}");
     }
+    // It has a page beside its results, which can be had again.
+    assert!(said.out.contains("the page of it: results-1.html"), "{}", said.out);
+    let page = fs::read_to_string(place.path.join("results-1.html")).expect("it was written");
+    for part in [
+        "12 runs found one failure. It is new.",
+        "fuzz campaign --spec bug.yaml",
+        "href=\"repro/slot_coverage-embedded-",
+    ] {
+        assert!(page.contains(part), "no `{part}` in {page}");
+    }
+    let again = place.fuzz(&["results", "--html", "results-1.html", "--campaign", "1"]);
+    ends(&again, 0, &["campaign 1: results-1.html"]);
+    assert_eq!(fs::read_to_string(place.path.join("results-1.html")).expect("it is there"), page);
+    assert_eq!(place.fuzz(&["results", "--html", "x.html", "--campaign", "9"]).code, 2);
     // What was kept is read again, and reaches what it reached.
     let kept = files(&place, "corpus", ".yaml");
     assert!(!kept.is_empty());

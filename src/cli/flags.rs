@@ -143,6 +143,17 @@ impl Shape {
     }
 }
 
+/// The command line of this process, as it can be typed again.
+pub fn typed() -> String {
+    std::env::args_os().skip(1).fold("fuzz".into(), |text, word| text + " " + &flag(&word.to_string_lossy()))
+}
+
+/// As [`shell`], where a word may be a flag.
+fn flag(word: &str) -> String {
+    let name = word.trim_start_matches('-');
+    if name.is_empty() { word.into() } else { format!("{}{}", &word[..word.len() - name.len()], shell(name)) }
+}
+
 /// A word as a shell takes it for one.
 pub fn shell(word: &str) -> String {
     if word.contains(acts) {
@@ -172,7 +183,7 @@ fn shell_by_number(word: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::shell;
+    use super::{flag, shell};
 
     #[test]
     fn a_path_with_anything_in_it_can_be_pasted() {
@@ -181,6 +192,7 @@ mod tests {
         assert_eq!(shell("it's"), r"'it'\''s'");
         assert_eq!(shell(""), "''");
         assert_eq!(shell("$(rm)"), "'$(rm)'");
+        assert_eq!([flag("--spec"), flag("--seed=a b"), flag("-")], ["--spec", "--'seed=a b'", "-"]);
         assert_eq!(shell("\u{1b}[1m\nit's \u{9b}"), r"$'\033[1m\012it\'s \302\233'");
     }
 }

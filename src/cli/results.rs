@@ -1,6 +1,7 @@
 //! `fuzz results`: what campaigns found and measured, from their file. For what is not asked here the file is `SQLite`'s,
 //! and its schema is in docs/results.md.
 
+use super::campaign::page;
 use super::campaign::store::Store;
 use super::clock;
 use super::console::print;
@@ -33,6 +34,9 @@ pub struct Args {
     /// Two campaigns side by side: runs of the same timelines and how they differ, and the times that clients waited
     #[arg(long, value_names = ["A", "B"], num_args = 2, conflicts_with_all = ["campaign", "since"])]
     compare: Vec<i64>,
+    /// Write a page to be looked at: of --campaign, else of the latest one, or of the two that are compared
+    #[arg(long, value_name = "FILE", conflicts_with = "since")]
+    html: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -55,6 +59,15 @@ pub fn main(args: &Args) -> super::Done {
     let store = Store::read(&args.results)?;
     if let [one, other] = args.compare[..] {
         return compare(&store, one, other, args.lines);
+    }
+    if let Some(to) = &args.html {
+        let latest =
+            || store.db().query_row("SELECT max(id) FROM campaign", [], |row| row.get::<_, Option<i64>>(0));
+        let latest = || store.or(latest())?.ok_or_else(|| Failure::bad_input("there is no campaign yet"));
+        let campaign = args.campaign.map_or_else(latest, Ok)?;
+        page::write(&store, campaign, to)?;
+        print(&format!("campaign {campaign}: {}\n", to.display()));
+        return Ok(Code::Passed);
     }
     // Text compares as time does.
     let since = args.since.map_or_else(String::new, clock::ago);

@@ -4,7 +4,12 @@
 //! [`style`] has the colours and rules, [`chrome`] what all pages have, [`draw`] what drawings are made of. All text
 //! that a server, a key or a stranger's file could have written goes through maud, which escapes it.
 
+pub mod campaign;
 pub mod chrome;
+pub mod clock;
 pub mod draw;
 pub mod run;
 pub mod style;
+
+#[cfg(test)]
+mod testing;

@@ -478,6 +478,7 @@ fn row(number: u64, started: String, proposal: &Proposal, done: &Result<Done, Fa
         row.latency_max_us = load.latency_max_us;
     }
     (row.failovers, row.failover_ms) = failovers(story);
+    row.marks = (row.verdict != "broken").then(|| story.marks.keys().cloned().collect());
     row
 }
 

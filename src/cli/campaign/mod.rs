@@ -5,6 +5,7 @@ mod crew;
 mod findings;
 mod metrics;
 mod pace;
+pub mod page;
 pub mod store;
 mod summary;
 mod watch;
@@ -233,6 +234,7 @@ fn wish(args: &Args, place: &Place, spec: &crate::spec::Spec) -> Result<Wish, Fa
         ),
         server,
         build,
+        command: super::flags::typed(),
     })
 }
 
@@ -310,7 +312,12 @@ fn length(time: Duration) -> String {
 }
 
 fn summary(setting: &Setting<'_>, ended: &crew::Ended) -> super::Done {
-    summary::tell(setting, ended)?;
+    let page = page::beside(&setting.args.results, setting.campaign.id);
+    // The campaign is what it is without it.
+    let written = Store::read(&setting.args.results)
+        .and_then(|store| page::write(&store, setting.campaign.id, &page))
+        .map_err(|failure| talk(&format!("warning: {}\n", failure.message)));
+    summary::tell(setting, ended, written.is_ok().then_some(page.as_path()))?;
     let now = &ended.standing;
     let all = now.all();
     Ok(match (now.findings.is_empty(), ended.interrupted) {

@@ -11,7 +11,13 @@ use std::path::Path;
 use std::time::Duration;
 
 /// The version of the schema, in the file's `user_version`.
-const VERSION: i64 = 1;
+const VERSION: i64 = 2;
+
+/// What a file of version 1 lacks.
+const SINCE_1: &str = "\
+ALTER TABLE campaign ADD COLUMN command TEXT;
+ALTER TABLE run ADD COLUMN marks TEXT;
+";
 
 /// The schema; `docs/results.md` shows it as it is here.
 pub const SCHEMA: &str = "\
@@ -29,7 +35,8 @@ CREATE TABLE campaign (
     build       TEXT NOT NULL,     -- the beginning of the digest of the server's file
     tool        TEXT NOT NULL,     -- the version of this tool
     wish        TEXT NOT NULL,     -- all that decides its runs: one with the same goes on with it
-    folder      TEXT NOT NULL      -- where the run folders of its findings are
+    folder      TEXT NOT NULL,     -- where the run folders of its findings are
+    command     TEXT               -- as it was typed; NULL where version 1 kept it not
 );
 -- One run from seed to verdict.
 CREATE TABLE run (
@@ -56,6 +63,7 @@ CREATE TABLE run (
     failovers   INTEGER NOT NULL,  -- how often a shard got another primary after it had lost one
     failover_ms INTEGER,           -- the longest time that a shard was without
     first       INTEGER NOT NULL,  -- how many features it was the first to reach
+    marks       TEXT,              -- JSON: the rare situations that it reached; NULL where version 1 kept them not
     PRIMARY KEY (campaign, number)
 );
 -- A failure, however many runs met it.
@@ -110,6 +118,8 @@ pub struct Wish {
     pub build: String,
     /// All of it but the seed, as text.
     pub text: String,
+    /// The command line.
+    pub command: String,
 }
 
 /// A campaign of the file.
@@ -145,6 +155,8 @@ pub struct RunRow {
     pub latency_max_us: u64,
     pub failovers: u64,
     pub failover_ms: Option<u64>,
+    /// By name; `None` where there is no verdict.
+    pub marks: Option<BTreeSet<String>>,
 }
 
 /// A finding, as its row.
@@ -211,8 +223,12 @@ impl Store {
                 db.execute_batch("COMMIT")?;
                 return Ok(VERSION);
             }
+            if version == 1 {
+                db.execute_batch(SINCE_1)?;
+                db.pragma_update(None, "user_version", VERSION)?;
+            }
             db.execute_batch("COMMIT")?;
-            Ok(version)
+            Ok(if version == 1 { VERSION } else { version })
         };
         let version = begin().map_err(|error| failed(&error))?;
         if version != VERSION {
@@ -255,7 +271,7 @@ impl Store {
     pub fn begin(&self, wish: &Wish, seed: u64, folder: &str) -> Result<Campaign, Failure> {
         let sql =
             "INSERT INTO campaign (started, spent_ms, seed, mode, target, environment, server, build, tool,
-                   wish, folder) VALUES (?1, 0, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)";
+                   wish, folder, command) VALUES (?1, 0, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)";
         let values = params![
             clock::now(),
             seed.to_string(),
@@ -266,7 +282,8 @@ impl Store {
             wish.build,
             env!("CARGO_PKG_VERSION"),
             wish.text,
-            folder
+            folder,
+            wish.command
         ];
         self.or(self.db.execute(sql, values))?;
         let id = self.db.last_insert_rowid();
@@ -477,9 +494,9 @@ fn insert(change: &Transaction<'_>, campaign: i64, run: &RunRow, first: usize) -
     change.execute(
         "INSERT INTO run (campaign, number, started, origin, seed, timeline, shards, replicas, events, verdict, why,
          finding, virtual_ms, wall_ms, stretched_ms, operations, ok, latency_mean_us, latency_p99_us,
-         latency_max_us, failovers, failover_ms, first)
+         latency_max_us, failovers, failover_ms, first, marks)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22,
-         ?23)",
+         ?23, ?24)",
         params![
             campaign,
             signed(run.number),
@@ -503,7 +520,8 @@ fn insert(change: &Transaction<'_>, campaign: i64, run: &RunRow, first: usize) -
             signed(run.latency_max_us),
             signed(run.failovers),
             run.failover_ms.map(signed),
-            signed(first as u64)
+            signed(first as u64),
+            run.marks.as_ref().map(|marks| serde_json::to_string(marks).expect("plain data"))
         ],
     )?;
     Ok(())
@@ -562,5 +580,37 @@ mod tests {
         assert!(page.contains(&format!("```sql\n{SCHEMA}```")), "docs/results.md is not of this schema");
         let db = Connection::open_in_memory().expect("there is memory");
         db.execute_batch(SCHEMA).expect("it is SQL");
+    }
+
+    #[test]
+    fn a_file_of_version_1_gets_what_it_lacks() {
+        let folder = std::env::temp_dir().join(format!("seedfault-version-1-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).expect("there is room");
+        let path = folder.join("results.db");
+        let old: String = SCHEMA
+            .lines()
+            .filter(|line| !line.starts_with("    command ") && !line.starts_with("    marks "))
+            .map(|line| line.replace("folder      TEXT NOT NULL, ", "folder      TEXT NOT NULL ") + "\n")
+            .collect();
+        let db = Connection::open(&path).expect("there is room");
+        db.execute_batch(&old).expect("it is SQL");
+        db.pragma_update(None, "user_version", 1).expect("it is SQL");
+        drop(db);
+        for _ in 0..2 {
+            let store = Store::open(&path).expect("it is taken");
+            let columns = |table: &str| -> Vec<String> {
+                let mut statement = store.db().prepare(&format!("PRAGMA table_info({table})")).expect("SQL");
+                let rows = statement.query_map([], |row| row.get(1)).expect("SQL");
+                rows.collect::<Sql<_>>().expect("names")
+            };
+            let fresh = Connection::open_in_memory().expect("there is memory");
+            fresh.execute_batch(SCHEMA).expect("it is SQL");
+            for table in ["campaign", "run"] {
+                let mut statement = fresh.prepare(&format!("PRAGMA table_info({table})")).expect("SQL");
+                let rows = statement.query_map([], |row| row.get(1)).expect("SQL");
+                assert_eq!(columns(table), rows.collect::<Sql<Vec<String>>>().expect("names"));
+            }
+        }
+        std::fs::remove_dir_all(&folder).expect("it is ours");
     }
 }

@@ -18,8 +18,10 @@ use std::path::{Path, PathBuf};
 /// Where GitHub wants the summary of a step.
 const STEP_SUMMARY: &str = "GITHUB_STEP_SUMMARY";
 
-pub(super) fn tell(setting: &Setting<'_>, ended: &crew::Ended) -> Result<(), Failure> {
-    print(&text(setting, ended));
+/// `page` is where the page of the campaign was written.
+pub(super) fn tell(setting: &Setting<'_>, ended: &crew::Ended, page: Option<&Path>) -> Result<(), Failure> {
+    let page = page.map_or_else(String::new, |page| format!("the page of it: {}\n", page.display()));
+    print(&(text(setting, ended) + &page));
     // As runners of GitHub's say of themselves.
     if std::env::var_os("GITHUB_ACTIONS").is_some_and(|value| value == "true") {
         print(&annotations(&ended.standing.findings));
