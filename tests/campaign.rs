@@ -175,6 +175,10 @@ fn parts_share_no_run_and_two_campaigns_are_compared() {
     );
     let said = place.fuzz(&["results", "--compare", "1", "3"]);
     ends(&said, 0, &["3 runs of the same timelines, 3 with the same verdict", "mean latency, us"]);
+    let said = place.fuzz(&["results", "--compare", "1", "3", "--html", "two.html"]);
+    ends(&said, 0, &["the page of both: two.html"]);
+    let page = fs::read_to_string(place.path.join("two.html")).expect("it was written");
+    assert!(page.contains("Of 3 timelines that both ran, every one ended alike."), "{page}");
     for question in ["failures", "flakiest", "failover", "rare"] {
         ask(&place, &[question, "--since", "1d"]);
     }

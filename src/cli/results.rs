@@ -58,7 +58,7 @@ enum Question {
 pub fn main(args: &Args) -> super::Done {
     let store = Store::read(&args.results)?;
     if let [one, other] = args.compare[..] {
-        return compare(&store, one, other, args.lines);
+        return compare(&store, one, other, args);
     }
     if let Some(to) = &args.html {
         let latest =
@@ -171,7 +171,8 @@ pub fn table(title: &str, rows: &[Vec<String>]) -> String {
 }
 
 /// Two campaigns: of the same timelines what came of each, and the times of their clients.
-fn compare(store: &Store, one: i64, other: i64, lines: u16) -> super::Done {
+fn compare(store: &Store, one: i64, other: i64, args: &Args) -> super::Done {
+    let lines = args.lines;
     let mut out = String::new();
     for id in [one, other] {
         let sql =
@@ -186,6 +187,11 @@ fn compare(store: &Store, one: i64, other: i64, lines: u16) -> super::Done {
             }
             Err(error) => return store.or(Err(error)),
         }
+    }
+    if let Some(to) = &args.html {
+        let compared = page::comparison(store, one, other, super::flags::typed())?;
+        page::save(to, &crate::page::compare::page(&compared))?;
+        writeln!(out, "the page of both: {}", to.display()).expect("a string takes all");
     }
     let both =
         "FROM run AS a JOIN run AS b ON b.timeline = a.timeline AND b.campaign = ?2 WHERE a.campaign = ?1";

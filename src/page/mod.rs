@@ -7,6 +7,7 @@
 pub mod campaign;
 pub mod chrome;
 pub mod clock;
+pub mod compare;
 pub mod draw;
 pub mod run;
 pub mod style;

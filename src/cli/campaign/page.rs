@@ -8,6 +8,7 @@ use crate::cli::input::plain;
 use crate::env::in_real_time;
 use crate::page::campaign::{Before, Campaign, Finding, Mark, Run, Small, Verdict};
 use crate::page::clock;
+use crate::page::compare::{Comparison, Met, Side};
 use crate::run::marks::Mark as Situation;
 use rusqlite::params;
 use std::collections::BTreeMap;
@@ -84,15 +85,21 @@ fn count(store: &Store, sql: &str, campaign: i64) -> Sql<u64> {
     store.db().query_row(sql, [campaign], |row| row.get(0)).map(unsigned)
 }
 
-pub fn runs(store: &Store, campaign: i64) -> Sql<Vec<Run>> {
+fn runs(store: &Store, campaign: i64) -> Sql<Vec<Run>> {
+    Ok(runs_and_timelines(store, campaign)?.into_iter().map(|(run, _)| run).collect())
+}
+
+/// Each run, and the hash of its timeline.
+fn runs_and_timelines(store: &Store, campaign: i64) -> Sql<Vec<(Run, String)>> {
     let sql =
         "SELECT number, started, origin, seed, shards, replicas, events, verdict, coalesce(why, ''), finding,
-               virtual_ms, wall_ms, stretched_ms, latency_p99_us, failover_ms, first FROM run
+               virtual_ms, wall_ms, stretched_ms, latency_p99_us, failover_ms, first, latency_mean_us, latency_max_us, timeline
+               FROM run
                WHERE campaign = ?1 ORDER BY number";
     let mut statement = store.db().prepare(sql)?;
     let rows = statement.query_map([campaign], |row| {
         let number = |at: usize| row.get(at).map(unsigned);
-        Ok(Run {
+        let run = Run {
             number: number(0)?,
             started: clock::parse(&row.get::<_, String>(1)?).unwrap_or(0),
             origin: row.get(2)?,
@@ -109,7 +116,10 @@ pub fn runs(store: &Store, campaign: i64) -> Sql<Vec<Run>> {
             latency_p99_us: number(13)?,
             failover_ms: row.get::<_, Option<i64>>(14)?.map(unsigned),
             first: number(15)?,
-        })
+            latency_mean_us: number(16)?,
+            latency_max_us: number(17)?,
+        };
+        Ok((run, row.get(18)?))
     })?;
     rows.collect()
 }
@@ -192,6 +202,51 @@ fn findings(store: &Store, campaign: &Campaign, to: &Path) -> Sql<Vec<Finding>> 
         })
     })?;
     rows.collect()
+}
+
+/// Two campaigns and what they have in common.
+pub fn comparison(store: &Store, one: i64, other: i64, command: String) -> Result<Comparison, Failure> {
+    let side = |id: i64| -> Sql<(Side, Vec<String>)> {
+        let sql =
+            "SELECT server, build, target, environment, mode, seed, spent_ms FROM campaign WHERE id = ?1";
+        let side = store.db().query_row(sql, [id], |row| {
+            Ok(Side {
+                id,
+                server: row.get(0)?,
+                build: row.get(1)?,
+                target: row.get(2)?,
+                environment: row.get(3)?,
+                mode: row.get(4)?,
+                seed: row.get(5)?,
+                spent_ms: unsigned(row.get(6)?),
+                runs: Vec::new(),
+            })
+        })?;
+        let (runs, timelines) = runs_and_timelines(store, id)?.into_iter().unzip();
+        Ok((Side { runs, ..side }, timelines))
+    };
+    let findings = || -> Sql<Vec<Met>> {
+        let sql = "SELECT check_name, reason, (SELECT count(*) FROM run WHERE campaign = ?1 AND finding = finding.id),
+                   (SELECT count(*) FROM run WHERE campaign = ?2 AND finding = finding.id) FROM finding
+                   WHERE id IN (SELECT finding FROM run WHERE campaign IN (?1, ?2)) ORDER BY 3 > 0, 4 DESC, 3 DESC, id";
+        let mut statement = store.db().prepare(sql)?;
+        let rows = statement.query_map([one, other], |row| {
+            let runs = [unsigned(row.get(2)?), unsigned(row.get(3)?)];
+            Ok(Met { check: row.get(0)?, reason: row.get(1)?, runs })
+        })?;
+        rows.collect()
+    };
+    let (a, timelines) = store.or(side(one))?;
+    let (b, others) = store.or(side(other))?;
+    let places: BTreeMap<&str, usize> =
+        others.iter().enumerate().rev().map(|(at, hash)| (hash.as_str(), at)).collect();
+    let pairs = timelines.iter().enumerate();
+    Ok(Comparison {
+        pairs: pairs.filter_map(|(at, hash)| Some((at, *places.get(hash.as_str())?))).collect(),
+        sides: [a, b],
+        findings: store.or(findings())?,
+        command,
+    })
 }
 
 /// What is there to be read of a finding, and where that is from the page.

@@ -101,7 +101,9 @@ pub struct Run {
     pub virtual_ms: u64,
     pub wall_ms: u64,
     pub stretched_ms: u64,
+    pub latency_mean_us: u64,
     pub latency_p99_us: u64,
+    pub latency_max_us: u64,
     pub failover_ms: Option<u64>,
     /// How many features it was the first to reach.
     pub first: u64,
