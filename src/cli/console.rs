@@ -6,6 +6,7 @@
 //! A reader that goes away (`| head`) is no error: nothing more is written, and the run is told to end.
 
 use super::flags::Format;
+use super::serve::Serve;
 use crate::report::live::{Live, Log};
 use crate::report::story::Story;
 use crate::report::table::{Row, table};
@@ -13,7 +14,7 @@ use crate::report::text::Detail;
 use crate::report::visible::visible;
 use crate::run::event::RunEvent;
 use std::io::{IsTerminal, Write};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// Writes to standard error; if nobody reads it, nothing can be said.
 pub fn talk(text: &str) {
@@ -84,6 +85,8 @@ pub struct Console {
     drawn: bool,
     /// Standard output is closed or full.
     pub broken: bool,
+    /// What shows the run to browsers.
+    pub page: Option<Arc<Serve>>,
 }
 
 impl Console {
@@ -91,7 +94,8 @@ impl Console {
         let terminal = format == Format::Text && std::io::stdout().is_terminal();
         let detail = if verbose { Detail::Full } else { Detail::Lines };
         let log = Log::new(verbose);
-        Self { format, quiet, detail, terminal, live: Live::default(), log, drawn: false, broken: false }
+        let live = Live::default();
+        Self { format, quiet, detail, terminal, live, log, drawn: false, broken: false, page: None }
     }
 
     /// A line of data in the text form; talk in the JSON form, whose output is events alone.
@@ -111,6 +115,9 @@ impl Console {
 
     /// An event while the run goes on; `story` has heard it.
     pub fn event(&mut self, event: &RunEvent, story: &Story) {
+        if let Some(page) = &self.page {
+            page.event(event);
+        }
         match self.format {
             Format::Json => match serde_json::to_string(event) {
                 Ok(text) => self.write(&format!("{text}\n")),

@@ -79,6 +79,9 @@ pub struct Output {
     /// `traffic.pcapng`
     #[arg(long)]
     pub pcap: bool,
+    /// Show the run as it goes on to a browser on this machine, at an address that is printed
+    #[arg(long)]
+    pub serve: bool,
 }
 
 impl Output {
@@ -93,6 +96,7 @@ impl Output {
             verbose: false,
             keep_data: false,
             pcap: false,
+            serve: false,
         }
     }
 }

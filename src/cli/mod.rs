@@ -36,6 +36,7 @@ mod results;
 mod run;
 mod schema;
 mod seed;
+mod serve;
 mod set_up;
 mod shrink;
 mod standing;

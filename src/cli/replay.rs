@@ -7,6 +7,7 @@ use super::flags::{Output, Shape, Where, shell};
 use super::input::{self, Source};
 use super::job::{self, Done, Job, Save};
 use super::seed;
+use super::serve::Serve;
 use super::standing;
 use crate::catalogue;
 use crate::check::Verdict;
@@ -81,6 +82,7 @@ pub fn main(args: &Args) -> super::Done {
     flags.environment = None;
     let place = choose::place(&flags, &spec)?;
     let mut console = args.output.console();
+    console.page = Serve::if_wanted(args.output.serve)?;
     console.say(&format!("{}: seed {}, {}", args.file.display(), repro.timeline.seed, place.told()));
     remarks(&repro, &place).iter().for_each(|remark| console.say(&format!("note: {remark}")));
 
@@ -116,6 +118,7 @@ pub fn main(args: &Args) -> super::Done {
         // Of many runs, a line each is what can be read.
         let mut silent =
             Console::new(args.output.format, args.times > 1 || args.output.quiet, args.output.verbose);
+        silent.page.clone_from(&console.page);
         let done = job::run(job, &mut silent)?;
         console.broken |= silent.broken;
         let agreement = agreement(&repro, &done);
@@ -162,6 +165,7 @@ fn token(args: &Args, text: &str) -> super::Done {
              means the same everywhere",
         ))?;
     let mut console = args.output.console();
+    console.page = Serve::if_wanted(args.output.serve)?;
     console.say(&format!(
         "{token}: seed {} with {} events, {}",
         token.seed,

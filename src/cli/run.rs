@@ -6,6 +6,7 @@ use super::exit::{Code, Failure};
 use super::flags::{Output, Shape, Where, shell};
 use super::input::{self, Source};
 use super::job::{self, Done, Job, Save};
+use super::serve::Serve;
 use super::{seed, shrink, tags};
 use crate::report::story::Story;
 use crate::report::table::Row;
@@ -42,6 +43,7 @@ pub fn main(args: &Args) -> super::Done {
             unreachable!("a choice that leaves nothing is a mistake");
         };
         let mut console = args.output.console();
+        console.page = Serve::if_wanted(args.output.serve)?;
         let done = one(args, &path, spec, None, &mut console)?;
         job::files(&args.output, &[&done.story])?;
         return Ok(done.code());
@@ -116,6 +118,7 @@ fn folder(args: &Args) -> super::Done {
     let count = scenarios.len();
     let scenarios = tags::chosen(&args.tags, scenarios, |(_, spec)| &spec.tags)?;
     let mut console = args.output.console();
+    console.page = Serve::if_wanted(args.output.serve)?;
     if args.tags.given() {
         console.say(&format!("{} of {count} scenarios, by{}", scenarios.len(), args.tags.spelled()));
     }

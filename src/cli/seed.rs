@@ -5,6 +5,7 @@ use super::exit::{Code, Failure};
 use super::flags::{Output, Shape, Where, shell};
 use super::input;
 use super::job::{self, Job, Save};
+use super::serve::Serve;
 use super::shrink;
 use crate::entropy::{Seed, SeedSource};
 use crate::env::{PROFILES, Profile};
@@ -42,6 +43,7 @@ pub fn main(args: &Args) -> super::Done {
     let place = choose::place(&args.place, &spec)?;
     let timeline = draw(&spec, seed, &place)?;
     let mut console = args.output.console();
+    console.page = Serve::if_wanted(args.output.serve)?;
     console.say(&format!("seed {seed}{told}, {}", place.told()));
     let from = args
         .spec

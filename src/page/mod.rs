@@ -9,6 +9,7 @@ pub mod chrome;
 pub mod clock;
 pub mod compare;
 pub mod draw;
+pub mod live;
 pub mod run;
 pub mod style;
 

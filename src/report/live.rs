@@ -155,6 +155,8 @@ fn text(event: &RunEvent, story: &Story) -> Option<String> {
         RunEvent::Plan(_)
         | RunEvent::Judged { .. }
         | RunEvent::Progress { .. }
+        // Its end is told.
+        | RunEvent::Began { .. }
         | RunEvent::Log { .. }
         | RunEvent::Workload(_)
         | RunEvent::Cluster(_)

@@ -22,8 +22,15 @@ pub struct Story {
     pub first_at_us: Option<i64>,
     pub last_at_us: i64,
     pub progress: Option<Progress>,
+    /// Every word on the progress since the cluster was healthy, with its time.
+    pub load: Vec<(i64, Progress)>,
+    /// How many roles were told while the cluster formed, and what is to be taken from their times so that they count
+    /// as the rest does.
+    pub roles_forming: (usize, i64),
     /// In the order in which they began, with that time; a later word on the same event replaces the earlier.
     pub applied: Vec<(i64, Applied)>,
+    /// What began and is not over, by id: since when, and on which nodes.
+    pub under_way: BTreeMap<String, (i64, Vec<NodeId>)>,
     /// With the time of the latest word on each: its end, once it has ended.
     pub lives: Vec<(i64, Life)>,
     pub log: Vec<(i64, LogLine)>,
@@ -66,6 +73,8 @@ pub struct Progress {
     pub nodes: u16,
     pub events_applied: u16,
     pub events: u16,
+    pub latency_p50_us: Option<u64>,
+    pub latency_p99_us: Option<u64>,
 }
 
 impl Story {
@@ -82,6 +91,9 @@ impl Story {
                 // Until then times count from the start of the cluster, or backwards from here.
                 let first = self.first_at_us.unwrap_or(0);
                 self.boot_us = if first < 0 { -first } else { self.last_at_us.max(0) };
+                // Times begin anew.
+                self.load.clear();
+                self.roles_forming = (self.roles.len(), if first < 0 { 0 } else { self.boot_us });
             }
             self.last_at_us = at_us;
         }
@@ -117,10 +129,35 @@ impl Story {
             }
             RunEvent::Plan(plan) => self.plan = Some(*plan),
             RunEvent::Phase { phase, .. } => self.phase = Some(phase),
-            RunEvent::Progress { operations, ok, nodes_up, nodes, events_applied, events, .. } => {
-                self.progress = Some(Progress { operations, ok, nodes_up, nodes, events_applied, events });
+            RunEvent::Progress {
+                at_us,
+                operations,
+                ok,
+                nodes_up,
+                nodes,
+                events_applied,
+                events,
+                latency_p50_us,
+                latency_p99_us,
+            } => {
+                let now = Progress {
+                    operations,
+                    ok,
+                    nodes_up,
+                    nodes,
+                    events_applied,
+                    events,
+                    latency_p50_us,
+                    latency_p99_us,
+                };
+                self.progress = Some(now);
+                self.load.push((at_us, now));
+            }
+            RunEvent::Began { at_us, began, resolved } => {
+                self.under_way.insert(began, (at_us, resolved));
             }
             RunEvent::Applied { at_us, applied } => {
+                self.under_way.remove(&applied.event);
                 // What is over is told at its end.
                 let lasted = applied.ended.map_or(0, |ended| ended.since(applied.started).0 as i64);
                 self.applied.retain(|(_, known)| known.event != applied.event);
@@ -180,6 +217,7 @@ pub fn at(event: &RunEvent) -> Option<i64> {
     match event {
         RunEvent::Phase { at_us, .. }
         | RunEvent::Progress { at_us, .. }
+        | RunEvent::Began { at_us, .. }
         | RunEvent::Applied { at_us, .. }
         | RunEvent::Life { at_us, .. }
         | RunEvent::Log { at_us, .. }

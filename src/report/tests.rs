@@ -98,6 +98,8 @@ fn opening() -> Vec<RunEvent> {
             nodes: 6,
             events_applied: 0,
             events: 3,
+            latency_p50_us: None,
+            latency_p99_us: None,
         },
         applied("takeover", "failover", &[0, 1], 4_100, 6_000, Status::Applied),
         RunEvent::Progress {
@@ -108,6 +110,8 @@ fn opening() -> Vec<RunEvent> {
             nodes: 6,
             events_applied: 1,
             events: 3,
+            latency_p50_us: None,
+            latency_p99_us: None,
         },
     ]
 }

@@ -44,6 +44,19 @@ pub enum RunEvent {
         nodes: u16,
         events_applied: u16,
         events: u16,
+        /// Of what was acknowledged since the last word: half of it, and 99 %, took no longer, in wall time (virtual where
+        /// time is virtual).
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        latency_p50_us: Option<u64>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        latency_p99_us: Option<u64>,
+    },
+    /// An operation or fault is under way, on these nodes; `Applied` follows when it is over.
+    Began {
+        at_us: i64,
+        /// Its id.
+        began: String,
+        resolved: Vec<NodeId>,
     },
     Applied {
         at_us: i64,

@@ -352,6 +352,9 @@ impl Crew<'_> {
             if let Some(metrics) = &self.setting.metrics {
                 metrics.set(&standing);
             }
+            if let Some(serve) = &self.setting.serve {
+                serve.campaign(standing.night(self.setting));
+            }
             if on_terminal {
                 stand(&standing.lines(self.setting));
             } else if told.elapsed() >= TOLD_EVERY {

@@ -18,6 +18,7 @@ use super::flags::{Output, Shape, Where};
 use super::folder::RUNS;
 use super::input::{self, plain};
 use super::seed;
+use super::serve::Serve;
 use crate::campaign::{Guide, Mode, name};
 use crate::entropy::Seed;
 use crate::report::names::thousands;
@@ -82,6 +83,9 @@ pub struct Args {
     /// Answer Prometheus at this address, at `/metrics`; a port alone is one of this machine alone
     #[arg(long, value_name = "[HOST:]PORT", value_parser = metrics::address)]
     metrics_addr: Option<SocketAddr>,
+    /// Show it as it goes on to a browser on this machine, at an address that is printed
+    #[arg(long)]
+    serve: bool,
     /// Begin anew where one with the same flags did not come to its end
     #[arg(long)]
     fresh: bool,
@@ -114,6 +118,7 @@ struct Setting<'a> {
     began: Instant,
     deadline: Option<Instant>,
     metrics: Option<Arc<Metrics>>,
+    serve: Option<Arc<Serve>>,
 }
 
 impl Setting<'_> {
@@ -168,6 +173,7 @@ pub fn main(args: &Args) -> super::Done {
     let metrics = args.metrics_addr.map(|address| answer(address, args, &place, &campaign, &store));
     let setting = Setting {
         metrics: metrics.transpose()?,
+        serve: Serve::if_wanted(args.serve)?,
         args,
         place: &place,
         folder: PathBuf::from(&campaign.folder),
@@ -318,6 +324,10 @@ fn summary(setting: &Setting<'_>, ended: &crew::Ended) -> super::Done {
         .and_then(|store| page::write(&store, setting.campaign.id, &page))
         .map_err(|failure| talk(&format!("warning: {}\n", failure.message)));
     summary::tell(setting, ended, written.is_ok().then_some(page.as_path()))?;
+    if let Some(serve) = &setting.serve {
+        serve.campaign(ended.standing.night(setting));
+        serve.finish(written.is_ok().then_some(page));
+    }
     let now = &ended.standing;
     let all = now.all();
     Ok(match (now.findings.is_empty(), ended.interrupted) {

@@ -5,6 +5,7 @@ use super::findings;
 use super::store::Finding;
 use super::{Setting, length};
 use crate::campaign::Family;
+use crate::page::live::Night;
 use crate::report::names::{counted, thousands};
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -64,6 +65,30 @@ impl Standing {
             thousands(self.features()),
             thousands(self.kept)
         )
+    }
+
+    /// For a browser.
+    pub(super) fn night(&self, setting: &Setting<'_>) -> Night {
+        let known = |finding: &Finding| {
+            let line = findings::line(finding);
+            let what = line.split_once(": ").map_or(line.trim(), |(_, what)| what.trim());
+            (finding.runs.max(1), finding.check.clone(), format!("{}: {what}", finding.reason))
+        };
+        Night {
+            id: setting.campaign.id,
+            target: setting.place.target.clone(),
+            environment: setting.place.profile.name.into(),
+            spent: length(self.spent),
+            left: self.left.map(length),
+            an_hour: self.an_hour(),
+            active: self.active as u64,
+            side_by_side: self.side_by_side as u64,
+            ended: ["pass", "fail", "unknown", "broken"].map(|verdict| self.of(verdict)),
+            features: self.features(),
+            kept: self.kept,
+            findings: self.findings.iter().map(known).collect(),
+            failures: self.failures.iter().cloned().collect(),
+        }
     }
 
     /// A few lines of a terminal.

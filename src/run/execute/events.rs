@@ -120,7 +120,7 @@ impl Executor<'_> {
 
     /// Brings what the actors of events reported into the record.
     pub(super) fn take_results(&mut self) {
-        let mut over = Vec::new();
+        let (mut over, mut begun) = (Vec::new(), Vec::new());
         {
             let mut world = self.world.borrow_mut();
             let now = world.now.max(self.env.now());
@@ -130,6 +130,7 @@ impl Executor<'_> {
                     continue;
                 }
                 let applied = &mut world.applied[place];
+                let was_under_way = !applied.resolved.is_empty();
                 {
                     let report = planned.report.borrow();
                     if applied.resolved.len() != report.resolved.len()
@@ -153,8 +154,14 @@ impl Executor<'_> {
                     applied.ended = Some(now);
                     planned.ended = Some(now);
                     over.push(applied.clone());
+                } else if !was_under_way && !applied.resolved.is_empty() {
+                    begun.push((applied.event.clone(), applied.resolved.clone()));
                 }
             }
+        }
+        for (began, resolved) in begun {
+            let resolved = &resolved;
+            self.emit(|at_us| RunEvent::Began { at_us, began: began.clone(), resolved: resolved.clone() });
         }
         for applied in over {
             self.emit(|at_us| RunEvent::Applied { at_us, applied: Box::new(applied.clone()) });

@@ -154,6 +154,8 @@ struct Running {
 #[derive(Default)]
 struct Told {
     progress_at: Micros,
+    /// As many operations were told of then.
+    progress_operations: usize,
     notes: usize,
     operations: usize,
     roles: BTreeMap<NodeId, Role>,

@@ -2,6 +2,7 @@
 
 use super::Executor;
 use crate::env::NodeId;
+use crate::history::Operation;
 use crate::run::event::{Phase, RunEvent, since_healthy};
 use crate::time::{Micros, Millis};
 use crate::timeline::Role;
@@ -46,6 +47,14 @@ impl Executor<'_> {
             let world = self.world.borrow();
             let operations = world.history.len() as u64;
             let ok = world.history.iter().filter(|operation| operation.ok()).count() as u64;
+            let since = &world.history[self.told.progress_operations.min(world.history.len())..];
+            let took = |operation: &Operation| operation.complete.wall.since(operation.invoke.wall).0;
+            let mut latencies: Vec<u64> = since.iter().filter(|operation| operation.ok()).map(took).collect();
+            latencies.sort_unstable();
+            let at =
+                |percent: usize| latencies.get((latencies.len() * percent).div_ceil(100).max(1) - 1).copied();
+            let (latency_p50_us, latency_p99_us) = (at(50), at(99));
+            self.told.progress_operations = world.history.len();
             let nodes = world.nodes.values().filter(|n| !n.removed).count() as u16;
             let nodes_up = world.nodes.values().filter(|n| n.up && !n.removed).count() as u16;
             drop(world);
@@ -59,6 +68,8 @@ impl Executor<'_> {
                 nodes,
                 events_applied,
                 events,
+                latency_p50_us,
+                latency_p99_us,
             });
         }
     }
