@@ -319,7 +319,8 @@ impl Crew<'_> {
         if let Some(finding) = row.finding {
             if let Some(known) = shared.findings.iter_mut().find(|known| known.id == finding) {
                 known.runs += 1;
-                let by = format!("{}: {}", known.check, row.why.as_deref().unwrap_or(&known.reason));
+                // What a run says of it begins with the check.
+                let by = row.why.clone().unwrap_or_else(|| format!("{}: {}", known.check, known.reason));
                 shared.failures.push_front((row.number, by));
                 shared.failures.truncate(FAILURES_MAX);
             }

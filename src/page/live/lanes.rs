@@ -278,13 +278,13 @@ pub(super) fn nodes(story: &Story, scene: &Scene) -> Markup {
             g id="now" data-us=(scene.now) data-x=(px(now)) data-phase=[story.phase.map(|phase| phase.to_string())] {
                 line x1=(px(now)) y1="18" x2=(px(now)) y2=(px(foot)) class="ax" style="stroke-width:2" {}
                 path d=(format!("M{} 18l-6 -9h12z", px(now))) class="flt" {}
-                @let text = format!("now: {} s", draw::seconds(scene.now, 3));
+                @let text = format!("{}: {} s", if story.finished.is_some() { "end" } else { "now" }, draw::seconds(scene.now, 3));
                 @let half = width(&text, 12) * 11 / 20 + 20;
                 text x=(px(now.clamp(half, PLOT - half))) y=(px(foot + 160)) class="fb halo" text-anchor="middle" { (text) }
             }
         },
         scale: Some(&scene.scale),
-        first: (now - 2600).max(0),
+        first: (now - 1600).max(0),
     };
     figure(&shape)
 }

@@ -135,7 +135,7 @@ pub(super) fn figure(story: &Story, scene: &Scene) -> Markup {
             }
         },
         scale: Some(&scene.scale),
-        first: (now - 2600).max(0),
+        first: (now - 1600).max(0),
     };
     chrome::figure(&shape)
 }

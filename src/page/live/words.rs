@@ -121,7 +121,11 @@ fn progress(story: &Story) -> Markup {
     let told = match story.phase {
         _ if story.finished.is_some() => "over".into(),
         Some(Phase::Safety) => {
-            format!("{} of {} s", draw::seconds(story.last_at_us, 1), draw::seconds(length as i64 * 1000, 1))
+            format!(
+                "safety, {} of {} s",
+                draw::seconds(story.last_at_us, 1),
+                draw::seconds(length as i64 * 1000, 1)
+            )
         }
         Some(phase) => phase.to_string(),
         None => "start".into(),
@@ -133,7 +137,7 @@ fn progress(story: &Story) -> Markup {
                 rect x="0" y="3" width=(format!("{far}%")) height="10" class="flt" {}
                 @for at in ["6%", "80%", "96%"] { line x1=(at) x2=(at) y1="0" y2="16" class="ax" {} }
                 text x="0" y="31" class="s f2" { "form" }
-                text x="43%" y="31" class="s fb" text-anchor="middle" { "safety: " (told) }
+                text x="43%" y="31" class="s fb" text-anchor="middle" { (told) }
                 text x="88%" y="31" class="s f2 onlyw" text-anchor="middle" { "heal, settle" }
                 text x="100%" y="31" class="s f2" text-anchor="end" { "judge" }
             }
