@@ -200,6 +200,41 @@ fn an_old_folder_gives_a_page_or_a_clear_message() {
     place.fuzz(&["report", "run", "run", "--to", "x.html"]).exits(2).complains("--to names one file");
 }
 
+#[test]
+fn two_runs_stand_side_by_side() {
+    let place = Place::new("report-compare");
+    for example in ["redis-stale-offset", "valkey-two-primaries"] {
+        unpack(example, &place.path.join(example));
+    }
+    let compared = |runs: [&str; 2]| {
+        place.fuzz(&["report", "--compare", runs[0], runs[1]]).exits(0).prints("compare.html\n");
+        let page = fs::read_to_string(place.path.join("compare.html")).expect("just written");
+        asks_for_nothing(&page);
+        page
+    };
+    let same = compared(["redis-stale-offset", "redis-stale-offset"]);
+    for words in [
+        "Both failed by acknowledged_loss, data_consistency.",
+        "The same timeline was run twice.",
+        "Their histories are equal",
+    ] {
+        assert!(same.contains(words), "{words}");
+    }
+    assert!(!same.contains("class=\"diff\""), "nothing differs from itself");
+    let other = compared(["redis-stale-offset", "valkey-two-primaries"]);
+    for words in [
+        "redis-stale-offset failed by acknowledged_loss, data_consistency; valkey-two-primaries failed by view_agreement.",
+        "They are runs of two timelines",
+        "class=\"diff\"",
+    ] {
+        assert!(other.contains(words), "{words}");
+    }
+    place
+        .fuzz(&["report", "--compare", "redis-stale-offset"])
+        .exits(2)
+        .complains("--compare takes two runs, and there are 1");
+}
+
 /// Measured in Chromium, where there is one: a page in a frame of each width, and what sticks out of it.
 #[test]
 fn no_page_is_wider_than_its_window() {

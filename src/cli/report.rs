@@ -16,6 +16,8 @@ use std::path::{Path, PathBuf};
 
 /// The page in a run folder.
 pub const PAGE: &str = "report.html";
+/// The page of two runs, where nobody names another.
+const COMPARED: &str = "compare.html";
 /// What is known of the timeline of a run folder: the repro that was replayed, or that came of it.
 pub const REPRO: &str = "repro.yaml";
 /// The timeline before it was shrunk, beside the run of the smallest.
@@ -31,13 +33,19 @@ pub struct Args {
     /// Print it as text for an issue tracker: the story, the events, the evidence, the command
     #[arg(long)]
     markdown: bool,
-    /// Write it to this file; `report.html` in the run folder when absent
+    /// Put two runs side by side on one page
+    #[arg(long, conflicts_with = "markdown")]
+    compare: bool,
+    /// Write it to this file; `report.html` in the run folder when absent, `compare.html` for --compare
     #[arg(long, value_name = "FILE")]
     to: Option<PathBuf>,
 }
 
 /// The exit code tells whether the run could be told, not what became of it.
 pub fn main(args: &Args) -> super::Done {
+    if args.compare {
+        return compare(args);
+    }
     if args.to.is_some() && args.runs.len() > 1 {
         return Err(Failure::bad_input("--to names one file, and there are several runs")
             .hint("leave --to out: each page is written into its run folder"));
@@ -56,6 +64,24 @@ pub fn main(args: &Args) -> super::Done {
             }
         }
     }
+    Ok(Code::Passed)
+}
+
+/// Two runs on one page.
+fn compare(args: &Args) -> super::Done {
+    let [one, other] = args.runs.as_slice() else {
+        return Err(Failure::bad_input(format!(
+            "--compare takes two runs, and there are {}",
+            args.runs.len()
+        ))
+        .hint("fuzz report --compare RUN RUN"));
+    };
+    let (one_name, other_name) = (one.display().to_string(), other.display().to_string());
+    let made =
+        with(one, |first| with(other, |second| run::beside([first, second], [&one_name, &other_name])))??;
+    let to = args.to.clone().unwrap_or_else(|| PathBuf::from(COMPARED));
+    write(&to, &made)?;
+    print(&format!("{}\n", to.display()));
     Ok(Code::Passed)
 }
 
@@ -85,7 +111,7 @@ pub fn sentences(story: &Story) -> Vec<String> {
 }
 
 /// Makes something of all that a run folder holds.
-fn with(run: &Path, make: impl Fn(&Source<'_>) -> String) -> Result<String, Failure> {
+fn with<T>(run: &Path, make: impl Fn(&Source<'_>) -> T) -> Result<T, Failure> {
     let recording = folder::read(run)?;
     let mut story = Story::of(&recording.events);
     story.again = run.join(TIMELINE).is_file().then(|| job::run_again(run));

@@ -2,6 +2,7 @@
 //!
 //! [`scene`] knows who was what and when, [`tale`] makes sentences of it; [`lanes`] and [`measured`] draw, [`tables`] list.
 
+mod beside;
 mod lanes;
 mod markdown;
 mod measured;
@@ -21,6 +22,7 @@ use crate::report::text::Claims;
 use crate::repro::{Cut, Facts, Rate, often};
 use crate::run::record::Record;
 use crate::timeline::Timeline;
+pub use beside::beside;
 pub use markdown::markdown;
 use maud::{Markup, html};
 use scene::Scene;
@@ -384,6 +386,22 @@ fn drawn(source: &Source<'_>, scene: &Scene<'_>, tale: &[tale::Sentence]) -> Mar
             }
         }
     }
+}
+
+/// The lanes of a whole run, without the numbers of a story.
+fn figure_of_lanes(scene: &Scene<'_>, scale: &Scale, id: &str, title: String) -> Markup {
+    let drawing = lanes::draw(scene, scale, lanes::THIN, &lanes::order(scene, None), &[], &[]);
+    figure(&Figure {
+        id,
+        description: title.clone(),
+        title,
+        caption: html! { "Logical time from left to right." },
+        height: drawing.height,
+        names: drawing.names,
+        plot: drawing.plot,
+        scale: Some(scale),
+        first: 0,
+    })
 }
 
 /// The nodes of the shards that had a part in it.
