@@ -9,6 +9,8 @@
 //! `shrink` goes round the line: it asks of ever smaller timelines whether they still fail. `campaign` does too: from what
 //! runs reached it chooses the next timeline.
 //!
+//! `report` tells a run in text, of its events alone; `page` draws it, and a campaign, and a run in progress, for a browser.
+//!
 //! Data flows one way: each stage's output type lives in the stage's module, and a stage imports from its left.
 
 pub mod campaign;

@@ -250,8 +250,12 @@ fn no_page_is_wider_than_its_window() {
         let html = fs::read_to_string(examples().join(example).join("report.html")).expect("kept");
         fs::write(place.path.join(format!("{example}.html")), html).expect("writable");
     }
-    let frames: String = EXAMPLES
-        .iter()
+    for example in ["redis-stale-offset", "valkey-two-primaries"] {
+        unpack(example, &place.path.join(example));
+    }
+    place.fuzz(&["report", "--compare", "redis-stale-offset", "valkey-two-primaries"]).exits(0);
+    let pages = || EXAMPLES.iter().chain(&["compare"]);
+    let frames: String = pages()
         .flat_map(|example| {
             [360, 390, 768, 1440].map(|width| {
                 format!("<iframe src=\"{example}.html\" width=\"{width}\" height=\"900\"></iframe>")
@@ -274,7 +278,7 @@ fn no_page_is_wider_than_its_window() {
     let dom = String::from_utf8_lossy(&out.stdout);
     let title = dom.split("<title>").nth(1).and_then(|rest| rest.split("</title>").next()).unwrap_or("none");
     let measured: Vec<&str> = title.split(';').collect();
-    assert_eq!(measured.len(), EXAMPLES.len() * 4, "{title}: {}", String::from_utf8_lossy(&out.stderr));
+    assert_eq!(measured.len(), pages().count() * 4, "{title}: {}", String::from_utf8_lossy(&out.stderr));
     for one in measured {
         let words: Vec<&str> = one.split(' ').collect();
         assert!(
