@@ -313,13 +313,17 @@ fn beside(fields: &str) -> String {
     more.collect::<Vec<_>>().join(", ")
 }
 
+/// What is shorter is not told of.
+const GAP_MIN: i64 = 50_000;
+
 /// How long nobody in the shard had been a primary, when one was seen again.
 fn vacancy(scene: &Scene<'_>, shard: Option<u16>, at: i64) -> Option<i64> {
     let of_shard = scene.lanes.iter().filter(|lane| scene.words.group || lane.shard == shard);
     let reigns =
         of_shard.flat_map(|lane| &lane.spans).filter(|span| span.state == State::Primary && span.from < at);
     let last = reigns.map(|span| span.to).max()?;
-    Some(at - last).filter(|gap| *gap > 0)
+    // Between two answers of one look is no gap.
+    Some(at - last).filter(|gap| *gap >= GAP_MIN)
 }
 
 /// Claims that were broken, the weightiest first.
