@@ -121,6 +121,19 @@ impl Micros {
     }
 }
 
+/// Year, month and day of so many days since 1970 (the civil calendar, with years that begin in March).
+pub const fn date(days: i64) -> (i64, i64, i64) {
+    let shifted = days + 719_468;
+    let era = shifted.div_euclid(146_097);
+    let of_era = shifted.rem_euclid(146_097);
+    let year_of_era = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
+    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let month = (5 * of_year + 2) / 153;
+    let day = of_year - (153 * month + 2) / 5 + 1;
+    let month = if month < 10 { month + 3 } else { month - 9 };
+    (era * 400 + year_of_era + (month <= 2) as i64, month, day)
+}
+
 /// Microseconds with their sign: `+12.345s`.
 pub fn signed(us: i64) -> String {
     format!("{}{}", if us < 0 { '-' } else { '+' }, Micros(us.unsigned_abs()))

@@ -1,5 +1,6 @@
 //! The wall clock, for names and reports. Nothing that a verdict rests on reads it.
 
+use crate::time::date;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Now, in UTC to the second: `2026-03-14T09:15:07Z`.
@@ -14,18 +15,10 @@ pub fn ago(time: Duration) -> String {
     utc(since.saturating_sub(time).as_secs())
 }
 
-/// Seconds since 1970 as a date and time in UTC (the civil calendar from days, with years that begin in March).
+/// Seconds since 1970 as a date and time in UTC.
 fn utc(seconds: u64) -> String {
-    let (days, second) = (seconds / 86_400, seconds % 86_400);
-    let shifted = days + 719_468;
-    let era = shifted / 146_097;
-    let day_of_era = shifted % 146_097;
-    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * month + 2) / 5 + 1;
-    let month = if month < 10 { month + 3 } else { month - 9 };
-    let year = era * 400 + year_of_era + u64::from(month <= 2);
+    let (year, month, day) = date((seconds / 86_400) as i64);
+    let second = seconds % 86_400;
     format!("{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}Z", second / 3600, second / 60 % 60, second % 60)
 }
 

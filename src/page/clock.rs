@@ -1,6 +1,8 @@
 //! Times of day, for pages of campaigns: dates read and written without a clock, round times for an axis, and the time
 //! that was worked in, of which the pauses between the parts of a campaign are no part.
 
+use crate::time::date;
+
 /// `2026-03-14T09:15:07Z` in seconds since 1970; `None` for what is no such text.
 pub fn parse(text: &str) -> Option<i64> {
     let number = |from: usize, to: usize| text.get(from..to)?.parse::<i64>().ok();
@@ -13,19 +15,6 @@ pub fn parse(text: &str) -> Option<i64> {
     let of_year = (153 * (month + if month > 2 { -3 } else { 9 }) + 2) / 5 + day - 1;
     let days = era * 146_097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719_468;
     Some(days * 86_400 + hour * 3600 + minute * 60 + second)
-}
-
-/// Year, month, day.
-fn date(at: i64) -> (i64, i64, i64) {
-    let shifted = at.div_euclid(86_400) + 719_468;
-    let era = shifted.div_euclid(146_097);
-    let of_era = shifted.rem_euclid(146_097);
-    let year_of_era = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
-    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month = (5 * of_year + 2) / 153;
-    let day = of_year - (153 * month + 2) / 5 + 1;
-    let month = if month < 10 { month + 3 } else { month - 9 };
-    (era * 400 + year_of_era + i64::from(month <= 2), month, day)
 }
 
 /// `22:00`, or `22:00:05`.
@@ -52,7 +41,7 @@ const MONTHS: [&str; 12] = [
 
 /// `13 March 2026`.
 pub fn day(at: i64) -> String {
-    let (year, month, day) = date(at);
+    let (year, month, day) = date(at.div_euclid(86_400));
     format!("{day} {} {year}", MONTHS[(month - 1) as usize])
 }
 

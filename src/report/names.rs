@@ -50,11 +50,13 @@ pub fn heading(name: &str) -> String {
         // The older form's word for it.
         return "Process Kill".into();
     }
-    let word = |word: &str| {
-        let mut letters = word.chars();
-        letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
-    };
-    name.split('_').map(word).collect::<Vec<_>>().join(" ")
+    name.split('_').map(capital).collect::<Vec<_>>().join(" ")
+}
+
+/// `word` is `Word`.
+pub fn capital(text: &str) -> String {
+    let mut letters = text.chars();
+    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
 }
 
 /// The place of a check in the summary.

@@ -1,7 +1,7 @@
 //! The same in text that can be pasted into an issue tracker: the story, the events, the command, the evidence.
 
 use super::scene::Scene;
-use super::{Source, exact, rate_told, sentences, tale};
+use super::{Source, exact, numbered, rate_told, tale};
 use crate::check::Verdict;
 use crate::page::draw::seconds;
 use crate::report::names::counted;
@@ -40,7 +40,7 @@ pub fn markdown(source: &Source<'_>) -> String {
         let _ = writeln!(out, "- Shrunk from {} to {}{minimal}", counted(cut.events, "event"), events);
     }
     out.push_str("\n### What happened\n\nTimes are seconds since the cluster was healthy.\n\n");
-    for sentence in sentences(story, source.record) {
+    for sentence in numbered(&tale::tell(&scene)) {
         let _ = writeln!(out, "{}", text(&sentence));
     }
     if !story.applied.is_empty() {
@@ -59,11 +59,11 @@ pub fn markdown(source: &Source<'_>) -> String {
             "| {} | `{}` {} | {} ({} s) | {} | {} |",
             number + 1,
             code(&applied.action),
-            cell(planned.map_or("", |planned| &planned.fields)),
-            cell(planned.map_or("", |planned| &planned.start)),
+            text(planned.map_or("", |planned| &planned.fields)),
+            text(planned.map_or("", |planned| &planned.start)),
             seconds(*at, 3),
-            cell(&nodes.join(", ")),
-            cell(&outcome)
+            text(&nodes.join(", ")),
+            text(&outcome)
         );
     }
     let failed = tale::failed(&scene);
@@ -141,10 +141,6 @@ fn text(text: &str) -> String {
         }
     }
     out
-}
-
-fn cell(words: &str) -> String {
-    text(words)
 }
 
 fn code(words: &str) -> String {

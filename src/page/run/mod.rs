@@ -16,7 +16,7 @@ use super::chrome::{Fact, Figure, command, facts, figure, page};
 use super::draw::{Scale, seconds};
 use crate::check::Verdict;
 use crate::env::{EXACT, LIVE, NodeId, SIM};
-use crate::report::names::{counted, status, thousands};
+use crate::report::names::{capital, counted, status, thousands};
 use crate::report::story::Story;
 use crate::report::text::Claims;
 use crate::repro::{Cut, Facts, Rate, often};
@@ -105,7 +105,10 @@ pub fn html(source: &Source<'_>) -> String {
 
 /// The story alone, in numbered sentences.
 pub fn sentences(story: &Story, record: Option<&Record>) -> Vec<String> {
-    let tale = tale::tell(&Scene::of(story, record));
+    numbered(&tale::tell(&Scene::of(story, record)))
+}
+
+fn numbered(tale: &[tale::Sentence]) -> Vec<String> {
     let told = |(number, one): (usize, &tale::Sentence)| {
         format!("{}. {} s: {}", number + 1, seconds(one.at, 3), one.plain)
     };
@@ -475,9 +478,4 @@ fn size_told(bytes: u64) -> String {
         1_000..1_000_000 => format!("{} kB", bytes.div_ceil(1000)),
         _ => format!("{}.{} MB", bytes / 1_000_000, bytes / 100_000 % 10),
     }
-}
-
-fn capital(text: &str) -> String {
-    let mut letters = text.chars();
-    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
 }

@@ -4,7 +4,7 @@
 use crate::env::NodeId;
 use crate::report::story::Story;
 use crate::run::record::{Applied, Life, Record, Status};
-use crate::run::view::{ClusterView, NodeReport};
+use crate::run::view::NodeReport;
 use crate::target::{self, Words};
 use crate::time::Micros;
 use crate::timeline::Role;
@@ -291,19 +291,13 @@ fn seen(scene: &Scene<'_>, node: NodeId, shard: Option<u16>) -> Vec<Seen> {
     for view in views {
         ids.extend(view.answered().map(|(node, report)| (report.id.as_str(), node)));
         let Some(report) = view.report(node) else { continue };
-        let (state, text) = what(scene.words, view, report, &of_shard, &ids);
+        let (state, text) = what(scene.words, report, &of_shard, &ids);
         out.push(Seen { at: since(record, view.at), state, text });
     }
     out
 }
 
-fn what(
-    words: Words,
-    _view: &ClusterView,
-    report: &NodeReport,
-    of_shard: &str,
-    ids: &BTreeMap<&str, NodeId>,
-) -> (State, String) {
+fn what(words: Words, report: &NodeReport, of_shard: &str, ids: &BTreeMap<&str, NodeId>) -> (State, String) {
     let epoch = report.myself().map_or(report.current_epoch, |me| me.config_epoch);
     let epoch = if words.group { report.current_epoch } else { epoch };
     match report.replication.role {

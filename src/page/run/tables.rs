@@ -6,7 +6,7 @@ use crate::check::{Judgement, Verdict};
 use crate::env::NodeId;
 use crate::history::{Operation, Value};
 use crate::page::draw::seconds;
-use crate::report::names::{check_status, counted, sign, thousands};
+use crate::report::names::{capital, check_status, counted, sign, thousands};
 use crate::report::text::Claims;
 use crate::run::record::{Applied, LogLine, Record, Status};
 use crate::target;
@@ -144,7 +144,6 @@ pub fn proof(scene: &Scene<'_>) -> Markup {
                 @match judged.check.as_str() {
                     "acknowledged_loss" | "data_consistency" => { (keys(scene, record, judged)) }
                     "linearizability" => { (operations(scene, record, judged)) }
-                    "slot_coverage" | "view_agreement" | "topology" | "quorum" | "replica_sync" | "convergence_time" => {}
                     _ => {}
                 }
             }
@@ -312,11 +311,6 @@ fn views(scene: &Scene<'_>, record: &Record) -> Markup {
         } }
         @if left > 0 { p.sub { (counted(left as u64, "node")) " more in " span.mono { "record.json" } "." } }
     }
-}
-
-fn capital(word: &str) -> String {
-    let mut letters = word.chars();
-    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
 }
 
 /// A line of the table of logs.

@@ -5,7 +5,7 @@ use super::scene::{Scene, State};
 use crate::check::{Judgement, Verdict};
 use crate::env::NodeId;
 use crate::page::draw::seconds;
-use crate::report::names::thousands;
+use crate::report::names::{capital, thousands};
 use crate::run::record::Status;
 use maud::{Markup, html};
 use std::collections::BTreeSet;
@@ -504,7 +504,7 @@ pub fn headline(scene: &Scene<'_>) -> (String, String) {
                 .map_or("A claim was broken.", |(_, lead)| *lead);
             let particular = scene.in_names(&first_of(judged));
             if particular.chars().count() <= 170 {
-                format!("{lead} {}.", capital(prose(&particular).trim_end_matches('.')))
+                format!("{lead} {}.", opening(prose(&particular).trim_end_matches('.')))
             } else {
                 lead.to_string()
             }
@@ -536,13 +536,10 @@ pub fn server(started: &crate::report::story::Started) -> &str {
     }
 }
 
-fn capital(text: &str) -> String {
-    // The name of a node stays a name.
-    if text.starts_with("node-") || text.contains(":{") && text.find(":{") < Some(4) {
-        return text.into();
-    }
-    let mut letters = text.chars();
-    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
+/// A text as the beginning of a sentence: the name of a node or of a key stays a name.
+fn opening(text: &str) -> String {
+    let is_name = text.starts_with("node-") || text.find(":{").is_some_and(|at| at < 4);
+    if is_name { text.into() } else { capital(text) }
 }
 
 #[cfg(test)]
