@@ -169,12 +169,13 @@ pub fn run(job: Job<'_>, console: &mut Console) -> Result<Done, Failure> {
     {
         talk(&format!("warning: failed to write {}/{}: {}\n", folder.name, report::REPRO, plain(&error)));
     }
-    if job.page && report::beside(&folder.path) {
-        console.say(&format!("page: {}", Path::new(&folder.name).join(report::PAGE).display()));
-    }
+    let has_page = job.page && report::beside(&folder.path);
     let event = RunEvent::Finished(Box::new(finished.clone()));
     story.hear(&event);
     console.event(&event, &story);
+    if has_page {
+        console.say(&format!("page: {}", Path::new(&folder.name).join(report::PAGE).display()));
+    }
     Ok(Done { story, finished })
 }
 
