@@ -1,19 +1,20 @@
-//! The fourteen tests of a Raft group (`dsl/raft`) on real etcd: they pass, one table tells so, and each is turned to a
-//! failure by a planted violation: the fault's opposite, or a server that lies.
+//! The fourteen tests of a Raft group (`dsl/raft`) on real etcd and real ZooKeeper: they pass, one table tells so, and each
+//! is turned to a failure by a planted violation: the fault's opposite, or a server that lies.
 //!
-//! They run in environment `live`. Where etcd is not on `PATH` they are skipped by name, and fail where
+//! They run in environment `live`. Where a server is not installed they are skipped by name, and fail where
 //! `SEEDFAULT_REQUIRE_SERVERS=1` says that servers must be there.
 
+#[path = "raft/keeper.rs"]
+mod keeper;
 #[path = "raft/liar.rs"]
 mod liar;
 mod servers;
 
+use seedfault::target::zookeeper::provision::DEBIAN;
+
 use servers::{Ran, run, side_by_side};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-
-/// A run mostly waits.
-const AT_ONCE: usize = 3;
 
 /// How a violation is planted.
 enum Plant {
@@ -25,7 +26,17 @@ enum Plant {
 use Plant::{Liar, Scenario};
 
 /// The scenario, what is wrong in it, how that is planted, and the check that must speak.
-const PLANTS: &[(&str, &str, Plant, &str)] = &[
+type Planted = (&'static str, &'static str, Plant, &'static str);
+
+/// Where ZooKeeper differs: a member without its log is taught by the leader and does no harm.
+const IN_ZOOKEEPER: &[Planted] = &[(
+    "r2-crash-recovery",
+    "a member's reads after a sync show what it was first asked for",
+    Liar("stale"),
+    "linearizability",
+)];
+
+const PLANTS: &[Planted] = &[
     (
         "n1-latency",
         "the leader is slow and not a follower",
@@ -86,20 +97,45 @@ fn scenario(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("dsl/raft/{name}.yaml"))
 }
 
+/// A system that the tests run on.
+struct System {
+    name: &'static str,
+    server: PathBuf,
+    /// How many runs share this machine: a run mostly waits, once its servers are up.
+    at_once: usize,
+    liar: fn(&Path, &str) -> PathBuf,
+}
+
 /// etcd, if it is installed.
-fn etcd() -> Option<PathBuf> {
+fn etcd() -> Option<System> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let found = std::env::split_paths(&path).map(|folder| folder.join("etcd")).find(|file| file.is_file());
-    assert!(
-        found.is_some() || std::env::var("SEEDFAULT_REQUIRE_SERVERS").as_deref() != Ok("1"),
-        "etcd is not on PATH, and SEEDFAULT_REQUIRE_SERVERS=1 wants it"
-    );
+    let system = |server| System { name: "etcd", server, at_once: 3, liar: liar::script };
+    or_skipped("etcd", found.map(system))
+}
+
+/// ZooKeeper, if it is installed.
+fn zookeeper() -> Option<System> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let java = std::env::split_paths(&path).any(|folder| folder.join("java").is_file());
+    let found = java && Path::new(DEBIAN).is_file();
+    let system = || System { name: "zookeeper", server: DEBIAN.into(), at_once: 2, liar: keeper::script };
+    or_skipped("zookeeper", found.then(system))
+}
+
+fn or_skipped(name: &str, found: Option<System>) -> Option<System> {
+    if found.is_none() {
+        let required = std::env::var("SEEDFAULT_REQUIRE_SERVERS").as_deref() == Ok("1");
+        assert!(!required, "{name} is not installed, and SEEDFAULT_REQUIRE_SERVERS=1 wants it");
+        PLANTS.iter().for_each(|(test, what, ..)| println!("skipped: {test}, {what}: there is no {name}"));
+    }
     found
 }
 
 /// A server that lies is this binary, run by a script with the name of this test; for everybody else nothing happens here.
 #[test]
 fn the_server_that_lies() {
+    keeper::lies();
     liar::lies();
 }
 
@@ -112,31 +148,33 @@ fn why_not(ran: &Ran, check: &str) -> Option<String> {
     }
 }
 
-#[test]
-fn each_of_the_fourteen_fails_for_a_planted_violation() {
-    let Some(etcd) = etcd() else {
-        PLANTS.iter().for_each(|(name, what, ..)| println!("skipped: {name}, {what}: etcd is not on PATH"));
-        return;
-    };
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("raft-plants");
+/// Each of the fourteen with what is planted in it here.
+fn planted(system: &System) -> Vec<&'static Planted> {
+    let other =
+        |name: &str| IN_ZOOKEEPER.iter().find(|(test, ..)| system.name == "zookeeper" && *test == name);
+    PLANTS.iter().map(|planted| other(planted.0).unwrap_or(planted)).collect()
+}
+
+fn each_fails(system: &System) {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("raft-plants-{}", system.name));
     std::fs::create_dir_all(&folder).expect("a folder");
-    let attempt = |(name, _, plant, _): &(&str, &str, Plant, &str)| {
+    let attempt = |(name, _, plant, _): &&Planted| {
         let (file, server) = match plant {
-            Liar(lie) => (scenario(name), liar::script(&folder, lie)),
+            Liar(lie) => (scenario(name), (system.liar)(&folder, lie)),
             Scenario(good, bad) => {
                 let text = std::fs::read_to_string(scenario(name)).expect("the scenario is there");
                 assert_eq!(text.matches(good).count(), 1, "{name}: `{good}`");
                 let file = folder.join(format!("{name}.yaml"));
                 std::fs::write(&file, text.replace(good, bad)).expect("the folder can be written");
-                (file, etcd.clone())
+                (file, system.server.clone())
             }
         };
         let file = file.to_string_lossy();
-        run(&format!("raft-plant-{name}"), &["run", &file, "--seed", "1", "--target", "etcd"], &server)
+        run(&format!("raft-plant-{name}"), &["run", &file, "--seed", "1", "--target", system.name], &server)
     };
-    let runs = side_by_side(PLANTS, AT_ONCE, attempt);
+    let plants = planted(system);
     let mut failed = Vec::new();
-    for (plant, mut ran) in PLANTS.iter().zip(runs) {
+    for (plant, mut ran) in plants.iter().zip(side_by_side(&plants, system.at_once, attempt)) {
         let (name, what, _, check) = plant;
         // In real time, while several runs are under way: it has a second attempt, alone.
         if let Some(why) = why_not(&ran, check) {
@@ -152,20 +190,29 @@ fn each_of_the_fourteen_fails_for_a_planted_violation() {
 }
 
 #[test]
-fn the_fourteen_pass_on_etcd() {
-    if etcd().is_none() {
-        println!("skipped: dsl/raft: etcd is not on PATH");
-        return;
+fn each_of_the_fourteen_fails_for_a_planted_violation() {
+    if let Some(system) = etcd() {
+        each_fails(&system);
     }
+}
+
+#[test]
+fn each_of_the_fourteen_fails_for_a_planted_violation_on_zookeeper() {
+    if let Some(system) = zookeeper() {
+        each_fails(&system);
+    }
+}
+
+fn all_pass(system: &System) {
     let names: Vec<&str> = PLANTS.iter().map(|(name, ..)| *name).collect();
-    let etcd = etcd().expect("it is there");
     let attempt = |name: &&str| {
         let file = scenario(name);
         let file = file.to_string_lossy();
-        run(&format!("raft-{name}"), &["run", &file, "--seed", "1", "--target", "etcd", "--no-shrink"], &etcd)
+        let arguments = ["run", &file, "--seed", "1", "--target", system.name, "--no-shrink"];
+        run(&format!("raft-{name}"), &arguments, &system.server)
     };
     let mut failed = Vec::new();
-    for (name, mut ran) in names.iter().zip(side_by_side(&names, AT_ONCE, attempt)) {
+    for (name, mut ran) in names.iter().zip(side_by_side(&names, system.at_once, attempt)) {
         if ran.verdict() != "pass" {
             println!("again: {name}: {:?}", ran.findings());
             ran = attempt(name);
@@ -177,11 +224,24 @@ fn the_fourteen_pass_on_etcd() {
     assert!(failed.is_empty(), "{} of {} failed:\n{}", failed.len(), names.len(), failed.join("\n"));
 }
 
+#[test]
+fn the_fourteen_pass_on_etcd() {
+    if let Some(system) = etcd() {
+        all_pass(&system);
+    }
+}
+
+#[test]
+fn the_fourteen_pass_on_zookeeper() {
+    if let Some(system) = zookeeper() {
+        all_pass(&system);
+    }
+}
+
 /// A folder of two: the table, the worst exit code, a case each in `JUnit`, an object each in JSON.
 #[test]
 fn a_folder_on_etcd_is_one_table() {
     if etcd().is_none() {
-        println!("skipped: a folder on etcd: it is not on PATH");
         return;
     }
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("raft-folder");

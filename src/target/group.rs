@@ -68,6 +68,11 @@ impl Rota {
         chosen
     }
 
+    /// The next one is due, though nothing is wrong with this one.
+    pub fn go_on(&mut self, world: &World) {
+        self.at = (self.at + 1) % world.members().len().max(1);
+    }
+
     /// It refused, or did not answer.
     pub fn avoid(&mut self, node: NodeId, now: Micros) {
         self.avoid.insert(node, now.plus(AVOID));

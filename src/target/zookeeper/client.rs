@@ -1,4 +1,6 @@
-//! A client of the load. It keeps one session, on one server at a time, and has one operation open.
+//! A client of the load. It keeps one session, on one server at a time, and has one operation open. It goes on from server to
+//! server while nothing forces it, as clients do behind a name of several addresses: so every server is asked, also one
+//! that comes back, and what a session is promised wherever it goes is put to the test.
 //!
 //! A register, a counter and a list are the data of a node, which a counter and a list change by a `setData` that names
 //! the version that was read; a set is a node's children. A read is a `sync` and the read behind it, on one connection.
@@ -19,17 +21,23 @@ use crate::env::NodeId;
 use crate::history::{Key, KeyKind, OpKind, Outcome, Value};
 use crate::run::client::name;
 use crate::run::load::Session;
-use crate::run::task::{Io, LocalRef};
+use crate::run::task::{CallError, Io, LocalRef};
 use crate::run::workload::{Intent, Workload, pad, unpad};
 use crate::run::world::Shared;
 use crate::target::group::Rota;
-use crate::time::Micros;
+use crate::time::{Micros, Millis};
 use crate::timeline::Load;
 use std::cell::Cell;
 use std::rc::Rc;
 
 /// How often a change is tried whose version does not hold any more.
 const TRIES: u32 = 4;
+/// How long a client stays on a server that answers, and by how much each of eight clients more than the one before.
+const STAYS: Millis = Millis(1500);
+const STAYS_LONGER: u64 = 125;
+/// A server that has seen less than a session hangs up on it; how often it is asked again, and how long after.
+const WELCOMES: u32 = 4;
+const WELCOME_AGAIN: Millis = Millis(30);
 /// The timeout that a session wishes for, which is the longest that a server gives.
 pub const SESSION_MS: i32 = 10_000;
 
@@ -44,6 +52,8 @@ pub struct Client {
     epochs: Epochs,
     /// Where it is connected.
     talk: Option<Talk>,
+    /// When it goes on to the next server.
+    leaves: Micros,
     /// The session while it is not.
     state: State,
     rota: Rota,
@@ -62,13 +72,28 @@ impl Session for Client {
 impl Client {
     pub fn new(io: Io, world: Shared, workload: Workload, epochs: Epochs) -> Self {
         let rota = Rota::of(workload.client);
-        Self { io, world, workload, epochs, talk: None, state: State::new(SESSION_MS), rota }
+        Self {
+            io,
+            world,
+            workload,
+            epochs,
+            talk: None,
+            leaves: Micros(0),
+            state: State::new(SESSION_MS),
+            rota,
+        }
     }
 
     async fn one(&mut self, intent: Intent) {
         let deadline = self.io.after(self.workload.load.timeout);
         if let Some(lost) = self.talk.take_if(|talk| talk.is_closed()) {
             self.part(lost);
+        }
+        if self.io.now() >= self.leaves
+            && let Some(talk) = self.talk.take()
+        {
+            self.rota.go_on(&self.world.borrow());
+            self.keep(talk.part());
         }
         let node = match &self.talk {
             Some(talk) => talk.node(),
@@ -135,12 +160,22 @@ impl Client {
         if let Some(talk) = self.talk.take() {
             return Ok(talk);
         }
+        let mut welcomes = 0;
         loop {
             let state = std::mem::replace(&mut self.state, State::new(SESSION_MS));
+            welcomes += 1;
             match Talk::open(&self.io, node, state, deadline).await {
-                Ok(talk) => return Ok(talk),
+                Ok(talk) => {
+                    let longer = u64::from(self.workload.client % 8) * STAYS_LONGER;
+                    self.leaves = self.io.after(STAYS.saturating_add(Millis(longer)));
+                    return Ok(talk);
+                }
                 // A new one is begun at once; it cannot have expired.
                 Err((_, Lost::Expired)) => {}
+                Err((state, Lost::Call(CallError::Closed(_)))) if welcomes < WELCOMES => {
+                    self.keep(state);
+                    self.io.sleep(WELCOME_AGAIN).await;
+                }
                 Err((state, lost)) => {
                     self.rota.avoid(node, self.io.now());
                     self.keep(state);

@@ -114,7 +114,7 @@ pub fn spec(timeline: &Timeline, launch: &Launch, node: NodeId, members: &[NodeI
 }
 
 /// The command line.
-fn argv(launch: &Launch) -> Vec<String> {
+pub fn argv(launch: &Launch) -> Vec<String> {
     let mut argv = Vec::new();
     match launch {
         Launch::Program => argv.push("{server}".into()),
