@@ -122,6 +122,8 @@ fn loads() -> impl Strategy<Value = Load> {
         stop: rest.4.map(Millis),
         key_prefix: KeyPrefix(if rest.3 { String::new() } else { "ledger: \"#'".replace(' ', "") }),
         watchers: u16::from(rest.0),
+        sessions: u16::from(rest.3),
+        tellers: u16::from(rest.0),
     })
 }
 

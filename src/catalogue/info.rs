@@ -99,6 +99,8 @@ pub const OF_DATA: &[&str] = &[
     "replication_lag",
     "linearizability",
     "quorum",
+    "ephemerals",
+    "bank",
 ];
 
 #[derive(Clone, Copy, Debug)]

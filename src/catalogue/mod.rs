@@ -186,6 +186,8 @@ tagged! {
     Injection = check::expect::injection::Injection,
     OneLeader = check::one_leader::OneLeader,
     Watches = check::watch::Watches,
+    Ephemerals = check::ephemerals::Ephemerals,
+    Bank = check::bank::Bank,
 }
 
 #[cfg(test)]

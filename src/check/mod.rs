@@ -6,9 +6,11 @@
 
 pub mod acknowledged_loss;
 mod assume;
+pub mod bank;
 pub mod convergence_time;
 pub mod crash;
 pub mod data_consistency;
+pub mod ephemerals;
 pub mod expect;
 pub mod facts;
 pub mod linear;
@@ -131,6 +133,8 @@ pub fn check_of(spec: &CheckSpec) -> &dyn Check {
         CheckSpec::Injection(check) => check,
         CheckSpec::OneLeader(check) => check,
         CheckSpec::Watches(check) => check,
+        CheckSpec::Ephemerals(check) => check,
+        CheckSpec::Bank(check) => check,
     }
 }
 

@@ -16,6 +16,8 @@ pub const HEADINGS: &[(&str, &str)] = &[
     ("linearizability", "Linearizability"),
     ("one_leader", "One Leader"),
     ("watch", "Watches"),
+    ("ephemerals", "Ephemerals"),
+    ("bank", "Bank"),
     ("crash", "Crash"),
     ("log_scan", "Log Scan"),
     ("service", "Service"),
@@ -34,7 +36,7 @@ pub const FINAL: &[(&str, &str, &[&str])] = &[
     (
         "data_consistency",
         "Data Consistency",
-        &["data_consistency", "acknowledged_loss", "linearizability", "watch"],
+        &["data_consistency", "acknowledged_loss", "linearizability", "watch", "ephemerals", "bank"],
     ),
     ("log_validation", "Log Validation", &["crash", "log_scan"]),
     ("validation_timeout", "Validation Timeout", &["convergence_time"]),

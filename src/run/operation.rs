@@ -76,6 +76,14 @@ pub trait Target {
     fn watcher(&self, _io: Io, _world: Shared, _number: u32) -> Option<Local<()>> {
         None
     }
+    /// A client that holds what ends with it, for as long as there is load; `None` where nothing does.
+    fn holder(&self, _io: Io, _world: Shared, _number: u32) -> Option<Local<()>> {
+        None
+    }
+    /// A client that moves money between accounts, for as long as there is load; `None` where that is not offered.
+    fn teller(&self, _io: Io, _world: Shared, _number: u32) -> Option<Local<()>> {
+        None
+    }
     /// Who asks all nodes what they think of the cluster.
     fn prober(&self, io: Io, world: Shared) -> Box<dyn Look> {
         Box::new(Prober::new(io, world))

@@ -3,7 +3,7 @@
 use super::view::ClusterView;
 use crate::env::talk::{Said, Sent};
 use crate::env::{Exit, NodeId};
-use crate::history::{Key, Operation, Value, Watch};
+use crate::history::{Audit, Held, Key, Operation, Sight, Transfer, Value, Watch};
 use crate::time::{Micros, Millis};
 use crate::timeline::Timeline;
 use serde::{Deserialize, Serialize};
@@ -37,6 +37,16 @@ pub struct Record {
     /// What watches were told, in the order in which they were asked for.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub watches: Vec<Watch>,
+    /// What came of sessions with their nodes, in the order in which they were begun, and who saw which of these when.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sessions: Vec<Held>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sights: Vec<Sight>,
+    /// Transfers between accounts, and what all accounts held at one moment, as the answers came.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub transfers: Vec<Transfer>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub audits: Vec<Audit>,
     /// The user or an error ended the run early.
     pub ended_early: Option<String>,
     /// What nodes said to one another, where the environment can read that; times count from its start.

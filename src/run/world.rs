@@ -11,7 +11,7 @@ use crate::env::{BUS, LinkRule, NodeId, NodeSpec};
 use crate::fault::disk::Blow;
 use crate::fault::kill::Signal;
 use crate::fault::traffic::Traffic;
-use crate::history::{Operation, Outcome, Stamp, Watch};
+use crate::history::{Audit, Held, Operation, Outcome, Sight, Stamp, Transfer, Watch};
 use crate::time::{Micros, Millis};
 use crate::timeline::{Role, Timeline};
 use std::cell::RefCell;
@@ -77,6 +77,12 @@ pub struct World {
     pub operations_skipped: u64,
     /// What watches were told so far.
     pub watches: Vec<Watch>,
+    /// What came of sessions with their nodes, and who saw which of these, so far.
+    pub sessions: Vec<Held>,
+    pub sights: Vec<Sight>,
+    /// Transfers and audits of accounts so far.
+    pub transfers: Vec<Transfer>,
+    pub audits: Vec<Audit>,
     /// Revisions that later requests speak of, where the system has them.
     pub revisions: Revisions,
     /// Operations issued so far by client, for anchors.
@@ -149,6 +155,10 @@ impl World {
             history: Vec::new(),
             operations_skipped: 0,
             watches: Vec::new(),
+            sessions: Vec::new(),
+            sights: Vec::new(),
+            transfers: Vec::new(),
+            audits: Vec::new(),
             revisions: Revisions::default(),
             issued: BTreeMap::new(),
             open: BTreeMap::new(),
@@ -423,6 +433,10 @@ impl World {
             log_lines: self.log_lines.clone(),
             stretches: self.stretches.clone(),
             watches: self.watches.clone(),
+            sessions: self.sessions.clone(),
+            sights: self.sights.clone(),
+            transfers: self.transfers.clone(),
+            audits: self.audits.clone(),
             ended_early: None,
             said: Vec::new(),
             messages: Vec::new(),

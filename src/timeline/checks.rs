@@ -1,6 +1,9 @@
 //! The checks that a run is judged by where the spec names none.
 
+use super::Load;
 use crate::catalogue::CheckSpec;
+use crate::check::bank::Bank;
+use crate::check::ephemerals::Ephemerals;
 use crate::check::expect::{injection::Injection, leadership::Leadership, service::Service};
 use crate::check::linearizability::Linearizability;
 use crate::check::one_leader::OneLeader;
@@ -23,6 +26,16 @@ static ALL: LazyLock<Vec<CheckSpec>> = LazyLock::new(|| {
     CheckSpec::NAMES.iter().filter(|name| !WRITTEN.contains(*name)).map(defaults).collect()
 });
 
+/// The default checks of a run: those of its target, and those of what its clients hold or move.
+pub fn checks_of(target: &str, load: &Load) -> Vec<CheckSpec> {
+    let mut checks = default_checks(target);
+    let more = [(Ephemerals::NAME, load.sessions), (Bank::NAME, load.tellers)];
+    for (name, _) in more.into_iter().filter(|(_, clients)| *clients > 0) {
+        checks.extend(ALL.iter().find(|check| check.name() == name).cloned());
+    }
+    checks
+}
+
 /// The default checks of a target. Valkey and Redis replicate asynchronously and promise no linearizability
 /// under failures; the others read and write through a consensus log and do. In a group nobody pings at intervals, and terms
 /// have leaders; watches are those of a store with revisions.
@@ -41,6 +54,7 @@ fn owed(target: &str) -> Vec<CheckSpec> {
         ReplicationLag::NAME => !group(target),
         OneLeader::NAME => group(target),
         Watches::NAME => REVISIONS.contains(&target),
+        Ephemerals::NAME | Bank::NAME => false,
         _ => true,
     };
     ALL.iter().filter(owed).cloned().collect()
@@ -57,8 +71,17 @@ mod tests {
         assert!(!names("valkey").contains(&Linearizability::NAME));
         assert_eq!(names("valkey").len() + 1, names("embedded").len());
         let all = CheckSpec::NAMES.iter().filter(|name| !WRITTEN.contains(name)).count();
-        assert_eq!(names("embedded").len() + 2, all, "leaders of terms and watches are not its own");
+        assert_eq!(
+            names("embedded").len() + 4,
+            all,
+            "leaders of terms, watches, sessions and accounts are not its own"
+        );
         assert!(names("etcd").contains(&Linearizability::NAME));
         assert!(!names("etcd").contains(&ReplicationLag::NAME));
+        let load = Load { sessions: 1, tellers: 1, ..Load::default() };
+        let more = checks_of("zookeeper", &load);
+        let more: Vec<&str> = more[names("zookeeper").len()..].iter().map(CheckSpec::name).collect();
+        assert_eq!(more, [Ephemerals::NAME, Bank::NAME]);
+        assert_eq!(checks_of("zookeeper", &Load::default()).len(), names("zookeeper").len());
     }
 }

@@ -119,10 +119,34 @@ crate::record! {
         /// clients that watch every change instead of making one, where a store has watches
         #[serde(default, skip_serializing_if = "is_none")]
         pub watchers: u16 = 0,
+        /// clients that hold one session after the other, with an ephemeral node and a place in the queue for a lock, where a store has sessions
+        #[serde(default, skip_serializing_if = "is_none", with = "sessions")]
+        pub sessions: u16 = 0,
+        /// clients that move money between accounts, each time in one transaction, where that is offered (zookeeper)
+        #[serde(default, skip_serializing_if = "is_none", with = "tellers")]
+        pub tellers: u16 = 0,
     }
 }
 
-/// No watchers are no part of a timeline's binary form.
+/// A number with a name beside it, so that it is not taken in a binary form for a field before it, which may be left out.
+macro_rules! named {
+    ($name:ident) => {
+        mod $name {
+            use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+            pub fn serialize<S: Serializer>(number: &u16, serializer: S) -> Result<S::Ok, S::Error> {
+                (stringify!($name), number).serialize(serializer)
+            }
+            pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u16, D::Error> {
+                <(String, u16)>::deserialize(deserializer).map(|(_, number)| number)
+            }
+        }
+    };
+}
+named!(sessions);
+named!(tellers);
+
+/// No watchers, no sessions and no tellers are no part of a timeline's binary form.
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "what serde asks for")]
 fn is_none(watchers: &u16) -> bool {
     *watchers == 0

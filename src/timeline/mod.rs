@@ -20,7 +20,7 @@ use crate::env::PROFILES;
 use crate::target::TICK_MS;
 use crate::time::Millis;
 use crate::yaml::document::Problems;
-pub use checks::default_checks;
+pub use checks::{checks_of, default_checks};
 pub use generate::{Cause, GenerateError, LENGTH_MAX, MOMENTS, Moment, Speaker, generate};
 pub use limits::{Limits, nodes_peak, too_large};
 pub use load::{KeyPrefix, Load, Mix, Pattern, Rate, Skew};

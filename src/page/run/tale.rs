@@ -340,6 +340,8 @@ pub const LEADS: &[(&str, &str)] = &[
     ("acknowledged_loss", "Acknowledged writes were lost."),
     ("linearizability", "Clients got answers that no order of the operations explains."),
     ("watch", "A watch did not tell what it had to tell."),
+    ("ephemerals", "A session, its node or its lock was not as it had to be."),
+    ("bank", "A transfer was not done as a whole."),
     ("one_leader", "A term was not one leader’s."),
     ("crash", "A server ended by itself."),
     ("hang", "A server stood still."),

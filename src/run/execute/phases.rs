@@ -41,6 +41,22 @@ impl Executor<'_> {
                 }
             });
         }
+        for number in 0..u32::from(load.sessions) {
+            let (world, target) = (self.world.clone(), self.target.clone());
+            self.spawn(move |io| async move {
+                if let Some(holder) = target.holder(io, world, number) {
+                    holder.await;
+                }
+            });
+        }
+        for number in 0..u32::from(load.tellers) {
+            let (world, target) = (self.world.clone(), self.target.clone());
+            self.spawn(move |io| async move {
+                if let Some(teller) = target.teller(io, world, number) {
+                    teller.await;
+                }
+            });
+        }
         while self.env.now() < end && !self.interrupted && self.blocked.borrow().is_none() {
             let due = self.start_due()?;
             self.start_bursts();

@@ -3,17 +3,20 @@
 //!
 //! `provision` says what a server is made of. `wire` is the client protocol as bytes (`jute` its format, `code` its
 //! errors), `session` what a client keeps between connections, `watches` what it waits for, `words` what an administrator
-//! asks, `talk` all that on a connection of a run. `client` is a client of the load, `view` what the servers say of
+//! asks, `talk` all that on a connection of a run. `client` is a client of the load, `holder` one with
+//! an ephemeral node and a lock, `teller` one with transactions, `view` what the servers say of
 //! themselves, `operations` what people do to them. Nothing here touches a socket or a process.
 
 mod client;
 pub mod code;
+pub mod holder;
 pub mod jute;
 pub mod log;
 mod operations;
 pub mod provision;
 pub mod session;
 mod talk;
+pub mod teller;
 mod view;
 pub mod watches;
 pub mod wire;
@@ -92,6 +95,12 @@ impl Target for Zookeeper {
     }
     fn session(&self, io: Io, world: Shared, workload: Workload) -> Box<dyn Session> {
         Box::new(client::Client::new(io, world, workload, self.epochs.clone()))
+    }
+    fn holder(&self, io: Io, world: Shared, number: u32) -> Option<Local<()>> {
+        Some(Box::pin(holder::hold(io, world, number, self.epochs.clone())))
+    }
+    fn teller(&self, io: Io, world: Shared, number: u32) -> Option<Local<()>> {
+        Some(Box::pin(teller::work(io, world, number, self.epochs.clone())))
     }
     fn prober(&self, io: Io, world: Shared) -> Box<dyn Look> {
         Box::new(view::Prober::new(io, world, self.seen.clone()))

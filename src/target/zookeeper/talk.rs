@@ -2,7 +2,7 @@
 
 use super::code::Code;
 use super::session::{Heard, Session};
-use super::wire::{Answer, Request};
+use super::wire::{Answer, Notification, Request};
 use super::words::{self, Told};
 use crate::env::NodeId;
 use crate::run::task::{CallError, Conn, Io};
@@ -35,6 +35,8 @@ impl Lost {
 pub struct Talk {
     conn: Conn,
     pub session: Session,
+    /// Watches that have fired, and whether one was set that could.
+    pub fired: Vec<(Notification, bool)>,
 }
 
 impl Talk {
@@ -49,7 +51,7 @@ impl Talk {
             Ok(conn) => conn,
             Err(error) => return Err((session, error.into())),
         };
-        let mut talk = Self { conn, session };
+        let mut talk = Self { conn, session, fired: Vec::new() };
         let mut out = Vec::new();
         talk.session.hello(&mut out);
         talk.conn.send_bytes(out);
@@ -94,6 +96,7 @@ impl Talk {
                     return answer.map(|answer| (answer, zxid)).map_err(Lost::Refused);
                 }
                 Heard::Answer { xid, .. } => return Err(Lost::Odd(format!("it answers request {xid}"))),
+                Heard::Watch { notification, expected } => self.fired.push((notification, expected)),
                 _ => {}
             }
         }

@@ -17,7 +17,7 @@ mod swarm;
 
 pub use moments::{Cause, MOMENTS, Moment, Speaker};
 
-use super::{Cluster, Event, Start, Timeline, default_checks};
+use super::{Cluster, Event, Start, Timeline, checks_of};
 use crate::catalogue::{ACTIONS, Action, ActionInfo, VERSION};
 use crate::entropy::{Entropy, GENERATOR, Seed};
 use crate::env::Profile;
@@ -123,6 +123,7 @@ pub fn generate(spec: &Spec, seed: Seed, target: &str, profile: &Profile) -> Res
         Some(origin) => (origin.generator.clone(), origin.catalogue, origin.profile.clone()),
         None => (GENERATOR.to_owned(), VERSION, profile.label()),
     };
+    let checks = spec.checks.clone().unwrap_or_else(|| checks_of(target, &load));
     Ok(Timeline {
         seed,
         generator,
@@ -135,7 +136,7 @@ pub fn generate(spec: &Spec, seed: Seed, target: &str, profile: &Profile) -> Res
         load,
         length,
         events,
-        checks: spec.checks.clone().unwrap_or_else(|| default_checks(target)),
+        checks,
         bugs: spec.bugs.clone(),
         schedule: spec.schedule.clone(),
     })

@@ -173,6 +173,8 @@ pub(super) fn load(cluster: &Cluster, target: &str, rng: &mut Rng) -> Load {
         stop: None,
         key_prefix: KeyPrefix::default(),
         watchers: 0,
+        sessions: 0,
+        tellers: 0,
     };
     if REVISIONS.contains(&target) {
         load.watchers = rng.range(1, 4) as u16;

@@ -1,0 +1,79 @@
+//! Sessions, their ephemeral nodes and locks, and transactions between accounts, on real ZooKeeper: they keep their promises
+//! under faults, and a server that lies about them is found out.
+//!
+//! They run in environment `live`. Without a server they are skipped by name, and fail where `SEEDFAULT_REQUIRE_SERVERS=1`
+//! says that servers must be there.
+
+#[path = "raft/keeper.rs"]
+mod keeper;
+mod servers;
+
+use seedfault::target::zookeeper::provision::DEBIAN;
+use servers::run;
+use std::path::Path;
+
+/// The lie, the check that must find it out, and by which words.
+const LIES: &[(&str, &str, &str)] = &[
+    ("hides-nodes", "ephemerals", "while the session lived"),
+    ("keeps-sessions", "ephemerals", "its close was acknowledged"),
+    ("halves-transfers", "bank", "all accounts together hold"),
+];
+
+/// What nothing happens in.
+const CALM: &str = "fuzz: 1\nname: calm\ntarget: zookeeper\nenvironment: live\ncluster: {shards: 1, replicas: 2}\n\
+    load: {clients: 2, rate: 20/s, keys: 10, sessions: 4, tellers: 3}\nlength: 8s\ntimeline: []\n\
+    checks: [ephemerals, bank]\n";
+
+fn is_installed() -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let java = std::env::split_paths(&path).any(|folder| folder.join("java").is_file());
+    let found = java && Path::new(DEBIAN).is_file();
+    let required = std::env::var("SEEDFAULT_REQUIRE_SERVERS").as_deref() == Ok("1");
+    assert!(found || !required, "there is no ZooKeeper, and SEEDFAULT_REQUIRE_SERVERS=1 wants it");
+    if !found {
+        println!("skipped: no zookeeper is installed here");
+    }
+    found
+}
+
+/// A server that lies is this binary, run by a script with the name of this test; for everybody else nothing happens here.
+#[test]
+fn the_server_that_lies() {
+    keeper::lies();
+}
+
+#[test]
+fn sessions_and_transactions_keep_their_promises_under_faults() {
+    if !is_installed() {
+        return;
+    }
+    let ran = run("sessions", &["run", "tests/real/sessions.yaml", "--no-shrink"], Path::new(DEBIAN));
+    assert_eq!(servers::amiss(&ran), Vec::<String>::new(), "{}", ran.story());
+    for check in ["ephemerals", "bank"] {
+        let judged = ran.judged(check).expect("it is owed");
+        assert_eq!(judged["verdict"], "pass", "{judged}");
+        println!("{check}: {}", judged["looked_at"]);
+    }
+}
+
+#[test]
+fn a_server_that_lies_about_sessions_or_transactions_is_found_out() {
+    if !is_installed() {
+        return;
+    }
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("sessions");
+    std::fs::create_dir_all(&folder).expect("a folder");
+    let file = folder.join("calm.yaml");
+    std::fs::write(&file, CALM).expect("the folder can be written");
+    let file = file.to_string_lossy();
+    for (lie, check, words) in LIES {
+        let server = keeper::script(&folder, lie);
+        let ran = run(&format!("session-{lie}"), &["run", &file, "--seed", "1", "--no-shrink"], &server);
+        let judged = ran.judged(check).unwrap_or_else(|| panic!("{lie}: {}", ran.story()));
+        let evidence: Vec<&str> =
+            judged["evidence"].as_array().into_iter().flatten().filter_map(|line| line.as_str()).collect();
+        assert_eq!(judged["verdict"], "fail", "{lie}: {}", ran.story());
+        assert!(evidence.iter().any(|line| line.contains(words)), "{lie}: {evidence:?}");
+        println!("{lie}: {}", evidence[0]);
+    }
+}
