@@ -28,6 +28,11 @@ pub trait Target {
     fn provision(&self, timeline: &Timeline) -> Vec<NodeSpec>;
     /// A node that joins later. Pure.
     fn provision_new(&self, timeline: &Timeline, node: NodeId) -> NodeSpec;
+    /// Where nodes are to be started one after the other at first: parts of a line by which one says that the next may be.
+    /// Empty where all may start at once.
+    fn starts_apart(&self) -> &'static [&'static str] {
+        &[]
+    }
     /// Forms the cluster once its nodes run; nothing to do where it starts formed.
     fn form(&self, op: OpIo) -> Local<Status>;
     /// Carries an operation out.

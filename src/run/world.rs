@@ -105,6 +105,8 @@ pub struct World {
     pub strikes: BTreeMap<String, Vec<(Micros, String)>>,
     /// Nodes of whose folder a copy was kept, for an `older` restart.
     pub copied: BTreeSet<NodeId>,
+    /// Nodes that have said that they serve the others (`Target::starts_apart`).
+    pub serving: BTreeSet<NodeId>,
     /// Replicas that were told to follow another shard's primary, with the id of the one that they followed, until they
     /// have been seen with their link to another up.
     pub newcomers: BTreeMap<NodeId, String>,
@@ -175,6 +177,7 @@ impl World {
             copied: BTreeSet::new(),
             moving: BTreeMap::new(),
             newcomers: BTreeMap::new(),
+            serving: BTreeSet::new(),
             moves: Vec::new(),
             notes: Vec::new(),
             bursts: Vec::new(),

@@ -118,6 +118,9 @@ impl Executor<'_> {
                 self.see(|observation, world, entropy| {
                     plan::log_matches(observation, node, &line, world, entropy)
                 });
+                if self.target.starts_apart().iter().any(|part| line.contains(part)) {
+                    self.world.borrow_mut().serving.insert(node);
+                }
                 if self.target.log_matters(&line) {
                     let line = LogLine { at: now, node, incarnation, line };
                     self.emit(|at_us| RunEvent::Log { at_us, line: line.clone() });

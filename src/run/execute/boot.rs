@@ -16,6 +16,8 @@ use std::rc::Rc;
 
 /// How much further clocks are moved than nodes hold back: some count from a look a little later.
 const BEYOND: Millis = Millis(200);
+/// How long a node may take to let the next one start.
+const APART_MAX: Millis = Millis(500);
 /// Between two steps: what nodes send one another has long arrived.
 const STEP_EVERY: Millis = Millis(10);
 /// How long a node that was just started may take to answer before it is asked again.
@@ -53,6 +55,9 @@ impl Executor<'_> {
                         Some(io.node(node, action).await.map_err(|error| error.to_string()));
                 });
                 starting.push((node, result));
+                if start {
+                    self.wait_apart(node)?;
+                }
             }
             while starting.iter().any(|(_, result)| result.borrow().is_none()) {
                 self.turn(Micros::MAX)?;
@@ -112,6 +117,19 @@ impl Executor<'_> {
         }
         let now = self.env.now();
         self.world.borrow_mut().healthy_at = Some(now);
+        Ok(())
+    }
+
+    /// Waits until a node that was just told to start lets the next one start, where that is asked for.
+    fn wait_apart(&mut self, node: NodeId) -> Result<(), RunError> {
+        if self.target.starts_apart().is_empty() {
+            return Ok(());
+        }
+        let until = self.env.now().plus(APART_MAX);
+        while self.env.now() < until && !self.interrupted && !self.world.borrow().serving.contains(&node) {
+            self.all_live()?;
+            self.turn(until)?;
+        }
         Ok(())
     }
 

@@ -40,6 +40,9 @@ const MATTERS: &[&str] = &[
     "alarm",
 ];
 
+/// What a member says that serves its peers: etcd 3.4, with either of its loggers, 3.5 and 3.6 (`embed/etcd.go`).
+pub const SERVES_PEERS: &[&str] = &["listening for peers on", "serving peer traffic", "cmux::serve"];
+
 pub fn matters(line: &str) -> bool {
     MATTERS.iter().any(|part| line.contains(part))
 }

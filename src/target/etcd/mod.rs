@@ -53,6 +53,12 @@ impl Target for Etcd {
     fn form(&self, _op: OpIo) -> Local<Status> {
         Box::pin(async { Status::Applied })
     }
+    /// A new member of a new group asks each of the others whether it is known already, and waits a second for one that
+    /// listens and does not serve yet (`isMemberBootstrapped` and `bootstrapTimeout` in `etcdserver`). Two that begin
+    /// together do that to each other.
+    fn starts_apart(&self) -> &'static [&'static str] {
+        log::SERVES_PEERS
+    }
     fn operation(&self, action: &Action, op: OpIo) -> Local<Status> {
         operations::start(action, op)
     }
