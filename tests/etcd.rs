@@ -58,7 +58,7 @@ fn unexplained(ran: &Ran) -> Vec<String> {
 #[test]
 fn a_group_bears_what_people_do_to_it_and_the_usual_faults() {
     let Some(etcd) = etcd() else { return };
-    let names = ["etcd-upkeep", "etcd-faults"];
+    let names = ["etcd-upkeep", "etcd-faults", "etcd-members"];
     let ran = side_by_side(&names, AT_ONCE, |name| {
         let file = format!("{}/tests/real/{name}.yaml", env!("CARGO_MANIFEST_DIR"));
         run(name, &["run", &file, "--seed", "2"], &etcd)
@@ -84,5 +84,50 @@ fn seeds_find_nothing_that_is_not_known_of_etcd() {
     });
     for (seed, ran) in seeds.iter().zip(&ran) {
         assert_eq!(unexplained(ran), [""; 0], "seed {seed}\n{}", ran.story());
+    }
+}
+
+/// A run of a scenario that is written here.
+fn leases(name: &str, text: &str, etcd: &std::path::Path) -> Ran {
+    let file = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}.yaml"));
+    std::fs::write(&file, text).expect("the folder is there");
+    run(name, &["run", &file.to_string_lossy(), "--seed", "2"], etcd)
+}
+
+#[test]
+fn leases_live_and_end_as_etcd_says() {
+    let Some(etcd) = etcd() else { return };
+    let file = format!("{}/tests/real/etcd-leases.yaml", env!("CARGO_MANIFEST_DIR"));
+    let ran = run("etcd-leases", &["run", &file, "--seed", "2"], &etcd);
+    assert_eq!(amiss(&ran), [""; 0], "{}", ran.story());
+    assert_eq!(
+        ran.judged("leases").map(|judged| &judged["verdict"]),
+        Some(&"pass".into()),
+        "{}",
+        ran.story()
+    );
+}
+
+#[test]
+fn each_harm_to_a_lease_is_found() {
+    let Some(etcd) = etcd() else { return };
+    let harms = [
+        ("revoke-lease", "though it was granted or renewed until"),
+        ("keep-leases", "with nothing going on"),
+        ("grant-again", "though it was revoked"),
+    ];
+    let ran = side_by_side(&harms, AT_ONCE, |(harm, _)| {
+        let text = format!(
+            "fuzz: 1\ntarget: etcd\nenvironment: live\nlength: 22s\n\
+             cluster: {{shards: 1, replicas: 2, settings: {{election-timeout: 500, heartbeat-interval: 50}}}}\n\
+             load: {{clients: 1, rate: 10/s, keys: 8, leases: 4}}\n\
+             timeline:\n  - {{at: 1s, do: {{sabotage: {{harm: {harm}}}}}}}\n"
+        );
+        leases(harm, &text, &etcd)
+    });
+    for ((harm, words), ran) in harms.iter().zip(&ran) {
+        let judged = ran.judged("leases").map(ToString::to_string).unwrap_or_default();
+        assert!(judged.contains("\"fail\"") && judged.contains(words), "{harm}: {judged}\n{}", ran.story());
+        assert_eq!(ran.code, 1, "{harm}: {}", ran.story());
     }
 }

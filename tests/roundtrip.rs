@@ -124,6 +124,7 @@ fn loads() -> impl Strategy<Value = Load> {
         watchers: u16::from(rest.0),
         sessions: u16::from(rest.3),
         tellers: u16::from(rest.0),
+        leases: u16::from(rest.0) % 3,
     })
 }
 

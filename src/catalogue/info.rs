@@ -101,6 +101,7 @@ pub const OF_DATA: &[&str] = &[
     "quorum",
     "ephemerals",
     "bank",
+    "leases",
 ];
 
 #[derive(Clone, Copy, Debug)]

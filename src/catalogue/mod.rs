@@ -111,6 +111,11 @@ tagged! {
     ResolveFails = fault::resolve_fails::ResolveFails,
     Compact = operation::Compact,
     Defragment = operation::Defragment,
+    AddLearner = operation::AddLearner,
+    Promote = operation::Promote,
+    ReplaceMember = operation::ReplaceMember,
+    ExceedQuota = operation::ExceedQuota,
+    Snapshot = operation::Snapshot,
 }
 
 macro_rules! infos {
@@ -164,6 +169,8 @@ infos! {
     MoveReplica = operation::MoveReplica, BumpEpoch = operation::BumpEpoch,
     ResolveFails = fault::resolve_fails::ResolveFails,
     Compact = operation::Compact, Defragment = operation::Defragment,
+    AddLearner = operation::AddLearner, Promote = operation::Promote, ReplaceMember = operation::ReplaceMember,
+    ExceedQuota = operation::ExceedQuota, Snapshot = operation::Snapshot,
 }
 
 tagged! {
@@ -188,6 +195,7 @@ tagged! {
     Watches = check::watch::Watches,
     Ephemerals = check::ephemerals::Ephemerals,
     Bank = check::bank::Bank,
+    Leases = check::lease::Leases,
 }
 
 #[cfg(test)]
@@ -200,7 +208,8 @@ mod tests {
                      rolling_restart burst admin kill pause restart cut lossy slow clock_skew disk_error full_disk slow_disk \
                      strike_at power_loss memory_limit reset refuse hold check sabotage aim corrupt garble throttle \
                      flap stutter half_open strike_link slow_close cpu_limit cpu_hog fd_limit use_up_connections \
-                     clock_strobe bit_flip move_replica bump_epoch resolve_fails compact defragment";
+                     clock_strobe bit_flip move_replica bump_epoch resolve_fails compact defragment add_learner promote replace_member \
+                     exceed_quota snapshot";
         let known: Vec<&str> = known.split_whitespace().collect();
         assert_eq!(Action::NAMES.get(..known.len()), Some(known.as_slice()), "new ones go to the end");
     }

@@ -13,6 +13,7 @@ pub mod data_consistency;
 pub mod ephemerals;
 pub mod expect;
 pub mod facts;
+pub mod lease;
 pub mod linear;
 pub mod linearizability;
 pub mod log_scan;
@@ -31,9 +32,12 @@ pub mod way;
 #[cfg(test)]
 pub(crate) mod testing;
 
-use crate::catalogue::{CheckSpec, Class};
+use crate::catalogue::info::OF_DATA;
+use crate::catalogue::{Action, CheckSpec, Class};
+use crate::fault::restart::RestartData;
 use crate::run::record::Record;
 use crate::run::record::Status;
+use crate::target::group;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -135,6 +139,7 @@ pub fn check_of(spec: &CheckSpec) -> &dyn Check {
         CheckSpec::Watches(check) => check,
         CheckSpec::Ephemerals(check) => check,
         CheckSpec::Bank(check) => check,
+        CheckSpec::Leases(check) => check,
     }
 }
 
@@ -193,13 +198,28 @@ pub fn default_spec(name: &str) -> Option<CheckSpec> {
     CheckSpec::read(name, &nothing, name, &mut Problems::default())
 }
 
+/// What a member of a consensus group that forgot takes away beside the claims about data: what it voted for, and the
+/// log that it goes on from (Ongaro 2014, 'Persistent state'), without which it may end by itself.
+const OF_MEMORY: &[&str] = &["one_leader", "watch", "crash", "log_scan", "service", "leadership"];
+
 /// Why a claim no longer holds: the event that voided it.
 fn voided(record: &Record, name: &str) -> Option<String> {
-    let voids = |class: Class| matches!(class, Class::Voids(claims) if claims.contains(&name));
+    let forgets = |action: &Action| {
+        let data = match action {
+            Action::Restart(restart) => restart.data,
+            _ => RestartData::Kept,
+        };
+        data != RestartData::Kept
+            && group(&record.timeline.target)
+            && (OF_DATA.contains(&name) || OF_MEMORY.contains(&name))
+    };
+    let voids = |action: &Action| {
+        forgets(action) || matches!(action.class(), Class::Voids(claims) if claims.contains(&name))
+    };
     record.applied.iter().find_map(|applied| {
         let event = record.timeline.event(&applied.event)?;
         let happened = !matches!(applied.status, Status::Skipped(_));
-        (happened && voids(event.action.class())).then(|| {
+        (happened && voids(&event.action)).then(|| {
             format!("{} (`{}`) voids this claim for the rest of the run", applied.event, applied.action)
         })
     })
@@ -320,6 +340,22 @@ mod tests {
         scene.record.applied[0].status = Status::Skipped("no such node".into());
         let judgements = judge_all(&scene.record);
         assert!(judgements.iter().all(|j| j.verdict != Verdict::Voided), "what was skipped voids nothing");
+    }
+
+    #[test]
+    fn a_member_of_a_group_that_forgets_voids_what_it_promised() {
+        for (target, data, voided) in [
+            ("etcd", "older", true),
+            ("zookeeper", "empty", true),
+            ("etcd", "kept", false),
+            ("valkey", "older", false),
+        ] {
+            let mut scene = Scene::new(1, 2).target(target).checks(checks()).healthy();
+            scene.apply("r1", &format!("restart: {{node: node-1, data: {data}}}"), 9000, Some(9500), &[1]);
+            let judgements = judge_all(&scene.record);
+            let judged = judgements.iter().find(|j| j.check == "acknowledged_loss").map(|j| j.verdict);
+            assert_eq!(judged == Some(Verdict::Voided), voided, "{target} {data}");
+        }
     }
 
     #[test]

@@ -40,7 +40,7 @@ pub fn checks() -> Vec<CheckSpec> {
         assert!(!problems.has_errors(), "{:?}", problems.list);
         spec.checks.expect("it has one").remove(0)
     };
-    let sharded = |name: &&&str| !["one_leader", "watch", "ephemerals", "bank"].contains(*name);
+    let sharded = |name: &&&str| !["one_leader", "watch", "ephemerals", "bank", "leases"].contains(*name);
     CheckSpec::NAMES.iter().filter(sharded).map(check).collect()
 }
 
@@ -146,6 +146,7 @@ impl Scene {
             sights: Vec::new(),
             transfers: Vec::new(),
             audits: Vec::new(),
+            leases: Vec::new(),
             ended_early: None,
             said: Vec::new(),
             messages: Vec::new(),

@@ -1,11 +1,13 @@
 //! What the clients saw: every operation with its call, its return, and how sure we are that it happened.
 
+mod lease;
 mod ledger;
 mod session;
 mod watch;
 
 use crate::env::{ConnId, NodeId};
 use crate::time::Micros;
+pub use lease::{Ending, Lease, LeaseAsk, LeaseCall, LeaseSaid};
 pub use ledger::{Audit, AuditKind, Entry, Transfer, TransferSaid};
 use serde::{Deserialize, Serialize};
 pub use session::{Guard, Held, HeldAct, HeldAsk, HeldSaid, Sight};

@@ -56,6 +56,7 @@ fn quiet() -> Record {
         sights: Vec::new(),
         transfers: Vec::new(),
         audits: Vec::new(),
+        leases: Vec::new(),
         ended_early: None,
         said: Vec::new(),
         messages: Vec::new(),

@@ -89,6 +89,10 @@ pub trait Target {
     fn teller(&self, _io: Io, _world: Shared, _number: u32) -> Option<Local<()>> {
         None
     }
+    /// A client that holds leases while there is load, and sees the last to its end; `None` where there are none.
+    fn lessee(&self, _io: Io, _world: Shared, _number: u32) -> Option<Local<()>> {
+        None
+    }
     /// Who asks all nodes what they think of the cluster.
     fn prober(&self, io: Io, world: Shared) -> Box<dyn Look> {
         Box::new(Prober::new(io, world))

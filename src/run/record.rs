@@ -3,7 +3,7 @@
 use super::view::ClusterView;
 use crate::env::talk::{Said, Sent};
 use crate::env::{Exit, NodeId};
-use crate::history::{Audit, Held, Key, Operation, Sight, Transfer, Value, Watch};
+use crate::history::{Audit, Held, Key, Lease, Operation, Sight, Transfer, Value, Watch};
 use crate::time::{Micros, Millis};
 use crate::timeline::Timeline;
 use serde::{Deserialize, Serialize};
@@ -47,6 +47,9 @@ pub struct Record {
     pub transfers: Vec<Transfer>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub audits: Vec<Audit>,
+    /// What became of leases, in the order in which they were asked for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub leases: Vec<Lease>,
     /// The user or an error ended the run early.
     pub ended_early: Option<String>,
     /// What nodes said to one another, where the environment can read that; times count from its start.

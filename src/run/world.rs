@@ -11,7 +11,7 @@ use crate::env::{BUS, LinkRule, NodeId, NodeSpec};
 use crate::fault::disk::Blow;
 use crate::fault::kill::Signal;
 use crate::fault::traffic::Traffic;
-use crate::history::{Audit, Held, Operation, Outcome, Sight, Stamp, Transfer, Watch};
+use crate::history::{Audit, Held, Lease, Operation, Outcome, Sight, Stamp, Transfer, Watch};
 use crate::time::{Micros, Millis};
 use crate::timeline::{Role, Timeline};
 use std::cell::RefCell;
@@ -83,6 +83,8 @@ pub struct World {
     /// Transfers and audits of accounts so far.
     pub transfers: Vec<Transfer>,
     pub audits: Vec<Audit>,
+    /// What became of leases so far.
+    pub leases: Vec<Lease>,
     /// Revisions that later requests speak of, where the system has them.
     pub revisions: Revisions,
     /// Operations issued so far by client, for anchors.
@@ -103,10 +105,10 @@ pub struct World {
     pub broken: Option<String>,
     /// What rules on disks did, by the event that put them there; void once the event has ended.
     pub strikes: BTreeMap<String, Vec<(Micros, String)>>,
-    /// Nodes of whose folder a copy was kept, for an `older` restart.
-    pub copied: BTreeSet<NodeId>,
     /// Nodes that have said that they serve the others (`Target::starts_apart`).
     pub serving: BTreeSet<NodeId>,
+    /// Nodes of whose folder a copy was kept, for an `older` restart.
+    pub copied: BTreeSet<NodeId>,
     /// Replicas that were told to follow another shard's primary, with the id of the one that they followed, until they
     /// have been seen with their link to another up.
     pub newcomers: BTreeMap<NodeId, String>,
@@ -161,6 +163,7 @@ impl World {
             sights: Vec::new(),
             transfers: Vec::new(),
             audits: Vec::new(),
+            leases: Vec::new(),
             revisions: Revisions::default(),
             issued: BTreeMap::new(),
             open: BTreeMap::new(),
@@ -174,10 +177,10 @@ impl World {
             clocks_set: BTreeMap::new(),
             broken: None,
             strikes: BTreeMap::new(),
+            serving: BTreeSet::new(),
             copied: BTreeSet::new(),
             moving: BTreeMap::new(),
             newcomers: BTreeMap::new(),
-            serving: BTreeSet::new(),
             moves: Vec::new(),
             notes: Vec::new(),
             bursts: Vec::new(),
@@ -440,6 +443,7 @@ impl World {
             sights: self.sights.clone(),
             transfers: self.transfers.clone(),
             audits: self.audits.clone(),
+            leases: self.leases.clone(),
             ended_early: None,
             said: Vec::new(),
             messages: Vec::new(),

@@ -1,7 +1,7 @@
 //! What the targets have in common that are one consensus group.
 
 use super::hands::{self, Done, skip};
-use super::operation::{AddReplica, RemoveReplica};
+use super::operation::{AddLearner, AddReplica, Promote, RemoveReplica, ReplaceMember};
 use crate::env::NodeId;
 use crate::run::operation::OpIo;
 use crate::run::world::World;
@@ -14,6 +14,9 @@ pub const NODES_MAX: usize = 12;
 pub const MEMBERS_MIN: usize = 4;
 /// How long a member may take to join, and a change of the members to be taken.
 pub const JOIN_TIMEOUT: Millis = Millis(20_000);
+/// What changes who belongs to the group.
+const CHANGES: &[&str] =
+    &[AddReplica::NAME, RemoveReplica::NAME, AddLearner::NAME, Promote::NAME, ReplaceMember::NAME];
 /// How long a member that refused is not asked first.
 const AVOID: Millis = Millis(500);
 
@@ -32,10 +35,7 @@ pub async fn alone(op: &OpIo) -> Done {
     let changing = || {
         let world = op.world.borrow();
         let mut before = world.applied.iter().take_while(|applied| applied.event != op.event);
-        before.any(|applied| {
-            applied.ended.is_none()
-                && matches!(applied.action.as_str(), AddReplica::NAME | RemoveReplica::NAME)
-        })
+        before.any(|applied| applied.ended.is_none() && CHANGES.contains(&applied.action.as_str()))
     };
     if op.io.wait_for(op.io.after(JOIN_TIMEOUT), hands::LOOK, || !changing()).await {
         Ok(())

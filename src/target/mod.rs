@@ -140,6 +140,10 @@ pub const SLOTTED: &[&str] = &["valkey", "embedded"];
 pub const MEMBERS: &[&str] = &["valkey", "etcd", "zookeeper"];
 /// Those with a log of revisions that is compacted.
 pub const REVISIONS: &[&str] = &["etcd"];
+/// Those with members that have no vote until they are promoted, and whose members are replaced by new ones.
+pub const LEARNERS: &[&str] = &["etcd"];
+/// Those that can be harmed behind their backs.
+pub const HARMED: &[&str] = &["valkey", "etcd"];
 /// Those that speak the Redis Cluster protocol.
 pub const VALKEY: &[&str] = &["valkey"];
 

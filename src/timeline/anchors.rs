@@ -110,6 +110,8 @@ impl Event {
             Action::BitFlip(a) => visit(&mut a.node),
             Action::ResolveFails(a) => visit(&mut a.node),
             Action::Defragment(a) => visit(&mut a.node),
+            Action::ReplaceMember(a) => visit(&mut a.node),
+            Action::Snapshot(a) => visit(&mut a.node),
             Action::Reset(a) => std::iter::once(&mut a.node).chain(&mut a.from).for_each(visit),
             Action::Refuse(a) => std::iter::once(&mut a.node).chain(&mut a.from).for_each(visit),
             Action::StrikeLink(a) => [&mut a.from, &mut a.to].into_iter().for_each(visit),
@@ -134,6 +136,9 @@ impl Event {
             | Action::MoveReplica(_)
             | Action::BumpEpoch(_)
             | Action::Compact(_)
+            | Action::AddLearner(_)
+            | Action::Promote(_)
+            | Action::ExceedQuota(_)
             | Action::Check(_) => {}
         }
     }
@@ -174,6 +179,8 @@ pub(super) fn node_of(action: &Action) -> Option<&NodeSelector> {
         Action::BitFlip(a) => Some(&a.node),
         Action::ResolveFails(a) => Some(&a.node),
         Action::Defragment(a) => Some(&a.node),
+        Action::ReplaceMember(a) => Some(&a.node),
+        Action::Snapshot(a) => Some(&a.node),
         Action::Reset(a) => Some(&a.node),
         Action::Refuse(a) => Some(&a.node),
         Action::Hold(a) => Some(&a.from),

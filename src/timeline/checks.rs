@@ -5,6 +5,7 @@ use crate::catalogue::CheckSpec;
 use crate::check::bank::Bank;
 use crate::check::ephemerals::Ephemerals;
 use crate::check::expect::{injection::Injection, leadership::Leadership, service::Service};
+use crate::check::lease::Leases;
 use crate::check::linearizability::Linearizability;
 use crate::check::one_leader::OneLeader;
 use crate::check::replication_lag::ReplicationLag;
@@ -29,7 +30,7 @@ static ALL: LazyLock<Vec<CheckSpec>> = LazyLock::new(|| {
 /// The default checks of a run: those of its target, and those of what its clients hold or move.
 pub fn checks_of(target: &str, load: &Load) -> Vec<CheckSpec> {
     let mut checks = default_checks(target);
-    let more = [(Ephemerals::NAME, load.sessions), (Bank::NAME, load.tellers)];
+    let more = [(Ephemerals::NAME, load.sessions), (Bank::NAME, load.tellers), (Leases::NAME, load.leases)];
     for (name, _) in more.into_iter().filter(|(_, clients)| *clients > 0) {
         checks.extend(ALL.iter().find(|check| check.name() == name).cloned());
     }
@@ -54,7 +55,7 @@ fn owed(target: &str) -> Vec<CheckSpec> {
         ReplicationLag::NAME => !group(target),
         OneLeader::NAME => group(target),
         Watches::NAME => REVISIONS.contains(&target),
-        Ephemerals::NAME | Bank::NAME => false,
+        Ephemerals::NAME | Bank::NAME | Leases::NAME => false,
         _ => true,
     };
     ALL.iter().filter(owed).cloned().collect()
@@ -72,9 +73,9 @@ mod tests {
         assert_eq!(names("valkey").len() + 1, names("embedded").len());
         let all = CheckSpec::NAMES.iter().filter(|name| !WRITTEN.contains(name)).count();
         assert_eq!(
-            names("embedded").len() + 4,
+            names("embedded").len() + 5,
             all,
-            "leaders of terms, watches, sessions and accounts are not its own"
+            "leaders of terms, watches, sessions, accounts and leases are not its own"
         );
         assert!(names("etcd").contains(&Linearizability::NAME));
         assert!(!names("etcd").contains(&ReplicationLag::NAME));
@@ -83,5 +84,7 @@ mod tests {
         let more: Vec<&str> = more[names("zookeeper").len()..].iter().map(CheckSpec::name).collect();
         assert_eq!(more, [Ephemerals::NAME, Bank::NAME]);
         assert_eq!(checks_of("zookeeper", &Load::default()).len(), names("zookeeper").len());
+        let held = Load { leases: 2, ..Load::default() };
+        assert_eq!(checks_of("etcd", &held).last().map(CheckSpec::name), Some(Leases::NAME));
     }
 }

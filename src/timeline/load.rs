@@ -125,6 +125,9 @@ crate::record! {
         /// clients that move money between accounts, each time in one transaction, where that is offered (zookeeper)
         #[serde(default, skip_serializing_if = "is_none", with = "tellers")]
         pub tellers: u16 = 0,
+        /// clients that hold one lease after the other, with keys, where a store has leases
+        #[serde(default, skip_serializing_if = "is_none", with = "leases")]
+        pub leases: u16 = 0,
     }
 }
 
@@ -145,8 +148,9 @@ macro_rules! named {
 }
 named!(sessions);
 named!(tellers);
+named!(leases);
 
-/// No watchers, no sessions and no tellers are no part of a timeline's binary form.
+/// No watchers, no sessions, no tellers and no leases are no part of a timeline's binary form.
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "what serde asks for")]
 fn is_none(watchers: &u16) -> bool {
     *watchers == 0

@@ -50,6 +50,18 @@ pub async fn read<T: for<'a> Deserialize<'a>>(conn: &Conn, deadline: Micros) -> 
     answer(&conn.read(deadline, http::response).await?)
 }
 
+/// As `call`, of a method that streams: the one message that comes back before the stream ends.
+pub async fn call_stream<T: for<'a> Deserialize<'a>>(
+    conn: &Conn,
+    path: &str,
+    body: &Json,
+    deadline: Micros,
+) -> Result<T, ApiError> {
+    conn.send_bytes(http::post(path, &body.to_string()));
+    let response = conn.read(deadline, http::response).await?;
+    if response.status == 200 { streamed(&response.body) } else { answer(&response) }
+}
+
 fn answer<T: for<'a> Deserialize<'a>>(response: &Response) -> Result<T, ApiError> {
     if response.status != 200 {
         #[derive(Deserialize)]
@@ -189,6 +201,30 @@ pub struct Members {
     pub member: Option<Member>,
 }
 
+/// A raised alarm, and the member that raised it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+pub struct Alarm {
+    #[serde(default, rename = "memberID", deserialize_with = "number")]
+    pub member_id: u64,
+    #[serde(default)]
+    pub alarm: String,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+pub struct Alarms {
+    #[serde(default)]
+    pub alarms: Vec<Alarm>,
+}
+
+/// A piece of a copy of a store.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+pub struct Piece {
+    #[serde(default, deserialize_with = "number")]
+    pub remaining_bytes: u64,
+    #[serde(default, deserialize_with = "bytes")]
+    pub blob: Vec<u8>,
+}
+
 /// One message of a watch.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 pub struct WatchAnswer {
@@ -215,16 +251,28 @@ pub struct Event {
     pub kv: KeyValue,
 }
 
+/// What is left of a lease, in the answers to a grant, a keep-alive and a question for it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+pub struct Remaining {
+    /// In seconds; 0 or less where there is no such lease.
+    #[serde(default, rename = "TTL", deserialize_with = "number")]
+    pub seconds: i64,
+    /// What it was granted for, where the answer says it.
+    #[serde(default, rename = "grantedTTL", deserialize_with = "number")]
+    pub granted: i64,
+}
+
 /// What the gateway makes of a stream: each message is in one of these.
 #[derive(Clone, Debug, Deserialize)]
-struct Streamed {
-    result: Option<WatchAnswer>,
+struct Streamed<T> {
+    result: Option<T>,
     error: Option<Json>,
 }
 
 /// A message of a stream, or the error that ends it.
-pub fn streamed(line: &[u8]) -> Result<WatchAnswer, ApiError> {
-    let message: Streamed = serde_json::from_slice(line).map_err(|error| ApiError::Odd(error.to_string()))?;
+pub fn streamed<T: for<'a> Deserialize<'a>>(line: &[u8]) -> Result<T, ApiError> {
+    let message: Streamed<T> =
+        serde_json::from_slice(line).map_err(|error| ApiError::Odd(error.to_string()))?;
     match (message.result, message.error) {
         (Some(answer), _) => Ok(answer),
         (None, Some(error)) => {
@@ -254,6 +302,9 @@ pub const STATUS: &str = "/v3/maintenance/status";
 pub const MEMBERS: &str = "/v3/cluster/member/list";
 pub const MEMBER_ADD: &str = "/v3/cluster/member/add";
 pub const MEMBER_REMOVE: &str = "/v3/cluster/member/remove";
+pub const MEMBER_PROMOTE: &str = "/v3/cluster/member/promote";
+pub const ALARM: &str = "/v3/maintenance/alarm";
+pub const SNAPSHOT: &str = "/v3/maintenance/snapshot";
 pub const RANGE: &str = "/v3/kv/range";
 pub const PUT: &str = "/v3/kv/put";
 pub const DELETE: &str = "/v3/kv/deleterange";
@@ -261,6 +312,10 @@ pub const TXN: &str = "/v3/kv/txn";
 pub const COMPACT: &str = "/v3/kv/compaction";
 pub const DEFRAGMENT: &str = "/v3/maintenance/defragment";
 pub const WATCH: &str = "/v3/watch";
+pub const LEASE_GRANT: &str = "/v3/lease/grant";
+pub const LEASE_KEEP_ALIVE: &str = "/v3/lease/keepalive";
+pub const LEASE_LEFT: &str = "/v3/lease/timetolive";
+pub const LEASE_REVOKE: &str = "/v3/lease/revoke";
 pub const MOVE_LEADER: &str = "/v3/maintenance/transfer-leadership";
 
 /// A key, read through the log, or as this member has it.
@@ -277,9 +332,41 @@ pub fn put_if_at(key: &str, revision: i64, value: &str) -> Json {
     })
 }
 
+/// A lease of this id for so many seconds.
+pub fn grant(id: i64, seconds: u64) -> Json {
+    json!({"ID": id.to_string(), "TTL": seconds.to_string()})
+}
+
+/// Puts so many keys of this prefix under a lease, all or none.
+pub fn attach(lease: i64, prefix: &str, keys: u32) -> Json {
+    let put = |number: u32| {
+        let key = encoded(&format!("{prefix}{number}"));
+        json!({"request_put": {"key": key, "value": encoded("held"), "lease": lease.to_string()}})
+    };
+    json!({"success": (0..keys).map(put).collect::<Vec<Json>>()})
+}
+
+/// All keys of a prefix, which ends in `/`, read through the log.
+pub fn count(prefix: &str) -> Json {
+    let end = prefix.strip_suffix('/').map_or_else(String::new, |stem| format!("{stem}0"));
+    json!({"key": encoded(prefix), "range_end": encoded(&end)})
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_left_of_a_lease_is_read_from_each_answer() {
+        let granted = Response { status: 200, body: br#"{"header":{},"ID":"1000000","TTL":"3"}"#.to_vec() };
+        assert_eq!(answer(&granted), Ok(Remaining { seconds: 3, granted: 0 }));
+        let kept = br#"{"result":{"header":{"revision":"7"},"ID":"1000000","TTL":"3"}}"#;
+        assert_eq!(streamed(kept), Ok(Remaining { seconds: 3, granted: 0 }));
+        // Of a lease that is not there: nothing in a stream, and a number below zero where it is asked for.
+        assert_eq!(streamed(br#"{"result":{"ID":"1000000"}}"#), Ok(Remaining::default()));
+        let left = Response { status: 200, body: br#"{"ID":"1000000","TTL":"-1"}"#.to_vec() };
+        assert_eq!(answer(&left), Ok(Remaining { seconds: -1, granted: 0 }));
+    }
 
     #[test]
     fn answers_are_read_with_what_is_zero_left_out() {

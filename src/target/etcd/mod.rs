@@ -1,14 +1,18 @@
 //! Real servers: etcd 3.4 to 3.6, one Raft group of one to seven members.
 //!
 //! `provision` says what a member is made of, `http` and `api` speak to it, `session` is a client of the load, `view` what
-//! the members say of themselves, `watch` a client that follows all changes, `operations` what people do to them. Nothing here touches a socket or a process.
+//! the members say of themselves, `watch` a client that follows all changes, `lease` one that holds leases, `operations` what people do to them. Nothing here touches a socket or a process.
 
 mod api;
 mod http;
+mod learner;
+mod lease;
 pub mod log;
 mod operations;
 mod provision;
+mod sabotage;
 mod session;
+mod space;
 mod view;
 mod watch;
 
@@ -22,7 +26,7 @@ use crate::run::task::{Io, Local};
 use crate::run::view::ClusterView;
 use crate::run::workload::Workload;
 use crate::run::world::{Shared, World};
-use crate::target::group;
+use crate::target::{group, hands};
 use crate::time::Millis;
 use crate::timeline::Timeline;
 use serde_json::json;
@@ -49,22 +53,28 @@ impl Target for Etcd {
     fn provision_new(&self, timeline: &Timeline, node: NodeId) -> NodeSpec {
         provision::spec(timeline, node, &[(provision::name(node), provision::peer_url(node))], "existing")
     }
-    /// Its members find one another by what each was told.
-    fn form(&self, _op: OpIo) -> Local<Status> {
-        Box::pin(async { Status::Applied })
-    }
     /// A new member of a new group asks each of the others whether it is known already, and waits a second for one that
     /// listens and does not serve yet (`isMemberBootstrapped` and `bootstrapTimeout` in `etcdserver`). Two that begin
     /// together do that to each other.
     fn starts_apart(&self) -> &'static [&'static str] {
         log::SERVES_PEERS
     }
+    /// Its members find one another by what each was told.
+    fn form(&self, _op: OpIo) -> Local<Status> {
+        Box::pin(async { Status::Applied })
+    }
     fn operation(&self, action: &Action, op: OpIo) -> Local<Status> {
         operations::start(action, op)
     }
-    fn rejoin(&self, _op: OpIo, node: NodeId, _old_id: Option<String>) -> Local<Status> {
-        let why = format!("{node} lost what it had promised: a member like that has to be replaced");
-        Box::pin(async move { Status::Skipped(why) })
+    /// A member that lost what it had promised has to be replaced.
+    fn rejoin(&self, op: OpIo, node: NodeId, _old_id: Option<String>) -> Local<Status> {
+        Box::pin(hands::finish(learner::replace_with_new(op, node)))
+    }
+    fn mend(&self, op: OpIo) -> Local<()> {
+        Box::pin(async move {
+            learner::mend(&op).await;
+            space::mend(&op).await;
+        })
     }
     fn first_needed(&self, world: &World) -> Option<NodeId> {
         group::first_needed(world)
@@ -77,6 +87,9 @@ impl Target for Etcd {
     }
     fn watcher(&self, io: Io, world: Shared, number: u32) -> Option<Local<()>> {
         Some(Box::pin(watch::watch(io, world, number)))
+    }
+    fn lessee(&self, io: Io, world: Shared, number: u32) -> Option<Local<()>> {
+        Some(Box::pin(lease::hold(io, world, number)))
     }
     fn prober(&self, io: Io, world: Shared) -> Box<dyn Look> {
         Box::new(view::Prober::new(io, world))

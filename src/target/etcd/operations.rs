@@ -1,7 +1,7 @@
 //! What people do to a group: move the leader, add and remove members, restart them one by one, compact, defragment.
 
 use super::api::{self, ApiError, Done as Answer, Member, Members, Range, Status, hex};
-use super::provision;
+use super::{learner, provision, sabotage, space};
 use crate::catalogue::Action;
 use crate::env::NodeId;
 use crate::run::operation::{COMMAND_TIMEOUT, OpIo};
@@ -22,7 +22,9 @@ use serde_json::{Value as Json, json};
 
 /// What a leader says that takes no new member for now.
 const UNHEALTHY: &str = "unhealthy cluster";
-const AGAIN: Millis = Millis(500);
+/// What a group says that has a learner already: etcd 3.4 takes one at a time (`maxLearners` in `membership/cluster.go`).
+const TOO_MANY_LEARNERS: &str = "too many learner members";
+pub(super) const AGAIN: Millis = Millis(500);
 /// How long a store may take to be written anew.
 const DEFRAGMENT_TIMEOUT: Millis = Millis(30_000);
 
@@ -36,6 +38,12 @@ pub fn start(action: &Action, op: OpIo) -> Local<Ended> {
         Action::Burst(fields) => Box::pin(finish(hands::burst(op, fields))),
         Action::Compact(fields) => Box::pin(finish(compact(op, fields))),
         Action::Defragment(fields) => Box::pin(finish(defragment(op, fields))),
+        Action::AddLearner(_) => Box::pin(finish(learner::add(op))),
+        Action::Promote(_) => Box::pin(finish(learner::promote(op))),
+        Action::ReplaceMember(fields) => Box::pin(finish(learner::replace(op, fields))),
+        Action::ExceedQuota(fields) => Box::pin(finish(space::exceed(op, fields))),
+        Action::Snapshot(fields) => Box::pin(finish(space::snapshot(op, fields))),
+        Action::Sabotage(fields) => Box::pin(finish(sabotage::start(op, fields))),
         other => {
             let why = format!("the etcd target does not carry out `{}`", other.name());
             Box::pin(async move { Ended::Skipped(why) })
@@ -44,7 +52,7 @@ pub fn start(action: &Action, op: OpIo) -> Local<Ended> {
 }
 
 /// One call on a connection of its own.
-async fn ask<T: for<'a> Deserialize<'a>>(
+pub(super) async fn ask<T: for<'a> Deserialize<'a>>(
     op: &OpIo,
     node: NodeId,
     path: &str,
@@ -64,12 +72,12 @@ async fn status(op: &OpIo, node: NodeId) -> Result<Status, String> {
 }
 
 /// Whether it leads, by its own word.
-async fn leads(op: &OpIo, node: NodeId) -> Result<bool, String> {
+pub(super) async fn leads(op: &OpIo, node: NodeId) -> Result<bool, String> {
     let status = status(op, node).await?;
     Ok(status.leader == status.header.member_id)
 }
 
-async fn members(op: &OpIo, node: NodeId) -> Result<Vec<Member>, String> {
+pub(super) async fn members(op: &OpIo, node: NodeId) -> Result<Vec<Member>, String> {
     Ok(ask::<Members>(op, node, api::MEMBERS, &json!({}), COMMAND_TIMEOUT).await?.members)
 }
 
@@ -116,12 +124,17 @@ async fn move_leader(op: &OpIo, leader: NodeId, follower: NodeId, within: Millis
 /// `etcdctl member add`, then a new process with the list of members that this answered.
 async fn add(op: OpIo, _fields: AddReplica) -> Done {
     alone(&op).await?;
-    let leader = live_primary(&op, 0)?;
-    let known = members(&op, leader).await?;
+    join(&op, false).await.map(drop)
+}
+
+/// Adds a new node, with a vote or as a learner.
+pub(super) async fn join(op: &OpIo, learner: bool) -> Result<NodeId, Stop> {
+    let leader = live_primary(op, 0)?;
+    let known = members(op, leader).await?;
     if known.iter().any(|member| member.name.is_empty()) {
         return skip("another member has been added and not been started yet");
     }
-    let node = hands::create(&op, NODES_MAX, (0, Role::Replica), |world, node| {
+    let node = hands::create(op, NODES_MAX, (0, Role::Replica), |world, node| {
         let mut all: Vec<(String, String)> = known
             .iter()
             .filter_map(|member| Some((member.name.clone(), member.peer_urls.first()?.clone())))
@@ -130,37 +143,28 @@ async fn add(op: OpIo, _fields: AddReplica) -> Done {
         provision::spec(&world.timeline, node, &all, "existing")
     })
     .await?;
-    op.detail(format!("{node} joins"));
+    if learner {
+        // Nobody asks it anything, and it counts for nothing, until it is promoted.
+        mark_removed(op, node);
+    }
+    op.detail(format!("{node} joins{}", if learner { " as a learner" } else { "" }));
     let url = op.world.borrow().bus_of(node).map(|(address, port)| format!("http://{address}:{port}"));
     let Some(url) = url else {
-        mark_removed(&op, node);
+        mark_removed(op, node);
         return fail(format!("{node} has no address"));
     };
-    // With strict reconfiguration checks a leader refuses until all members have been connected for 5 s
-    // (`HealthInterval` in `etcdserver/server.go`).
-    let body = json!({"peerURLs": [url]});
-    let deadline = op.io.after(JOIN_TIMEOUT);
-    let added: Result<Members, String> = loop {
-        let answer = ask(&op, leader, api::MEMBER_ADD, &body, JOIN_TIMEOUT).await;
-        let healthy = !answer.as_ref().is_err_and(|why: &String| why.contains(UNHEALTHY));
-        if healthy || op.io.now() >= deadline {
-            break answer;
-        }
-        op.io.sleep(AGAIN).await;
-    };
-    let id = match added {
-        Err(why) if why.contains(UNHEALTHY) => {
-            mark_removed(&op, node);
+    let id = match admitted(op, leader, &url, learner).await {
+        Ok(id) => id,
+        Err(Stop::Skip(why)) => {
+            mark_removed(op, node);
             return skip(why);
         }
-        Ok(Members { member: Some(member), .. }) => member.id,
-        Ok(_) => 0,
-        Err(why) => {
+        Err(Stop::Fail(why)) => {
             // It may have been added all the same; then the group waits for it, and an administrator would take it out.
-            if let Some(id) = id_of(&op, &url).await {
-                take_out(&op, node, id).await?;
+            if let Some(id) = id_of(op, &url).await {
+                take_out(op, node, id).await?;
             }
-            mark_removed(&op, node);
+            mark_removed(op, node);
             return fail(why);
         }
     };
@@ -170,9 +174,9 @@ async fn add(op: OpIo, _fields: AddReplica) -> Done {
         loop {
             let started = op.start(node, crate::fault::restart::RestartData::Kept).await;
             started.map_err(|error| error.to_string())?;
-            match follows(&op, node, deadline, true).await {
+            match follows(op, node, deadline, true).await {
                 // A peer that has not heard of it yet tells it another list of members, and it ends (`crash::BY_DESIGN`).
-                Err(why) if hands::is_up(&op, node) || op.io.now() >= deadline => return Err(why),
+                Err(why) if hands::is_up(op, node) || op.io.now() >= deadline => return Err(why),
                 Err(_) => op.io.sleep(AGAIN).await,
                 Ok(()) => return Ok(()),
             }
@@ -180,11 +184,37 @@ async fn add(op: OpIo, _fields: AddReplica) -> Done {
     };
     if let Err(why) = joined.await {
         op.step(format!("{node} is taken out again"));
-        take_out(&op, node, id).await?;
+        take_out(op, node, id).await?;
         return fail(why);
     }
     op.step(format!("{node} follows a leader"));
-    Ok(())
+    Ok(node)
+}
+
+/// Lets the group have one more member at this peer URL, and answers its id; a skip where the group says no.
+///
+/// With strict reconfiguration checks a leader refuses until all members have been connected for 5 s (`HealthInterval` in
+/// `etcdserver/server.go`).
+async fn admitted(op: &OpIo, leader: NodeId, url: &str, learner: bool) -> Result<u64, Stop> {
+    let mut body = json!({"peerURLs": [url]});
+    if learner {
+        body["isLearner"] = true.into();
+    }
+    let deadline = op.io.after(JOIN_TIMEOUT);
+    let added: Result<Members, String> = loop {
+        let answer = ask(op, leader, api::MEMBER_ADD, &body, JOIN_TIMEOUT).await;
+        let healthy = !answer.as_ref().is_err_and(|why: &String| why.contains(UNHEALTHY));
+        if healthy || op.io.now() >= deadline {
+            break answer;
+        }
+        op.io.sleep(AGAIN).await;
+    };
+    match added {
+        Err(why) if why.contains(UNHEALTHY) || why.contains(TOO_MANY_LEARNERS) => skip(why),
+        Ok(Members { member: Some(member), .. }) => Ok(member.id),
+        Ok(_) => Ok(0),
+        Err(why) => fail(why),
+    }
 }
 
 /// The id of the member at this peer URL, by any live member's list.
@@ -199,7 +229,7 @@ async fn id_of(op: &OpIo, url: &str) -> Option<u64> {
 }
 
 /// Waits until it knows a leader; no longer than its process lives, where that may end by itself.
-async fn follows(
+pub(super) async fn follows(
     op: &OpIo,
     node: NodeId,
     deadline: crate::time::Micros,
@@ -238,7 +268,7 @@ async fn remove(op: OpIo, _fields: RemoveReplica) -> Done {
 }
 
 /// Takes a member out by the word of another one. What has left ends by itself; what was never told is ended.
-async fn take_out(op: &OpIo, node: NodeId, id: u64) -> Done {
+pub(super) async fn take_out(op: &OpIo, node: NodeId, id: u64) -> Done {
     let deadline = op.io.after(JOIN_TIMEOUT);
     mark_removed(op, node);
     op.world.borrow_mut().announce(node, &op.event, crate::fault::kill::Signal::Term);
@@ -297,11 +327,10 @@ async fn restart(op: &OpIo, node: NodeId) -> Result<(), String> {
 /// Up to the current revision but for the last few.
 async fn compact(op: OpIo, fields: Compact) -> Done {
     let node = live_primary(&op, 0)?;
-    let now: Range =
-        ask(&op, node, api::RANGE, &api::range("seedfault/none", false), COMMAND_TIMEOUT).await?;
+    let now = revision(&op, node).await?;
     let known = op.world.borrow().revisions;
     let meant = match fields.at {
-        Revision::Current => now.header.revision,
+        Revision::Current => now,
         Revision::LastDelete => known.last_delete,
         Revision::Compacted => known.compacted,
     };
@@ -309,9 +338,19 @@ async fn compact(op: OpIo, fields: Compact) -> Done {
     if revision < 1 {
         return skip(format!("{} is revision {meant}", fields.at));
     }
-    op.detail(format!("up to revision {revision} of {}", now.header.revision));
-    let body = json!({"revision": revision.to_string(), "physical": fields.physical});
-    match ask::<Answer>(&op, node, api::COMPACT, &body, COMMAND_TIMEOUT).await {
+    op.detail(format!("up to revision {revision} of {now}"));
+    compact_to(&op, node, revision, fields.physical).await
+}
+
+/// The revision of the store, by a read through the log.
+pub(super) async fn revision(op: &OpIo, node: NodeId) -> Result<i64, String> {
+    let now: Range = ask(op, node, api::RANGE, &api::range("seedfault/none", false), COMMAND_TIMEOUT).await?;
+    Ok(now.header.revision)
+}
+
+pub(super) async fn compact_to(op: &OpIo, node: NodeId, revision: i64, physical: bool) -> Done {
+    let body = json!({"revision": revision.to_string(), "physical": physical});
+    match ask::<Answer>(op, node, api::COMPACT, &body, COMMAND_TIMEOUT).await {
         Err(why) if why.contains("has been compacted") => skip("an earlier compaction went as far"),
         other => {
             other?;
@@ -326,6 +365,10 @@ async fn defragment(op: OpIo, fields: Defragment) -> Done {
     let node = live(&op, &fields.node)?;
     op.resolved(node);
     op.detail(format!("{node} writes its store anew"));
-    ask::<Answer>(&op, node, api::DEFRAGMENT, &json!({}), DEFRAGMENT_TIMEOUT).await?;
+    write_anew(&op, node).await?;
     Ok(())
+}
+
+pub(super) async fn write_anew(op: &OpIo, node: NodeId) -> Result<(), String> {
+    ask::<Answer>(op, node, api::DEFRAGMENT, &json!({}), DEFRAGMENT_TIMEOUT).await.map(drop)
 }

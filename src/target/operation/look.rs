@@ -1,7 +1,7 @@
 //! `check`: a look in the middle of a run. `sabotage`: harm behind the cluster's back that a check must find.
 //! `aim`: a node is chosen now that a later event strikes.
 
-use super::{ALL, VALKEY};
+use super::{ALL, HARMED};
 use crate::catalogue::{Ability, ActionInfo, ActionKind, Class, Declared, DrawContext, NodeSelector};
 use crate::time::Millis;
 
@@ -39,6 +39,12 @@ crate::word! {
         Crash = "crash",
         /// The node begins a script that does not end.
         Hang = "hang",
+        /// A lease that its holder keeps alive is revoked by somebody else.
+        RevokeLease = "revoke-lease",
+        /// Leases that their holders abandon are kept alive by somebody else.
+        KeepLeases = "keep-leases",
+        /// A lease that its holder revoked is granted again by somebody else, under the same id.
+        GrantAgain = "grant-again",
     }
 }
 
@@ -97,7 +103,7 @@ impl Declared for Sabotage {
         needs: Ability::None,
         class: Class::Safe,
         summary: "harm behind the cluster's back, to prove that a check finds it",
-        targets: VALKEY,
+        targets: HARMED,
         drawn: false,
         lasting: false,
     };

@@ -1,7 +1,7 @@
 //! Who belongs to the cluster: replicas and shards that come and go, a replica that goes to another shard, a node
 //! forgotten and met again.
 
-use super::{MEMBERS, VALKEY, declare, other_shard};
+use super::{LEARNERS, MEMBERS, VALKEY, declare, named, other_shard};
 use crate::catalogue::{ActionInfo, Class, Declared, DrawContext, NodeSelector};
 
 crate::record! {
@@ -43,6 +43,25 @@ crate::record! {
     }
 }
 
+crate::record! {
+    pub struct AddLearner {
+        /// the group that gets a member without a vote, on a new node
+        pub shard: u16 = 0,
+    }
+}
+crate::record! {
+    pub struct Promote {
+        /// the group whose learner gets a vote, once it has caught up
+        pub shard: u16 = 0,
+    }
+}
+crate::record! {
+    pub struct ReplaceMember {
+        /// the member that is taken out, alive or dead; a new node joins instead of it
+        pub node: NodeSelector,
+    }
+}
+
 impl AddReplica {
     pub const NAME: &'static str = "add_replica";
 }
@@ -62,6 +81,37 @@ impl MoveReplica {
     pub const NAME: &'static str = "move_replica";
 }
 
+impl AddLearner {
+    pub const NAME: &'static str = "add_learner";
+}
+impl Promote {
+    pub const NAME: &'static str = "promote";
+}
+impl ReplaceMember {
+    pub const NAME: &'static str = "replace_member";
+}
+
+impl Declared for AddLearner {
+    const INFO: ActionInfo =
+        named(Self::NAME, LEARNERS, "start a new node and add it as a learner: it follows and has no vote");
+    fn draw(context: &mut DrawContext<'_>) -> Option<Self> {
+        Some(Self { shard: context.shard() })
+    }
+}
+impl Declared for Promote {
+    const INFO: ActionInfo = named(Self::NAME, LEARNERS, "give the learner a vote, once it has caught up");
+    fn draw(context: &mut DrawContext<'_>) -> Option<Self> {
+        Some(Self { shard: context.shard() })
+    }
+}
+impl Declared for ReplaceMember {
+    const INFO: ActionInfo =
+        named(Self::NAME, LEARNERS, "take a member out, alive or dead, and add a new node instead of it");
+    fn draw(context: &mut DrawContext<'_>) -> Option<Self> {
+        let shard = context.shard();
+        (context.replicas > 1).then_some(Self { node: NodeSelector::Replica(shard, 0) })
+    }
+}
 impl Declared for AddReplica {
     const INFO: ActionInfo = declare(
         Self::NAME,

@@ -11,11 +11,17 @@ mod upkeep;
 pub use admin::{Admin, AdminCommand};
 pub use failover::{Failover, FailoverMode};
 pub use look::{Aim, CheckNow, Harm, Sabotage};
-pub use membership::{AddReplica, ForgetAndMeet, MoveReplica, RemoveReplica, ScaleIn, ScaleOut};
+pub use membership::{
+    AddLearner, AddReplica, ForgetAndMeet, MoveReplica, Promote, RemoveReplica, ReplaceMember, ScaleIn,
+    ScaleOut,
+};
 pub use slots::{Drain, Reshard, StopAfter};
-pub use upkeep::{BumpEpoch, Burst, Compact, ConfigChange, Defragment, Revision, RollingRestart, ValueClass};
+pub use upkeep::{
+    BumpEpoch, Burst, Compact, ConfigChange, Defragment, ExceedQuota, Revision, RollingRestart, Snapshot,
+    ValueClass,
+};
 
-use super::{ALL, MEMBERS, MOVED, REVISIONS, SLOTTED, VALKEY};
+use super::{ALL, HARMED, LEARNERS, MEMBERS, MOVED, REVISIONS, SLOTTED, VALKEY};
 use crate::catalogue::{Ability, ActionInfo, ActionKind, Class, DrawContext};
 
 /// The declaration that most operations share.
@@ -35,6 +41,11 @@ const fn declare(
         drawn: true,
         lasting: false,
     }
+}
+
+/// One that a seed draws only where it is named: no older seed means anything else by it.
+const fn named(name: &'static str, targets: &'static [&'static str], summary: &'static str) -> ActionInfo {
+    ActionInfo { drawn: false, ..declare(name, Class::Safe, targets, summary) }
 }
 
 /// Any other shard; there are at least two.

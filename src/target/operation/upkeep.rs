@@ -1,6 +1,6 @@
 //! What administrators do to a cluster that runs: settings, restarts one by one, a spell of load, a new epoch.
 
-use super::{ALL, REVISIONS, VALKEY, declare};
+use super::{ALL, REVISIONS, VALKEY, declare, named};
 use crate::catalogue::{ActionInfo, Class, Declared, DrawContext, NodeSelector};
 use crate::time::Millis;
 
@@ -66,6 +66,25 @@ crate::record! {
     }
 }
 
+crate::record! {
+    pub struct ExceedQuota {
+        /// how long the group stays without space before somebody makes some
+        pub hold: Millis = Millis(1000),
+    }
+}
+crate::record! {
+    pub struct Snapshot {
+        /// the node that is asked for a copy of its whole store
+        pub node: NodeSelector,
+    }
+}
+
+impl ExceedQuota {
+    pub const NAME: &'static str = "exceed_quota";
+}
+impl Snapshot {
+    pub const NAME: &'static str = "snapshot";
+}
 impl ConfigChange {
     pub const NAME: &'static str = "config_change";
 }
@@ -107,6 +126,23 @@ impl Declared for Defragment {
             NodeSelector::Primary(shard)
         };
         Some(Self { node })
+    }
+}
+impl Declared for ExceedQuota {
+    const INFO: ActionInfo = named(
+        Self::NAME,
+        REVISIONS,
+        "fill the store up to its quota, then compact, defragment and disarm the alarm",
+    );
+    fn draw(context: &mut DrawContext<'_>) -> Option<Self> {
+        Some(Self { hold: Millis(*context.rng.pick(&[500, 1000, 3000])) })
+    }
+}
+impl Declared for Snapshot {
+    const INFO: ActionInfo =
+        named(Self::NAME, REVISIONS, "fetch a copy of a node's whole store and check that it is whole");
+    fn draw(context: &mut DrawContext<'_>) -> Option<Self> {
+        Some(Self { node: NodeSelector::Primary(context.shard()) })
     }
 }
 impl Declared for ConfigChange {

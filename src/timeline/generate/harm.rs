@@ -25,7 +25,8 @@ use crate::fault::strike_at::StrikeAt;
 use crate::fault::stutter::Stutter;
 use crate::fault::use_up_connections::UseUpConnections;
 use crate::target::operation::{
-    Admin, AdminCommand, Drain, ForgetAndMeet, MoveReplica, RemoveReplica, RollingRestart, ScaleIn,
+    Admin, AdminCommand, Drain, ForgetAndMeet, MoveReplica, RemoveReplica, ReplaceMember, RollingRestart,
+    ScaleIn,
 };
 use crate::time::Millis;
 use crate::timeline::{Cluster, Event, Start};
@@ -210,6 +211,7 @@ impl<'a> Ledger<'a> {
             Action::RemoveReplica(_)
             | Action::MoveReplica(_)
             | Action::ForgetAndMeet(_)
+            | Action::ReplaceMember(_)
             | Action::RollingRestart(_) => {
                 let rolling = matches!(event.action, Action::RollingRestart(_));
                 return Some(Harm {
@@ -286,6 +288,7 @@ pub(super) static MAY_HARM: LazyLock<[bool; ACTIONS.len()]> = LazyLock::new(|| {
         RemoveReplica::NAME,
         MoveReplica::NAME,
         ForgetAndMeet::NAME,
+        ReplaceMember::NAME,
         RollingRestart::NAME,
         Drain::NAME,
         ScaleIn::NAME,

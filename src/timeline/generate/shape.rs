@@ -175,6 +175,7 @@ pub(super) fn load(cluster: &Cluster, target: &str, rng: &mut Rng) -> Load {
         watchers: 0,
         sessions: 0,
         tellers: 0,
+        leases: 0,
     };
     if REVISIONS.contains(&target) {
         load.watchers = rng.range(1, 4) as u16;
