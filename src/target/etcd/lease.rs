@@ -151,6 +151,8 @@ impl Holder {
             }
         }
         for _ in 0..AFTER * u32::from(over) {
+            // Who did not hear of its end at once may have by now.
+            self.io.sleep(AGAIN).await;
             let members = self.world.borrow().members();
             for _ in members {
                 self.ask(place, LeaseAsk::KeepAlive, json!({"ID": id.to_string()})).await;
