@@ -26,6 +26,7 @@ mod generate;
 mod input;
 mod job;
 mod list;
+mod load;
 mod meant;
 mod older;
 mod oracle;
@@ -81,6 +82,8 @@ enum Command {
     Diff(diff::Args),
     /// Find the first of several servers on which a repro fails
     Bisect(bisect::Args),
+    /// Put load on a cluster to which nothing happens: rates, errors, latencies, and the highest rate that is sustained
+    Load(load::Args),
     /// Ask what campaigns found and measured
     Results(results::Args),
     /// Keep a folder of timelines small
@@ -142,6 +145,7 @@ pub fn main() -> ExitCode {
         Some(Command::Campaign(args)) => campaign::main(&args),
         Some(Command::Diff(args)) => diff::main(&args),
         Some(Command::Bisect(args)) => bisect::main(&args),
+        Some(Command::Load(args)) => load::main(&args),
         Some(Command::Results(args)) => results::main(&args),
         Some(Command::Corpus(args)) => corpus::main(&args),
         Some(Command::Explain(args)) => explain::main(&args),

@@ -14,6 +14,11 @@ pub trait Session {
     fn issue(&mut self, batch: Vec<Intent>) -> LocalRef<'_, ()>;
 }
 
+/// How often a client of an open loop issues, in microseconds, so that all of them together issue at the rate, evenly.
+pub fn period(rate: u32, clients: u32, pipeline: u16) -> u64 {
+    (1_000_000 * u64::from(clients) * u64::from(pipeline.max(1)) / u64::from(rate.max(1))).max(1)
+}
+
 /// Has a client work until the load stops. `from` and `until` are run times; the first operation is due at `from`.
 pub async fn work(
     io: Io,
@@ -27,8 +32,7 @@ pub async fn work(
     let place = workload.client % clients.max(1);
     let mut session = session(io.clone(), world.clone(), workload.clone());
     let pipeline = u64::from(workload.load.pipeline.max(1));
-    // Each client issues every `period`, and all of them together evenly.
-    let period = (1_000_000 * u64::from(clients) * pipeline / u64::from(rate.max(1))).max(1);
+    let period = period(rate, clients, workload.load.pipeline);
     let phase = period * u64::from(place) / u64::from(clients.max(1));
     let pause = Millis(u64::from(clients.max(1)) * pipeline * 1000 / CLOSED_MOST);
     let mut round = 0u64;
