@@ -9,7 +9,7 @@ use super::facts::{Facts, names, skipped};
 use super::{Check, Judgement, Verdict};
 use crate::env::NodeId;
 use crate::run::record::{Applied, Last, Record};
-use crate::run::view::NodeReport;
+use crate::run::view::{ClusterView, NodeReport};
 use crate::timeline::Role;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -92,12 +92,27 @@ fn open_slots(facts: &Facts<'_>, teller: NodeId, report: &NodeReport, found: &mu
     on_replica
 }
 
+/// Whether, when this node was first seen without the slots that it had, another one of its shard had just those.
+fn replaced_as_it_was(facts: &Facts<'_>, shard: u16, node: NodeId) -> bool {
+    fn own(view: &ClusterView, node: NodeId) -> Option<&[(u16, u16)]> {
+        view.report(node).map(NodeReport::own_slots)
+    }
+    let views = &facts.record.views;
+    let had = views.iter().rposition(|view| own(view, node).is_some_and(|slots| !slots.is_empty()));
+    let lost =
+        had.and_then(|had| views[had..].iter().find(|view| own(view, node).is_some_and(<[_]>::is_empty)));
+    let (Some(had), Some(lost)) = (had, lost) else { return false };
+    let mut others = facts.shard_nodes(shard).into_iter().filter(|other| *other != node);
+    others.any(|other| own(lost, other) == own(&views[had], node))
+}
+
 /// With migration off a shard is the nodes that began in it: one primary, the rest its replicas. Answers how many
 /// primaries were left without slots as well.
 ///
-/// A primary that was away while its shard went on, and gave slots to another shard, finds what it claims with two
-/// owners: it loses all of it and follows neither (valkey.conf, "cluster-allow-replica-migration": with `no` a primary
-/// that became empty stays what it is).
+/// A primary that was away while its shard went on, and gave slots to another shard or took some, finds that nobody has
+/// just what it claims: it loses all of it and follows no one (valkey.conf, "cluster-allow-replica-migration": with `no`
+/// a primary that became empty stays what it is; `clusterUpdateSlotsConfigWith` makes an exception for a successor with
+/// the same slots and no others). So it is owed where one came back to the same slots.
 fn shard_counts(facts: &Facts<'_>, last: &Last) -> (Vec<String>, u64) {
     let mut emptied = 0;
     let reshaped = facts.record.applied.iter().any(|applied| {
@@ -111,10 +126,10 @@ fn shard_counts(facts: &Facts<'_>, last: &Last) -> (Vec<String>, u64) {
     if facts.migration() || facts.consensus() || reshaped || wiped {
         return (Vec::new(), emptied);
     }
-    let gave = |shard: u16| {
+    let moved = |shard: u16| {
         let nodes = facts.shard_nodes(shard);
-        let from_it = |applied: &Applied| applied.resolved.first().is_some_and(|node| nodes.contains(node));
-        facts.record.applied.iter().any(|one| one.action == "reshard" && !skipped(one) && from_it(one))
+        let of_it = |applied: &Applied| applied.resolved.iter().any(|node| nodes.contains(node));
+        facts.record.applied.iter().any(|one| one.action == "reshard" && !skipped(one) && of_it(one))
     };
     let mut found = Vec::new();
     for shard in 0..facts.record.timeline.cluster.shards {
@@ -134,7 +149,10 @@ fn shard_counts(facts: &Facts<'_>, last: &Last) -> (Vec<String>, u64) {
         let id = last.view.report(primary).map(|report| report.id.as_str());
         for (node, report) in live.iter().filter(|(node, _)| *node != primary) {
             let me = report.myself();
-            if me.is_some_and(|me| me.role == Role::Primary && me.slots.is_empty()) && gave(shard) {
+            if me.is_some_and(|me| me.role == Role::Primary && me.slots.is_empty())
+                && moved(shard)
+                && !replaced_as_it_was(facts, shard, *node)
+            {
                 emptied += 1;
             } else if me.and_then(|me| me.primary.as_deref()) != id {
                 found.push(format!("{node} of shard {shard} does not follow {primary}"));
@@ -218,6 +236,7 @@ impl Check for Topology {
 mod tests {
     use super::super::testing::{Scene, node_id};
     use super::*;
+    use crate::run::view::Member;
 
     fn judge(scene: &Scene) -> Judgement {
         Topology {}.judge(&scene.record)
@@ -301,20 +320,57 @@ mod tests {
         assert_eq!(judge(&scene).verdict, Verdict::Pass, "a drain reshapes the shards");
     }
 
-    #[test]
-    fn a_primary_may_stay_without_slots_where_its_shard_gave_some_away() {
+    /// Node 1 has replaced node 0 and was away itself while node 0 took over again, now with these slots; it comes back
+    /// and finds nothing of what it had.
+    fn emptied(slots: &[(u16, u16)], reshard: (&str, &[u16])) -> Scene {
         let mut scene = Scene::new(3, 1).setting("cluster-allow-replica-migration", "no").healthy();
-        for node in 0..6 {
-            let other = scene.last_member(node, 1);
-            (other.role, other.primary) = (Role::Primary, None);
+        let alone = |member: &mut Member, slots: &[(u16, u16)]| {
+            (member.role, member.primary, member.slots) = (Role::Primary, None, slots.to_vec());
+        };
+        let at_first = scene.record.views.len() - 2;
+        for view in at_first..=at_first + 1 {
+            let away = view == at_first;
+            for member in &mut scene.report(view, 1).members {
+                match member.node {
+                    Some(NodeId(1)) => alone(member, if away { &[(0, 5460)] } else { &[] }),
+                    Some(NodeId(0)) => alone(member, if away { &[] } else { slots }),
+                    _ => {}
+                }
+            }
+            for member in &mut scene.report(view, 0).members {
+                if member.node == Some(NodeId(0)) {
+                    alone(member, slots);
+                }
+            }
         }
-        fails_with(&scene, "node-1 of shard 0 does not follow node-0");
-        scene.apply("r1", "reshard: {from: 1, to: 2}", 11_000, Some(12_000), &[2, 4]);
-        fails_with(&scene, "node-1 of shard 0 does not follow node-0");
-        scene.apply("r2", "reshard: {from: 0, to: 1}", 12_000, Some(13_000), &[0, 2]);
-        let judgement = judge(&scene);
-        assert_eq!(judgement.verdict, Verdict::Pass, "{judgement:?}");
-        assert_eq!(judgement.classes.get("primary-left-without-slots"), Some(&1));
+        for node in 0..6 {
+            alone(scene.last_member(node, 1), &[]);
+        }
+        let (what, nodes) = reshard;
+        scene.apply("r1", what, 7_000, Some(7_500), nodes);
+        scene
+    }
+
+    #[test]
+    fn a_primary_may_stay_without_slots_where_its_shard_gave_some_away_or_took_some() {
+        let away: (&str, &[u16]) = ("reshard: {from: 0, to: 1}", &[0, 2]);
+        let here: (&str, &[u16]) = ("reshard: {from: 1, to: 0}", &[2, 0]);
+        for (slots, reshard) in [(vec![(1, 5460)], away), (vec![(0, 5461)], here)] {
+            let scene = emptied(&slots, reshard);
+            let judgement = judge(&scene);
+            assert_eq!(judgement.verdict, Verdict::Pass, "{judgement:?}");
+            assert_eq!(judgement.classes.get("primary-left-without-slots"), Some(&1), "{judgement:?}");
+        }
+        let elsewhere: (&str, &[u16]) = ("reshard: {from: 1, to: 2}", &[2, 4]);
+        fails_with(&emptied(&[(1, 5460)], elsewhere), "node-1 of shard 0 does not follow node-0");
+    }
+
+    #[test]
+    fn a_primary_that_was_replaced_with_just_its_slots_has_to_follow() {
+        for reshard in ["reshard: {from: 0, to: 1}", "reshard: {from: 1, to: 0}"] {
+            let scene = emptied(&[(0, 5460)], (reshard, &[0, 2]));
+            fails_with(&scene, "node-1 of shard 0 does not follow node-0");
+        }
     }
 
     #[test]
