@@ -98,7 +98,7 @@ impl<'a> Facts<'a> {
     pub fn consensus(&self) -> bool {
         consensus(&self.record.timeline.target)
     }
-    fn embedded(&self) -> bool {
+    pub fn embedded(&self) -> bool {
         self.record.timeline.target == "embedded"
     }
     pub fn node_timeout(&self) -> Millis {

@@ -10,7 +10,7 @@ use super::owed;
 use super::{Check, Judgement, Verdict};
 use crate::catalogue::Action;
 use crate::env::NodeId;
-use crate::run::record::Record;
+use crate::run::record::{Record, Status};
 use crate::time::Micros;
 use std::collections::BTreeSet;
 
@@ -89,12 +89,38 @@ fn separated(facts: &Facts<'_>, at: Micros) -> BTreeSet<NodeId> {
     let whole = facts.record.applied.iter().filter(|one| {
         one.started <= at
             && one.ended.is_none_or(|ended| ended > at)
-            && one.status == crate::run::record::Status::Applied
+            && one.status == Status::Applied
             && facts.record.timeline.event(&one.event).is_some_and(
                 |event| matches!(&event.action, Action::Cut(cut) if cut.from.is_none() && !cut.one_way),
             )
     });
     whole.flat_map(|one| one.resolved.clone()).collect()
+}
+
+/// The members of a group at a moment: those that are so for certain, and with those that may be. A change takes hold at some
+/// moment between its start and its end, and one that failed may have. The embedded target's groups do not change.
+fn members(facts: &Facts<'_>, group: &[NodeId], at: Micros) -> (BTreeSet<NodeId>, BTreeSet<NodeId>) {
+    let surely: BTreeSet<NodeId> = group.iter().copied().collect();
+    let (mut surely, mut perhaps) = (surely.clone(), surely);
+    if facts.embedded() {
+        return (surely, perhaps);
+    }
+    perhaps.extend(facts.record.lives.iter().filter(|life| life.started <= at).map(|life| life.node));
+    for one in facts.record.applied.iter().filter(|one| one.started <= at) {
+        let change = facts.record.timeline.event(&one.event).map(|event| &event.action);
+        let removes = matches!(change, Some(Action::RemoveReplica(_) | Action::ReplaceMember(_)));
+        if !removes || matches!(one.status, Status::Skipped(_)) {
+            continue;
+        }
+        let over = one.status == Status::Applied && one.ended.is_some_and(|ended| ended <= at);
+        for node in &one.resolved {
+            surely.remove(node);
+            if over {
+                perhaps.remove(node);
+            }
+        }
+    }
+    (surely, perhaps)
 }
 
 fn minorities(facts: &Facts<'_>) -> Vec<Minority> {
@@ -115,12 +141,18 @@ fn minorities(facts: &Facts<'_>) -> Vec<Minority> {
     for shard in 0..facts.record.timeline.cluster.shards {
         let group = facts.voters(shard);
         let spells = spells(&moments, &views, |at| {
+            // Who is on the way in or out may be counted or not; only who has no majority either way has none.
+            let (surely, perhaps) = members(facts, &group, at);
             let away = separated(facts, at);
-            let well = group.iter().filter(|node| facts.awake(**node, at) && !away.contains(node)).count();
-            // The separated ones may be a majority among themselves; only who has none on either side counts.
-            let apart = group.iter().filter(|node| facts.awake(**node, at) && away.contains(node)).count();
-            (well * 2 <= group.len() && apart * 2 <= group.len())
-                .then(|| format!("{well} of {} members of shard {shard} were together", group.len()))
+            let few = |members: &BTreeSet<NodeId>| {
+                let awake = || members.iter().filter(|node| facts.awake(**node, at));
+                let well = awake().filter(|node| !away.contains(node)).count();
+                // The separated ones may be a majority among themselves.
+                let apart = awake().count() - well;
+                (well * 2 <= members.len() && apart * 2 <= members.len())
+                    .then(|| format!("{well} of {} members of shard {shard} were together", members.len()))
+            };
+            few(&perhaps).and(few(&surely))
         });
         let nodes: BTreeSet<NodeId> = facts.shard_nodes(shard).into_iter().collect();
         minorities.extend(spells.into_iter().map(|(from, to, why)| Minority {
@@ -305,6 +337,35 @@ mod tests {
         let mut scene = minority();
         scene.get(2, "r:9", None, 14_000);
         assert_eq!(judge(&scene).verdict, Verdict::Pass, "a read is not a write");
+    }
+
+    /// A group of five, of which two go for good at 11 s and a third is cut off from 12 to 22 s. Somebody writes at 20 s.
+    fn group_of_five(remove: bool) -> Scene {
+        let mut scene = Scene::new(1, 4).target("etcd").healthy();
+        for (node, id) in [(1, "e1"), (3, "e2")] {
+            if remove {
+                scene.apply(id, "remove_replica: {shard: 0}", 11_000, Some(16_000), &[node]);
+                scene.life(node).ended = Some((Micros(16_000_000), crate::env::Exit::Signal(15)));
+            } else {
+                scene.kill(id, node, 11_000, None);
+            }
+        }
+        scene.apply("e3", "cut: {node: node-2}", 12_000, Some(22_000), &[2]);
+        scene.set(0, "r:9", "v1", 20_000);
+        scene.run_until(30_000);
+        scene.settle();
+        scene
+    }
+
+    #[test]
+    fn who_was_removed_is_no_member_and_who_was_killed_is() {
+        let of = |remove| answered_by_a_minority(&Facts::of(&group_of_five(remove).record)).0;
+        assert_eq!(of(true), Vec::<String>::new(), "two of the three that are left are together");
+        assert!(
+            of(false).iter().any(|found| found.contains("2 of 5 members of shard 0 were together")),
+            "{:?}",
+            of(false)
+        );
     }
 
     #[test]
