@@ -91,8 +91,17 @@ fn unbound(record: &Record) -> BTreeSet<u16> {
     ranges.flatten().collect()
 }
 
+/// When an operation that brings a node in saw it known to all. Up to then some may not have sent it a message.
+fn known_to_all(record: &Record, node: NodeId) -> Option<Micros> {
+    let met = format!("{node} was met by ");
+    let steps = record.applied.iter().flat_map(|applied| &applied.steps);
+    steps.filter(|(_, step)| step.starts_with(&met)).map(|(at, _)| *at).max()
+}
+
 /// For each teller, the slots that somebody gives to nodes that were dead before it began without what it had known: it
-/// joined, or came back wiped, with an older copy or with another's data. Which slots a node has stands in the header of
+/// joined, or came back wiped, with an older copy or with another's data. One that joins begins when it is met, not when its
+/// process does: of who died before it was known to all, it shows whether it ever took a message, for that would
+/// have told it the epoch as well. Which slots a node has stands in the header of
 /// its own messages alone (`clusterProcessPacket`; `clusterMsgDataGossip` has none), and an UPDATE goes to who claims a slot,
 /// not to who lacks one: of the dead nobody can tell, and who had such a slot in the older copy has it still.
 fn slots_unheard(record: &Record) -> BTreeMap<NodeId, BTreeSet<u16>> {
@@ -105,13 +114,21 @@ fn slots_unheard(record: &Record) -> BTreeMap<NodeId, BTreeSet<u16>> {
     });
     let dead: Vec<(NodeId, Micros)> = dead.collect();
     let members = || last.view.answered().flat_map(|(_, report)| &report.members);
-    for (teller, _) in last.view.answered() {
+    for (teller, report) in last.view.answered() {
         // Who comes back empty has kept its `nodes.conf`.
         let knew_less = lives(teller).filter(|life| {
             life.incarnation == 1 || life.stale.as_deref().is_some_and(|stale| stale != "empty")
         });
         let Some(began) = knew_less.map(|life| life.started).max() else { continue };
-        for (node, _) in dead.iter().filter(|(_, ended)| *ended <= began) {
+        let met = known_to_all(record, teller);
+        let never_heard = |node: NodeId| {
+            let entry = report.members.iter().find(|member| member.node == Some(node));
+            entry.is_some_and(|member| member.config_epoch == 0)
+        };
+        let unheard_of = |(node, ended): &&(NodeId, Micros)| {
+            *ended <= began || (met.is_some_and(|met| *ended <= met) && never_heard(*node))
+        };
+        for (node, _) in dead.iter().filter(unheard_of) {
             let its = members().filter(|member| member.node == Some(*node));
             let slots = its.flat_map(|member| &member.slots).flat_map(|(first, last)| *first..=*last);
             unheard.entry(teller).or_default().extend(slots);
@@ -430,6 +447,38 @@ mod tests {
         let mut other = dead(Some("older"), 10_500);
         other.last_member(3, 1).slots = Vec::new();
         assert_eq!(judge(&other).verdict, Verdict::Fail, "the others must agree");
+    }
+
+    #[test]
+    fn who_joins_begins_when_it_is_met_and_shows_whether_it_ever_took_a_message() {
+        // node-4 has run since 0.1 s; it is met in an event that ends at 10.6 s, and node-1 dies at `died`.
+        let joined = |died: u64, epoch: u64, step: &str| {
+            let mut scene = Scene::new(3, 1).healthy();
+            scene.kill("k1", 1, died, None);
+            scene.silence(1);
+            for node in [0, 2, 3, 4, 5] {
+                let dead = scene.last_member(node, 1);
+                (dead.fail, dead.slots, dead.config_epoch) = (true, vec![(5000, 5003)], 7);
+            }
+            let dead = scene.last_member(4, 1);
+            (dead.slots, dead.config_epoch) = (Vec::new(), epoch);
+            scene.apply("s1", "scale_out: {slots: 1}", 9000, Some(10_900), &[4]);
+            let applied = scene.record.applied.iter_mut().find(|one| one.event == "s1").expect("it is there");
+            applied.steps.push((ms(10_600), step.into()));
+            judge(&scene)
+        };
+        let met = "node-4 was met by node-0 and is known to all";
+        let judgement = joined(10_500, 0, met);
+        let seen = (judgement.verdict, judgement.classes.get("dead-owner-unheard").copied());
+        assert_eq!(seen, (Verdict::Pass, Some(1)), "{judgement:?}");
+        for (died, epoch, step, why) in [
+            (10_500, 7, met, "it has taken a message of node-1"),
+            (10_700, 0, met, "node-1 lived and could tell it"),
+            (10_500, 0, "node-4 was started", "nobody brought it in"),
+            (10_500, 0, "node-3 was met by node-0 and is known to all", "another one was brought in"),
+        ] {
+            assert_eq!(joined(died, epoch, step).verdict, Verdict::Fail, "{why}");
+        }
     }
 
     #[test]

@@ -153,6 +153,7 @@ pub async fn join(op: &OpIo, node: NodeId, member: NodeId, deadline: Micros) -> 
         Ok(())
     })
     .await?;
+    // `view_agreement` reads this.
     op.step(format!("{node} was met by {member} and is known to all"));
     Ok(())
 }
