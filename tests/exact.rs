@@ -460,6 +460,7 @@ const FINDINGS: &[(&str, &[&str], &str)] = &[
         BOTH,
         "FAILED seed 2: slot_coverage: slots 0-5460 of node-0, away",
     ),
+    ("topology-valkey-8.0.1-two-roles", VALKEY, "FAILED seed 581: view_agreement: 1 "),
     ("view_agreement-valkey-8.0.1-two-primaries", VALKEY, "FAILED seed 1: view_agreement: 1 "),
 ];
 

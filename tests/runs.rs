@@ -5,7 +5,7 @@
 
 mod command;
 
-use command::{Place, Said, said};
+use command::{Place, QUIET, Said, said};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
@@ -146,6 +146,29 @@ fn a_restart_that_wants_an_older_copy_is_skipped_before_anything_dies_where_ther
     assert_eq!(status, "no older copy of the folder was kept of node-0");
     let ended = events.iter().filter(|event| event["event"] == "life" && !event["life"]["ended"].is_null());
     assert_eq!(ended.count(), 0, "{}", run.out);
+}
+
+/// Nothing broke there, and nothing can be judged: the timeline took from the cluster what it needs to become healthy.
+#[test]
+fn a_cluster_that_an_event_keeps_from_forming_is_unknown_and_not_broken() {
+    let place = Place::new("unformed");
+    let forming = |event: &str| QUIET.replace("timeline: []", &format!("timeline: [{event}]"));
+    for (name, event, why) in [
+        ("dead", "{forming: 20ms, do: {kill: {node: node-0}}}", "e1 ended node-0 for good while it formed; "),
+        (
+            "stopped",
+            "{forming: 20ms, do: {pause: {node: node-0}}}",
+            "e1 began while it formed and is still in force; ",
+        ),
+    ] {
+        let scenario = forming(event).replace("replicas: 1", "replicas: 0");
+        place.write("scenario.yaml", &scenario);
+        let run = place.fuzz(&["run", "scenario.yaml", "--seed", "1", "--out", name]);
+        run.exits(4).prints("Status: UNKNOWN\n");
+        run.prints(&format!("the cluster was never healthy, and could not be: {why}"));
+    }
+    place.write("scenario.yaml", &forming("{forming: 20ms, do: {kill: {node: node-0}}, for: 100ms}"));
+    place.fuzz(&["run", "scenario.yaml", "--seed", "1"]).exits(0);
 }
 
 /// The only entry of a folder.

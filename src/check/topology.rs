@@ -1,8 +1,8 @@
 //! `topology`: once settled, the cluster has the shape that the timeline left it in.
 //!
 //! Judged per live node's view: the members are exactly the nodes that belong, each slot has one owner,
-//! replicas follow primaries and claim nothing, and no slot is open that the timeline did not leave open. How
-//! many replicas a shard has is judged only with `cluster-allow-replica-migration no`: with it on, spare
+//! replicas follow primaries and claim nothing, a primary replicates nobody, and no slot is open that the timeline
+//! did not leave open. How many replicas a shard has is judged only with `cluster-allow-replica-migration no`: with it on, spare
 //! replicas move to orphans and drained nodes follow their slots.
 
 use super::facts::{Facts, names, skipped};
@@ -71,6 +71,15 @@ fn in_one_view(facts: &Facts<'_>, last: &Last, teller: NodeId, report: &NodeRepo
             found.push(format!("{teller} gives slot {} to {} and to {}", pair[1].0, pair[0].2, pair[1].2));
         }
     }
+}
+
+/// A node that is a primary by the cluster and replicates another one all the same: it answers for itself and holds
+/// what that one holds. A server sets both at once, so that they "shouldn't ever diverge" (valkey-io/valkey#2460, #2513).
+/// The other way round, a replica that follows no stream, is for `replica_sync` to judge.
+fn two_roles(teller: NodeId, report: &NodeReport) -> Option<String> {
+    let me = report.myself()?;
+    (me.role == Role::Primary && report.replication.role == Role::Replica)
+        .then(|| format!("{teller} is a primary in the cluster and replicates another node all the same"))
 }
 
 /// Slots that a primary holds open and the timeline did not leave open. What a replica holds open is counted:
@@ -173,6 +182,7 @@ impl Topology {
         for (teller, report) in last.view.answered().filter(|(node, _)| !last.removed.contains(node)) {
             answered += 1;
             in_one_view(&facts, last, teller, report, &mut found);
+            found.extend(two_roles(teller, report));
             on_replicas += open_slots(&facts, teller, report, &mut found);
         }
         let (misplaced, emptied) = shard_counts(&facts, last);
@@ -278,6 +288,17 @@ mod tests {
     }
 
     #[test]
+    fn a_primary_that_replicates_another_node_is_found() {
+        let mut scene = Scene::new(3, 1).healthy();
+        assert_eq!(scene.last_report(1).replication.role, Role::Replica);
+        let me = scene.last_member(1, 1);
+        (me.role, me.primary) = (Role::Primary, None);
+        fails_with(&scene, "node-1 is a primary in the cluster and replicates another node");
+        scene.last_report(1).replication.role = Role::Primary;
+        assert_eq!(judge(&scene).verdict, Verdict::Pass, "a primary without slots replicates nobody");
+    }
+
+    #[test]
     fn two_owners_in_one_view_are_found() {
         let mut scene = Scene::new(3, 1).healthy();
         scene.last_member(0, 2).slots.insert(0, (7, 7));
@@ -346,6 +367,7 @@ mod tests {
         for node in 0..6 {
             alone(scene.last_member(node, 1), &[]);
         }
+        scene.last_report(1).replication.role = Role::Primary;
         let (what, nodes) = reshard;
         scene.apply("r1", what, 7_000, Some(7_500), nodes);
         scene

@@ -165,6 +165,11 @@ pub fn run(timeline: &Timeline, options: &RunOptions) -> i32 {
     };
     match result {
         Ok(record) => judge_record(&record, &mut finished, &options.folder, &mut recorder),
+        Err(error @ RunError::Unformed(_)) => {
+            finished.exit_code = exit::UNKNOWN;
+            let judgement = Judgement::new(check::RUN, Verdict::Unknown, error.to_string());
+            recorder.event(&RunEvent::Judged { judgement });
+        }
         Err(error) => {
             finished.exit_code = match (&error, &options.server_binary) {
                 (RunError::Interrupted, _) => exit::INTERRUPTED,

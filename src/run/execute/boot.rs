@@ -1,11 +1,12 @@
 //! Bringing the cluster up: every node created, then started, formed, and seen to be healthy.
 
 use super::{BOOT_LOOK, Executor, FORMING_LOOK, RunError};
-use crate::catalogue::Ability;
+use crate::catalogue::{Ability, ActionKind};
 use crate::env::{Exit, NodeAction, NodeId, in_real_time};
 use crate::fault::restart::RestartData;
 use crate::run::event::Phase;
 use crate::run::operation::{OpIo, Target};
+use crate::run::plan::Planned;
 use crate::run::record::Status;
 use crate::run::task::Io;
 use crate::run::world::Shared;
@@ -109,8 +110,7 @@ impl Executor<'_> {
                 return Err(RunError::Interrupted);
             }
             if self.env.now() >= bound {
-                let why = healthy.borrow().1.join("; ");
-                return Err(RunError::Boot { within: self.bounds.boot, why });
+                return Err(self.unhealthy(healthy.borrow().1.join("; ")));
             }
             let due = self.start_due()?;
             self.turn(due.min(bound).min(self.env.now().plus(BOOT_LOOK)))?;
@@ -159,8 +159,7 @@ impl Executor<'_> {
                 return Err(RunError::Interrupted);
             }
             if now >= bound {
-                let why = "not every node answers".into();
-                return Err(RunError::Boot { within: self.bounds.boot, why });
+                return Err(self.unhealthy("not every node answers".into()));
             }
             let due = self.start_due()?;
             self.turn(due.min(bound).min(now.plus(BOOT_LOOK)))?;
@@ -176,6 +175,34 @@ impl Executor<'_> {
         };
         self.world.borrow_mut().notes.push(told);
         Ok(())
+    }
+
+    /// Why the bound on the first health was reached. Where the timeline itself keeps from the cluster what it took while
+    /// it formed, nothing broke: there is nothing to judge.
+    fn unhealthy(&self, why: String) -> RunError {
+        match self.kept_from_it() {
+            Some(taken) => RunError::Unformed(format!("{taken}; {why}")),
+            None => RunError::Boot { within: self.bounds.boot, why },
+        }
+    }
+
+    /// What an event did while the cluster formed and does not undo before it is healthy: it ended a node for good, or
+    /// it is still in force.
+    fn kept_from_it(&self) -> Option<String> {
+        let world = self.world.borrow();
+        let dead = world.nodes.iter().find(|(_, state)| state.left_dead && !state.up).map(|(node, _)| *node);
+        if let Some(node) = dead {
+            let life = world.lives.iter().rev().find(|life| life.node == node)?;
+            let (event, _) = life.signalled.last()?;
+            return Some(format!("{event} ended {node} for good while it formed"));
+        }
+        let in_force = |planned: &&Planned| {
+            planned.started.is_some()
+                && !planned.over()
+                && planned.event.action.info().kind == ActionKind::Fault
+        };
+        let planned = self.plan.iter().find(in_force)?;
+        Some(format!("{} began while it formed and is still in force", planned.event.id))
     }
 
     /// A node that ends before anything was done to the cluster, or refuses to start while it forms, does not come

@@ -64,6 +64,8 @@ pub enum RunError {
     Start { node: NodeId, why: String },
     #[error("the cluster did not become healthy within {within}: {why}")]
     Boot { within: Millis, why: String },
+    #[error("the cluster was never healthy, and could not be: {0}")]
+    Unformed(String),
     #[error("{node} ended by itself before the cluster was healthy: {exit}")]
     Ended { node: NodeId, exit: Exit },
     #[error("failed to form the cluster: {0}")]
