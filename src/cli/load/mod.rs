@@ -185,7 +185,7 @@ pub fn main(args: &Args) -> super::Done {
     }
     let steps = steps(args, &load)?;
     let mut bench = Bench { args, spec, load, seed, place, code: Code::Passed, count: 0 };
-    bench.head(left_out);
+    bench.head(left_out && args.spec.is_some());
     if args.search {
         search::search(&mut bench, steps[0])?;
         return Ok(bench.code);
