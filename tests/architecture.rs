@@ -191,6 +191,8 @@ fn the_core_touches_nothing() {
         "yaml/read.rs",
         "yaml/render.rs",
     ];
+    // Traits alone, by which `h2` is handed the bytes of a run's connection; no runtime comes with them.
+    let traits = ("target/etcd/grpc.rs", "use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};");
     let mut wrong = Vec::new();
     for path in sources {
         let relative = path.strip_prefix(&root).expect("below src").to_string_lossy().into_owned();
@@ -203,6 +205,9 @@ fn the_core_touches_nothing() {
                 break;
             }
             let plain = line.trim_start();
+            if (relative.as_str(), plain) == traits {
+                continue;
+            }
             for banned in [
                 "std::fs",
                 "std::net",

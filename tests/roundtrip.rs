@@ -125,6 +125,7 @@ fn loads() -> impl Strategy<Value = Load> {
         sessions: u16::from(rest.3),
         tellers: u16::from(rest.0),
         leases: u16::from(rest.0) % 3,
+        watch_streams: rest.3,
     })
 }
 

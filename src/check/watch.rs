@@ -1,11 +1,17 @@
 //! `watch`: what a watch tells is every change from its revision on, once and in order.
 //!
 //! What changes there were is taken from all watches together: a change that one of them told must have been told by every
-//! other that speaks of later ones. Versions count the puts of a key, so that a single watch shows a hole by itself, too.
+//! other of that key that speaks of later ones. Versions count the puts of a key, so that a single watch shows a hole by
+//! itself, too.
+//!
+//! What etcd says of watches that share a stream stands in its `rpc.proto`: progress that was asked for is told to the whole
+//! stream, and «all future events received in this stream are guaranteed to have a higher revision number»; after the answer
+//! to a cancel «no further events will be sent to the canceled watcher»; a message may be split where the watch asked for it,
+//! and each part but the last says so.
 
 use super::facts::Facts;
 use super::{Check, Judgement, Verdict};
-use crate::history::{Change, Watch};
+use crate::history::{Change, Keys, Watch};
 use crate::run::record::Record;
 use crate::time::{Micros, Millis};
 use std::collections::{BTreeMap, BTreeSet};
@@ -30,8 +36,13 @@ fn name(change: &Change) -> (i64, &str) {
 }
 
 fn title(watch: &Watch) -> String {
+    let stream = watch.beside.as_ref().map_or_else(String::new, |beside| {
+        let Keys { from, to } = &beside.keys;
+        let to = to.as_ref().map_or_else(|| "the end".into(), |to| format!("{to:?}"));
+        format!(", stream {}, keys from {from:?} to {to}", beside.stream)
+    });
     format!(
-        "watch {} of watcher {} on {} from revision {} (`{}`)",
+        "watch {} of watcher {} on {} from revision {} (`{}`){stream}",
         watch.number, watch.watcher, watch.node, watch.from, watch.meant
     )
 }
@@ -76,24 +87,36 @@ fn follow(
 ) {
     let Some((_, created)) = watch.created else { return };
     let first = if watch.from > 0 { watch.from } else { created + 1 };
+    let takes_fragments = watch.beside.as_ref().is_none_or(|beside| beside.fragments);
+    let watched = |(key, _): &(&(i64, &str), _)| watch.is_of(key.1);
     let mut seen: BTreeSet<(i64, &str)> = BTreeSet::new();
     let mut latest: BTreeMap<&str, &Change> = BTreeMap::new();
     let mut last = 0;
+    // The last revision of the message before, which may be in parts.
+    let mut before = 0;
     for told in &watch.told {
         let mut hold =
             |what: String| odd.push(format!("{}: {what}, at {}", title(watch), record.when(told.at)));
         if told.changes.is_empty() {
             let ahead = |(key, _): &(&(i64, &str), _)| !seen.contains(*key);
-            if let Some(((revision, key), _)) = between(truth, first, told.revision).find(ahead) {
+            if let Some(((revision, key), _)) =
+                between(truth, first, told.revision).filter(watched).find(ahead)
+            {
+                let whose = if told.to_all { "of all watches of the stream " } else { "" };
                 hold(format!(
-                    "progress up to revision {} was told before revision {revision} of `{key}`",
+                    "progress {whose}up to revision {} was told before revision {revision} of `{key}`",
                     told.revision
                 ));
             }
             continue;
         }
-        let before = last;
+        if told.fragment && !takes_fragments {
+            hold(format!("a message up to revision {} was split, which nobody asked for", told.revision));
+        }
         for change in &told.changes {
+            if !watch.is_of(&change.key) {
+                hold(format!("revision {} is of `{}`, which it does not watch", change.revision, change.key));
+            }
             if watch.from > 0 && change.revision < watch.from {
                 hold(format!("revision {} of `{}` is from before", change.revision, change.key));
             }
@@ -115,15 +138,35 @@ fn follow(
                 ));
             }
         }
+        if !told.fragment {
+            before = last;
+        }
     }
     let mut hold = |what: String| odd.push(format!("{}: {what}", title(watch)));
-    // A revision of which nothing was told leaves no gap to be seen by itself.
-    for ((revision, key), _) in between(truth, first, last).filter(|(key, _)| !seen.contains(*key)) {
+    // A revision of which nothing was told leaves no gap to be seen by itself. Of one that comes in parts, more may have been
+    // to come.
+    let in_parts = watch.told.last().is_some_and(|told| told.fragment);
+    let passed = if in_parts { before.max(last - 1) } else { last };
+    for ((revision, key), _) in
+        between(truth, first, passed).filter(watched).filter(|(key, _)| !seen.contains(*key))
+    {
         hold(format!("revision {revision} of `{key}` was passed over"));
     }
-    if let Some(until) = owed_until.filter(|_| watch.ended.is_none()) {
-        let after = truth.range(((last + 1).max(first), "")..).filter(|(_, (_, at))| *at <= until);
-        for ((revision, key), _) in after {
+    for told in watch.cancel().iter().flat_map(|cancel| &cancel.after) {
+        hold(format!(
+            "up to revision {} it was told {} changes at {}, after the server had confirmed that it was canceled",
+            told.revision,
+            told.changes.len(),
+            record.when(told.at)
+        ));
+    }
+    let owed = owed_until.filter(|_| watch.ended.is_none());
+    if let Some((cancel, _)) = watch.cancel().zip(owed).filter(|(cancel, until)| cancel.asked <= *until) {
+        hold(format!("the cancel asked for at {} was never confirmed", record.when(cancel.asked)));
+    }
+    if let Some(until) = owed.filter(|_| watch.cancel().is_none()) {
+        let after = truth.range(((passed + 1).max(first), "")..).filter(|(_, (_, at))| *at <= until);
+        for ((revision, key), _) in after.filter(watched).filter(|(key, _)| !seen.contains(*key)) {
             hold(format!("revision {revision} of `{key}` never came"));
         }
     }
@@ -144,7 +187,8 @@ impl Check for Watches {
         "a watch tells every change from its revision on, once, in order, and no progress ahead of what it told"
     }
     fn source(&self) -> &'static str {
-        "etcd.io/docs/v3.5/learning/api_guarantees, 'Watch APIs': ordered, unique, reliable, atomic, resumable, bookmarkable"
+        "etcd.io/docs/v3.5/learning/api_guarantees, 'Watch APIs': ordered, unique, reliable, atomic, resumable, bookmarkable; \
+         of streams etcdserverpb/rpc.proto, `ResponseHeader.revision` and `WatchResponse`"
     }
 
     fn judge(&self, record: &Record) -> Judgement {
@@ -178,7 +222,7 @@ mod tests {
     use super::super::testing::Scene;
     use super::*;
     use crate::env::NodeId;
-    use crate::history::Told;
+    use crate::history::{Beside, Cancel, Told};
 
     fn put(revision: i64, key: &str, created: i64, version: i64) -> Change {
         Change { revision, key: key.into(), deleted: false, created, version }
@@ -198,10 +242,38 @@ mod tests {
             created: Some((Micros(1), 1)),
             told: told
                 .iter()
-                .map(|changes| Told { at: Micros(2), revision: 9, changes: changes.to_vec() })
+                .map(|changes| Told {
+                    at: Micros(2),
+                    revision: 9,
+                    changes: changes.to_vec(),
+                    ..Told::default()
+                })
                 .collect(),
             ended: Some((Micros(3), "given up for another".into())),
+            beside: None,
         }
+    }
+    /// One of several on a stream, of the keys from one on.
+    fn beside(mut watch: Watch, from: &str, to: Option<&str>) -> Watch {
+        let keys = Keys { from: from.into(), to: to.map(Into::into) };
+        watch.beside = Some(Beside { keys, ..Beside::default() });
+        watch
+    }
+    fn asks_to_be_split(mut watch: Watch) -> Watch {
+        watch.beside.as_mut().expect("on a stream").fragments = true;
+        watch
+    }
+    /// Its messages but the last are said to go on in the next.
+    fn split(mut watch: Watch) -> Watch {
+        let parts = watch.told.len();
+        watch.told.iter_mut().take(parts - 1).for_each(|told| told.fragment = true);
+        watch
+    }
+    fn canceled(mut watch: Watch, confirmed: Option<Micros>, after: &[&[Change]]) -> Watch {
+        let told = |changes: &&[Change]| Told { revision: 9, changes: changes.to_vec(), ..Told::default() };
+        let cancel = Cancel { asked: Micros(2), confirmed, after: after.iter().map(told).collect() };
+        watch.beside.as_mut().expect("on a stream").cancel = Some(cancel);
+        watch
     }
     fn judge(watches: Vec<Watch>) -> Judgement {
         let mut scene = Scene::new(1, 2).target("etcd").healthy();
@@ -248,6 +320,64 @@ mod tests {
             ),
             (watch(1, 2, &[&[put(2, "a", 2, 1), put(3, "a", 3, 1)]]), "another change at revision 3"),
             (open, "revision 4 of `a` never came"),
+        ] {
+            let judgement = judge(vec![whole(), broken]);
+            assert_eq!(judgement.verdict, Verdict::Fail, "{words}");
+            assert!(judgement.evidence.iter().any(|line| line.contains(words)), "{words}: {judgement:?}");
+        }
+    }
+
+    #[test]
+    fn watches_that_share_a_stream_tell_of_their_keys_alone() {
+        let progress: &[Change] = &[];
+        let both: &[Change] = &[put(5, "a", 5, 1), put(5, "b", 5, 1)];
+        let of_b = beside(watch(1, 2, &[&[put(5, "b", 5, 1)], progress]), "b", None);
+        // Nothing of its keys happened, so that any progress is right.
+        let of_c = beside(watch(2, 2, &[progress]), "c", Some("d"));
+        let parts = [&[deleted(4, "a")][..], &both[..1], &both[1..]];
+        let in_parts = split(asks_to_be_split(beside(watch(3, 4, &parts), "", None)));
+        // Cut off in the middle of a revision, which is no hole.
+        let mut cut_off = in_parts.clone();
+        cut_off.told.pop();
+        let ended = canceled(beside(watch(4, 4, &[&[deleted(4, "a")]]), "a", None), Some(Micros(3)), &[]);
+        let all = vec![whole(), of_b, of_c, in_parts, cut_off, ended];
+        let judgement = judge(all);
+        assert_eq!(judgement.verdict, Verdict::Pass, "{judgement:?}");
+    }
+
+    #[test]
+    fn what_a_stream_promises_is_held_against_it() {
+        let progress: &[Change] = &[];
+        let both = [put(5, "a", 5, 1), put(5, "b", 5, 1)];
+        let parts: &[&[Change]] = &[&both[..1], &both[1..]];
+        let of_b = |told: &[&[Change]]| beside(watch(1, 2, told), "b", None);
+        let mut to_all = of_b(&[progress, &both[1..]]);
+        to_all.told[0].to_all = true;
+        let told_late = canceled(of_b(&[]), Some(Micros(3)), &[&both[1..]]);
+        let mut unconfirmed = canceled(of_b(&[&both[1..]]), None, &[]);
+        unconfirmed.ended = None;
+        let mut unfinished = split(asks_to_be_split(beside(watch(1, 5, parts), "", None)));
+        unfinished.told.pop();
+        unfinished.ended = None;
+        let twice = [&both[..1], &both[..1], &both[1..]];
+        for (broken, words) in [
+            (
+                to_all,
+                "progress of all watches of the stream up to revision 9 was told before revision 5 of `b`",
+            ),
+            (of_b(&[progress, &both[1..]]), "progress up to revision 9 was told before revision 5 of `b`"),
+            (of_b(&[&both]), "revision 5 is of `a`, which it does not watch"),
+            (asks_to_be_split(beside(watch(1, 5, parts), "", None)), "it went back to revision 5 of `b`"),
+            (split(beside(watch(1, 5, parts), "", None)), "was split, which nobody asked for"),
+            (
+                split(asks_to_be_split(beside(watch(1, 5, &twice), "", None))),
+                "revision 5 of `a` was told twice",
+            ),
+            (told_late, "after the server had confirmed that it was canceled"),
+            (unconfirmed, "was never confirmed"),
+            (unfinished, "revision 5 of `b` never came"),
+            // It goes on behind a revision that was told as progress and of which it was not told.
+            (of_b(&[&[put(6, "b", 5, 2)]]), "revision 5 of `b` was passed over"),
         ] {
             let judgement = judge(vec![whole(), broken]);
             assert_eq!(judgement.verdict, Verdict::Fail, "{words}");

@@ -11,7 +11,7 @@ pub use lease::{Ending, Lease, LeaseAsk, LeaseCall, LeaseSaid};
 pub use ledger::{Audit, AuditKind, Entry, Transfer, TransferSaid};
 use serde::{Deserialize, Serialize};
 pub use session::{Guard, Held, HeldAct, HeldAsk, HeldSaid, Sight};
-pub use watch::{Change, Told, Watch};
+pub use watch::{Beside, Cancel, Change, Keys, Told, Watch};
 
 crate::word! {
     /// What a client asked for.

@@ -4,7 +4,7 @@ use crate::env::NodeId;
 use crate::time::Micros;
 use serde::{Deserialize, Serialize};
 
-/// One watch of everything, from when it was asked for to when it ended.
+/// One watch, from when it was asked for to when it ended.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Watch {
     /// Who watches, and which of its watches this is, from 0.
@@ -23,16 +23,65 @@ pub struct Watch {
     pub told: Vec<Told>,
     /// When it ended, and why; nothing for one that was open to the last.
     pub ended: Option<(Micros, String)>,
+    /// Where it is one of several on a stream; one that has its own watches everything.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub beside: Option<Beside>,
+}
+
+/// What is asked of a watch that shares its stream with others.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Beside {
+    /// Which of its watcher's streams it is on, from 0.
+    pub stream: u32,
+    pub keys: Keys,
+    /// It asked to be told its progress while nothing happens.
+    pub progress_notify: bool,
+    /// It takes what is too large for one message in several.
+    pub fragments: bool,
+    /// When the whole stream was asked for its progress.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub progress_asked: Vec<Micros>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cancel: Option<Cancel>,
+}
+
+/// The keys from one on, up to another if one is named.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Keys {
+    pub from: String,
+    pub to: Option<String>,
+}
+
+/// A watch that is to end while others on its stream go on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cancel {
+    pub asked: Micros,
+    /// When the server said that it has ended.
+    pub confirmed: Option<Micros>,
+    /// What came of it afterwards.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub after: Vec<Told>,
 }
 
 /// One message of a watch.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Told {
     pub at: Micros,
     /// The revision of the store by the message's head.
     pub revision: i64,
     /// Nothing for a notification of progress.
     pub changes: Vec<Change>,
+    /// A notification of progress to all watches of the stream, as it was asked for.
+    #[serde(default, skip_serializing_if = "is_not")]
+    pub to_all: bool,
+    /// The next message goes on with it.
+    #[serde(default, skip_serializing_if = "is_not")]
+    pub fragment: bool,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "what serde asks for")]
+fn is_not(flag: &bool) -> bool {
+    !flag
 }
 
 /// One change of one key.
@@ -45,4 +94,29 @@ pub struct Change {
     pub created: i64,
     /// How often it was put since then; 0 for a deletion.
     pub version: i64,
+}
+
+impl Keys {
+    pub fn hold(&self, key: &str) -> bool {
+        key >= self.from.as_str() && self.to.as_deref().is_none_or(|to| key < to)
+    }
+}
+
+impl Watch {
+    /// Whether a change of this key is told.
+    pub fn is_of(&self, key: &str) -> bool {
+        self.beside.as_ref().is_none_or(|beside| beside.keys.hold(key))
+    }
+    pub fn cancel(&self) -> Option<&Cancel> {
+        self.beside.as_ref()?.cancel.as_ref()
+    }
+    /// The revision of the last change of which all was told.
+    pub fn last_told(&self) -> Option<i64> {
+        let mut whole = self.told.iter().rev().skip_while(|told| told.fragment);
+        whole.find_map(|told| told.changes.last()).map(|change| change.revision)
+    }
+    /// Up to which revision it was said that all was told.
+    pub fn progress(&self) -> Option<i64> {
+        self.told.iter().rev().find(|told| told.changes.is_empty()).map(|told| told.revision)
+    }
 }

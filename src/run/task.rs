@@ -62,6 +62,20 @@ struct Link {
     used: usize,
 }
 
+impl Link {
+    /// So many bytes of the buffer are done with.
+    fn take_off(&mut self, bytes: usize) {
+        self.used += bytes;
+        if self.used == self.buffer.len() {
+            self.buffer.clear();
+            self.used = 0;
+        } else if self.used > 1 << 16 {
+            self.buffer.drain(..self.used);
+            self.used = 0;
+        }
+    }
+}
+
 /// What a task does its input and output through. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Io {
@@ -156,6 +170,27 @@ impl Io {
             }
             mail.deadline = Some(mail.deadline.map_or(deadline, |other| other.min(deadline)));
             Poll::Pending
+        })
+        .await
+    }
+
+    /// Polls what is polled by hand until it gives a value or the deadline has come. It may use what goes through here
+    /// while it is polled.
+    pub async fn drive<T>(
+        &self,
+        deadline: Micros,
+        mut poll: impl FnMut(&mut Context<'_>) -> Poll<T>,
+    ) -> Option<T> {
+        poll_fn(|context| match poll(context) {
+            Poll::Ready(value) => Poll::Ready(Some(value)),
+            Poll::Pending => {
+                let mut mail = self.mail.borrow_mut();
+                if mail.now >= deadline {
+                    return Poll::Ready(None);
+                }
+                mail.deadline = Some(mail.deadline.map_or(deadline, |other| other.min(deadline)));
+                Poll::Pending
+            }
         })
         .await
     }
@@ -325,14 +360,7 @@ impl Conn {
                 let link = mail.links.get_mut(&id)?;
                 match decode(&link.buffer[link.used..]) {
                     Ok(Some((reply, used))) => {
-                        link.used += used;
-                        if link.used == link.buffer.len() {
-                            link.buffer.clear();
-                            link.used = 0;
-                        } else if link.used > 1 << 16 {
-                            link.buffer.drain(..link.used);
-                            link.used = 0;
-                        }
+                        link.take_off(used);
                         Some(Ok(reply))
                     }
                     Ok(None) => link.closed.as_ref().map(|why| Err(call_error(why))),
@@ -341,6 +369,28 @@ impl Conn {
             })
             .await
             .unwrap_or(Err(CallError::Timeout))
+    }
+
+    /// Why the other side is gone, if it is.
+    pub fn closed(&self) -> Option<CallError> {
+        let mail = self.io.mail.borrow();
+        mail.links.get(&self.id).and_then(|link| link.closed.as_ref()).map(call_error)
+    }
+
+    /// What has come, at most so many bytes of it, without waiting; nothing where nothing has. Why it is closed, once all
+    /// has been taken off.
+    pub fn take(&self, most: usize) -> Result<Vec<u8>, CallError> {
+        let mut mail = self.io.mail.borrow_mut();
+        let Some(link) = mail.links.get_mut(&self.id) else { return Ok(Vec::new()) };
+        let come = &link.buffer[link.used..];
+        let bytes = come[..come.len().min(most)].to_vec();
+        match &link.closed {
+            Some(why) if come.is_empty() => Err(call_error(why)),
+            _ => {
+                link.take_off(bytes.len());
+                Ok(bytes)
+            }
+        }
     }
 
     /// Waits until the other side has closed it, and gives all that came.
@@ -421,5 +471,30 @@ mod tests {
         assert!(task.done());
         assert_eq!(out, [Effect::Close(conn)]);
         assert_eq!(*answers.borrow(), [Ok(Reply::Simple("PONG".into())), Err(CallError::Timeout)]);
+    }
+
+    #[test]
+    fn what_is_polled_by_hand_takes_bytes_as_they_come_and_then_the_end() {
+        let taken: Rc<RefCell<Vec<String>>> = Rc::default();
+        let seen = taken.clone();
+        let mut task = Task::new(1, |io| async move {
+            let conn = io.open(NodeId(0), io.after(Millis(100))).await.expect("opened below");
+            let take = |_: &mut Context<'_>| match conn.take(2) {
+                Ok(bytes) if bytes.is_empty() => Poll::Pending,
+                other => Poll::Ready(format!("{other:?}")),
+            };
+            for _ in 0..4 {
+                let next = io.drive(io.after(Millis(50)), take).await;
+                seen.borrow_mut().push(next.unwrap_or_else(|| "nothing".into()));
+            }
+        });
+        let (mut out, conn) = (Vec::new(), ConnId(1 << 32));
+        task.on(Micros(0), Input::Start, &mut out);
+        assert_eq!(task.on(Micros(10), Input::Opened(conn), &mut out), Some(Micros(50_010)));
+        assert_eq!(task.on(Micros(50_010), Input::Timer, &mut out), Some(Micros(100_010)));
+        task.on(Micros(50_020), Input::Bytes(conn, b"abc".to_vec()), &mut out);
+        task.on(Micros(50_030), Input::Closed(conn, Why::Reset("reset".into())), &mut out);
+        assert!(task.done());
+        assert_eq!(*taken.borrow(), ["nothing", "Ok([97, 98])", "Ok([99])", "Err(Closed(\"reset\"))"]);
     }
 }

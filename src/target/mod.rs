@@ -94,6 +94,7 @@ pub const TARGETS: &[&TargetInfo] = &[
             "auto-compaction-mode",
             "auto-compaction-retention",
             "election-timeout",
+            "experimental-watch-progress-notify-interval",
             "heartbeat-interval",
             "max-request-bytes",
             "max-txn-ops",

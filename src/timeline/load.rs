@@ -128,32 +128,42 @@ crate::record! {
         /// clients that hold one lease after the other, with keys, where a store has leases
         #[serde(default, skip_serializing_if = "is_none", with = "leases")]
         pub leases: u16 = 0,
+        /// each of the watchers has several watches on one stream, asks for their progress, cancels some and goes on with them, where that is offered (etcd)
+        #[serde(default, skip_serializing_if = "is_not", with = "watch_streams")]
+        pub watch_streams: bool = false,
     }
 }
 
-/// A number with a name beside it, so that it is not taken in a binary form for a field before it, which may be left out.
+/// A value with a name beside it, so that it is not taken in a binary form for a field before it, which may be left out.
 macro_rules! named {
-    ($name:ident) => {
+    ($name:ident: $kind:ty) => {
         mod $name {
             use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-            pub fn serialize<S: Serializer>(number: &u16, serializer: S) -> Result<S::Ok, S::Error> {
-                (stringify!($name), number).serialize(serializer)
+            pub fn serialize<S: Serializer>(value: &$kind, serializer: S) -> Result<S::Ok, S::Error> {
+                (stringify!($name), value).serialize(serializer)
             }
-            pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u16, D::Error> {
-                <(String, u16)>::deserialize(deserializer).map(|(_, number)| number)
+            pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<$kind, D::Error> {
+                <(String, $kind)>::deserialize(deserializer).map(|(_, value)| value)
             }
         }
     };
 }
-named!(sessions);
-named!(tellers);
-named!(leases);
+named!(sessions: u16);
+named!(tellers: u16);
+named!(leases: u16);
+named!(watch_streams: bool);
 
 /// No watchers, no sessions, no tellers and no leases are no part of a timeline's binary form.
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "what serde asks for")]
 fn is_none(watchers: &u16) -> bool {
     *watchers == 0
+}
+
+/// Neither is what is not asked for.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "what serde asks for")]
+fn is_not(flag: &bool) -> bool {
+    !flag
 }
 
 impl Default for Load {

@@ -41,8 +41,7 @@ pub async fn call<T: for<'a> Deserialize<'a>>(
     body: &Json,
     deadline: Micros,
 ) -> Result<T, ApiError> {
-    conn.send_bytes(http::post(path, &body.to_string()));
-    read(conn, deadline).await
+    answer(&ask(conn, path, body, deadline).await?)
 }
 
 /// Waits for the answer to a request that was sent before.
@@ -57,9 +56,13 @@ pub async fn call_stream<T: for<'a> Deserialize<'a>>(
     body: &Json,
     deadline: Micros,
 ) -> Result<T, ApiError> {
-    conn.send_bytes(http::post(path, &body.to_string()));
-    let response = conn.read(deadline, http::response).await?;
+    let response = ask(conn, path, body, deadline).await?;
     if response.status == 200 { streamed(&response.body) } else { answer(&response) }
+}
+
+async fn ask(conn: &Conn, path: &str, body: &Json, deadline: Micros) -> Result<Response, CallError> {
+    conn.send_bytes(http::post(path, &body.to_string()));
+    conn.read(deadline, http::response).await
 }
 
 fn answer<T: for<'a> Deserialize<'a>>(response: &Response) -> Result<T, ApiError> {

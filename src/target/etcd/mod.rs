@@ -1,18 +1,23 @@
 //! Real servers: etcd 3.4 to 3.6, one Raft group of one to seven members.
 //!
 //! `provision` says what a member is made of, `http` and `api` speak to it, `session` is a client of the load, `view` what
-//! the members say of themselves, `watch` a client that follows all changes, `lease` one that holds leases, `operations` what people do to them. Nothing here touches a socket or a process.
+//! the members say of themselves, `watch` a client that follows all changes, `streams` one that has several watches on one
+//! stream of gRPC (`grpc`, `proto`), `lease` one that holds leases, `operations` what people do to them. Nothing here
+//! touches a socket or a process.
 
 mod api;
+mod grpc;
 mod http;
 mod learner;
 mod lease;
 pub mod log;
 mod operations;
+mod proto;
 mod provision;
 mod sabotage;
 mod session;
 mod space;
+mod streams;
 mod view;
 mod watch;
 
@@ -86,6 +91,9 @@ impl Target for Etcd {
         Box::new(session::Client::new(io, world, workload))
     }
     fn watcher(&self, io: Io, world: Shared, number: u32) -> Option<Local<()>> {
+        if world.borrow().timeline.load.watch_streams {
+            return Some(Box::pin(streams::watch(io, world, number)));
+        }
         Some(Box::pin(watch::watch(io, world, number)))
     }
     fn lessee(&self, io: Io, world: Shared, number: u32) -> Option<Local<()>> {

@@ -8,16 +8,16 @@ use crate::entropy::Entropy;
 use crate::env::NodeId;
 use crate::history::{Change, Told, Watch};
 use crate::run::task::{CallError, Conn, Io};
-use crate::run::world::Shared;
+use crate::run::world::{Revisions, Shared};
 use crate::time::{Micros, Millis};
 
 /// How long a watch may take to be created.
-const CREATE_TIMEOUT: Millis = Millis(2000);
+pub const CREATE_TIMEOUT: Millis = Millis(2000);
 /// Before the next member is asked.
-const AGAIN: Millis = Millis(200);
+pub const AGAIN: Millis = Millis(200);
 /// How long a watch lives at least, and how much longer at most.
-const LIFE: Millis = Millis(1500);
-const LONGER: u64 = 6000;
+pub const LIFE: Millis = Millis(1500);
+pub const LONGER: u64 = 6000;
 /// How far ahead a revision may be that is not there yet.
 const AHEAD: u64 = 50;
 
@@ -43,6 +43,19 @@ pub async fn watch(io: Io, world: Shared, number: u32) {
     }
 }
 
+/// A revision to begin at, chosen by two words, and what it is meant as.
+pub fn worth_asking(known: Revisions, which: u64, ahead: u64) -> (i64, &'static str) {
+    match which % 8 {
+        0 => (1, "first"),
+        1 if known.compacted > 0 => (known.compacted, "compacted"),
+        2 if known.compacted > 0 => (known.compacted + 1, "compacted + 1"),
+        3 | 4 if known.last_delete > 0 => (known.last_delete, "last delete"),
+        5 => (known.current + 1 + (ahead % AHEAD) as i64, "ahead"),
+        6 => ((known.current - 10).max(1), "a little ago"),
+        _ => (0, "now"),
+    }
+}
+
 impl Watcher {
     fn word(&self, purpose: &str) -> u64 {
         self.key.word(purpose, u64::from(self.count), 0)
@@ -60,16 +73,7 @@ impl Watcher {
         if let Some(last) = self.last {
             return (last + 1, "resumed");
         }
-        let known = self.world.borrow().revisions;
-        match self.word("from") % 8 {
-            0 => (1, "first"),
-            1 if known.compacted > 0 => (known.compacted, "compacted"),
-            2 if known.compacted > 0 => (known.compacted + 1, "compacted + 1"),
-            3 | 4 if known.last_delete > 0 => (known.last_delete, "last delete"),
-            5 => (known.current + 1 + (self.word("ahead") % AHEAD) as i64, "ahead"),
-            6 => ((known.current - 10).max(1), "a little ago"),
-            _ => (0, "now"),
-        }
+        worth_asking(self.world.borrow().revisions, self.word("from"), self.word("ahead"))
     }
 
     /// One watch, to its end.
@@ -93,6 +97,7 @@ impl Watcher {
                 created: None,
                 told: Vec::new(),
                 ended: None,
+                beside: None,
             });
             world.watches.len() - 1
         };
@@ -194,7 +199,8 @@ impl Watcher {
             created: event.kv.create_revision,
             version: event.kv.version,
         });
-        watch.told.push(Told { at: now, revision: answer.header.revision, changes: changes.collect() });
+        let changes = changes.collect();
+        watch.told.push(Told { at: now, revision: answer.header.revision, changes, ..Told::default() });
         None
     }
 }

@@ -176,6 +176,7 @@ pub(super) fn load(cluster: &Cluster, target: &str, rng: &mut Rng) -> Load {
         sessions: 0,
         tellers: 0,
         leases: 0,
+        watch_streams: false,
     };
     if REVISIONS.contains(&target) {
         load.watchers = rng.range(1, 4) as u16;
