@@ -120,3 +120,38 @@ impl Watch {
         self.told.iter().rev().find(|told| told.changes.is_empty()).map(|told| told.revision)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(revisions: &[i64], fragment: bool) -> Told {
+        let change = |revision: &i64| Change {
+            revision: *revision,
+            key: "a".into(),
+            deleted: false,
+            created: 1,
+            version: 1,
+        };
+        Told { revision: 9, changes: revisions.iter().map(change).collect(), fragment, ..Told::default() }
+    }
+
+    #[test]
+    fn a_watch_goes_on_behind_what_it_was_told_whole() {
+        let mut watch: Watch = serde_json::from_str(
+            r#"{"watcher":0,"number":0,"node":0,"from":2,"meant":"now","resumed":false,"asked":0,"created":null,
+                "told":[{"at":1,"revision":3,"changes":[]}],"ended":null}"#,
+        )
+        .expect("as older runs have it");
+        assert_eq!((watch.last_told(), watch.progress()), (None, Some(3)));
+        watch.told = vec![told(&[2, 3], false), told(&[4], true), told(&[4, 5], false)];
+        assert_eq!((watch.last_told(), watch.progress()), (Some(5), None));
+        // The rest of revision 7 did not come, and progress says nothing of it.
+        watch.told.extend([told(&[6, 7], true), told(&[7], true)]);
+        assert_eq!(watch.last_told(), Some(5));
+        assert!(watch.is_of("any key"));
+        let keys = Keys { from: "b".into(), to: Some("d".into()) };
+        watch.beside = Some(Beside { keys, ..Beside::default() });
+        assert_eq!(["a", "b", "c9", "d"].map(|key| watch.is_of(key)), [false, true, true, false]);
+    }
+}

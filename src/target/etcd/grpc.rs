@@ -234,7 +234,14 @@ fn broken(error: &h2::Error) -> ApiError {
 
 #[cfg(test)]
 mod tests {
+    use super::super::proto::Cancel;
     use super::*;
+    use crate::env::{Actor, Effect, Input, Why};
+    use crate::run::task::Task;
+    use crate::time::Millis;
+    use std::cell::RefCell;
+    use std::collections::VecDeque;
+    use std::future::{Future, poll_fn};
 
     #[test]
     fn messages_are_taken_off_one_by_one_once_they_are_whole() {
@@ -249,5 +256,120 @@ mod tests {
         assert!(rest.is_empty());
         assert!(whole(&mut BytesMut::from(&b"\x01\0\0\0\0"[..])).is_err());
         assert!(whole(&mut BytesMut::from(&b"\0\xff\0\0\0"[..])).is_err());
+    }
+
+    /// The other end, polled by hand as well: what has come for it, and what it sends.
+    #[derive(Clone, Debug, Default)]
+    struct Wire(Rc<RefCell<(Vec<u8>, Vec<u8>)>>);
+
+    impl AsyncRead for Wire {
+        fn poll_read(
+            self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            out: &mut ReadBuf<'_>,
+        ) -> Poll<io::Result<()>> {
+            let mut wire = self.0.borrow_mut();
+            let size = wire.0.len().min(out.remaining());
+            if size == 0 {
+                return Poll::Pending;
+            }
+            out.put_slice(&wire.0.drain(..size).collect::<Vec<u8>>());
+            Poll::Ready(Ok(()))
+        }
+    }
+    impl AsyncWrite for Wire {
+        fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+            self.0.borrow_mut().1.extend_from_slice(bytes);
+            Poll::Ready(Ok(bytes.len()))
+        }
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    /// Takes one call, answers each of its messages by the same, and ends it after the second with words.
+    async fn serve(wire: Wire) {
+        let mut server = h2::server::handshake(wire).await.expect("a client");
+        let (request, mut answers) = server.accept().await.expect("a call").expect("whole");
+        assert_eq!((request.uri().path(), request.headers()["te"].as_bytes()), ("/a/b", &b"trailers"[..]));
+        let head =
+            http::Response::builder().header("content-type", "application/grpc").body(()).expect("a head");
+        let mut answers = answers.send_response(head, false).expect("taken");
+        let mut requests = request.into_body();
+        let mut seen = 0;
+        while seen < 2 {
+            let next = poll_fn(|context| {
+                // The connection moves on while the stream is waited for.
+                let _ = server.poll_closed(context);
+                requests.poll_data(context)
+            });
+            let bytes = next.await.expect("a request").expect("whole");
+            seen += bytes.len() / (PREFIX + 2);
+            answers.send_data(bytes, false).expect("taken");
+        }
+        let mut trailers = HeaderMap::new();
+        trailers.insert("grpc-status", "11".parse().expect("plain"));
+        trailers.insert("grpc-message", "compacted".parse().expect("plain"));
+        answers.send_trailers(trailers).expect("taken");
+        poll_fn(|context| server.poll_closed(context)).await.expect("closed in order");
+    }
+
+    #[test]
+    fn a_call_goes_by_the_runs_connection_to_its_end() {
+        let answers: Rc<RefCell<Vec<String>>> = Rc::default();
+        let seen = answers.clone();
+        let mut task = Task::new(1, |io| async move {
+            let deadline = io.after(Millis(1000));
+            let mut stream = Stream::open(&io, NodeId(0), "/a/b", deadline).await.expect("opened below");
+            for watch_id in [7, 8] {
+                stream.send(&Cancel { watch_id }).expect("open");
+                let answer: Result<Cancel, ApiError> = stream.next(deadline).await;
+                seen.borrow_mut().push(format!("{answer:?}"));
+            }
+            let end: Result<Cancel, ApiError> = stream.next(deadline).await;
+            seen.borrow_mut().push(format!("{end:?}"));
+            let mut lost = Stream::open(&io, NodeId(0), "/a/b", deadline).await.expect("opened below");
+            let end: Result<Cancel, ApiError> = lost.next(deadline).await;
+            seen.borrow_mut().push(format!("{end:?}"));
+        });
+        let wire = Wire::default();
+        let mut server = Box::pin(serve(wire.clone()));
+        let mut served = false;
+        let (mut out, mut inputs) = (Vec::new(), VecDeque::from([Input::Start]));
+        let mut opened = 0;
+        while let Some(input) = inputs.pop_front() {
+            task.on(Micros(0), input, &mut out);
+            for effect in out.drain(..) {
+                match effect {
+                    Effect::Open(conn, _) => {
+                        opened += 1;
+                        inputs.push_back(Input::Opened(conn));
+                        if opened == 2 {
+                            inputs.push_back(Input::Closed(conn, Why::Reset("reset".into())));
+                        }
+                    }
+                    Effect::Send(conn, bytes) if opened == 1 => {
+                        wire.0.borrow_mut().0.extend(bytes);
+                        if !served {
+                            served = server.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_ready();
+                        }
+                        let come = std::mem::take(&mut wire.0.borrow_mut().1);
+                        inputs.push_back(Input::Bytes(conn, come));
+                    }
+                    _ => {}
+                }
+            }
+        }
+        let expected = [
+            "Ok(Cancel { watch_id: 7 })",
+            "Ok(Cancel { watch_id: 8 })",
+            "Err(Refused { code: 11, text: \"compacted\" })",
+            "Err(Call(Closed(\"reset\")))",
+        ];
+        assert_eq!(*answers.borrow(), expected);
+        assert!(task.done());
     }
 }
