@@ -116,61 +116,76 @@ impl<'a> Case<'a> {
         let mut missed: Option<&Sight> = None;
         let later = self.record.sights.iter().filter(|sight| sight.sent.order > created.back.order);
         for sight in later {
-            if !self.has(sight) {
-                let lives = self.held.acts.iter().find(|act| {
-                    act.proves_life() && act.sent.order > sight.back.order && act.sent.order <= will
-                });
-                if let Some(act) = lives.filter(|_| sight.back.order < will) {
-                    let what = format!(
-                        "its node was gone on {} while the session lived (its {} of {} was acknowledged)",
-                        sight.node,
-                        act.ask,
-                        self.record.when(act.sent.logical)
-                    );
-                    odd.push(self.tell(&what, sight.back.logical));
-                    return;
-                }
+            let there = self.has(sight);
+            let wrong = if there {
+                self.there(sight, missed, gone).or_else(|| self.outlives(sight, left, counts))
+            } else {
+                self.missing(sight, will)
+            };
+            if let Some((what, at)) = wrong {
+                odd.push(self.tell(&what, at));
+                return;
+            }
+            if !there {
                 missed = missed.or(Some(sight));
                 counts.gone += u64::from(gone.is_some() || left.is_some());
-                continue;
             }
-            if let Some(before) = missed.filter(|before| before.back.order < sight.sent.order) {
-                let what = format!(
-                    "its node was back on {}, after it was gone on {} at {}",
-                    sight.node,
-                    before.node,
-                    self.record.when(before.back.logical)
-                );
-                odd.push(self.tell(&what, sight.back.logical));
-                return;
-            }
-            if let Some(act) = gone.filter(|act| act.back.order < sight.sent.order) {
-                let what = format!(
-                    "its node is still there on {}, and its {} was acknowledged at {}",
-                    sight.node,
-                    act.ask,
-                    self.record.when(act.back.logical)
-                );
-                odd.push(self.tell(&what, sight.back.logical));
-                return;
-            }
-            let Some(left) = left.filter(|act| act.back.order < sight.sent.order) else {
-                counts.kept += 1;
-                continue;
-            };
-            let from = left.back.logical.max(self.calm.since(sight.sent.logical));
-            let bound = self.held.timeout.saturating_add(self.within);
-            if sight.sent.logical.since(from) > bound.micros() {
-                let what = format!(
-                    "its node is still there on {} more than {bound} after {}",
-                    sight.node,
-                    self.record.when(from)
-                );
-                odd.push(self.tell(&what, sight.sent.logical));
-                return;
-            }
-            counts.unjudged += u64::from(sight.sent.logical.since(left.back.logical) > bound.micros());
         }
+    }
+
+    /// Its node is not there, though its session wrote after that and nobody had asked for its end.
+    fn missing(&self, sight: &Sight, will: u64) -> Option<(String, Micros)> {
+        let lives =
+            |act: &HeldAct| act.proves_life() && act.sent.order > sight.back.order && act.sent.order <= will;
+        let act = self.first(lives).filter(|_| sight.back.order < will)?;
+        let what = format!(
+            "its node was gone on {} while the session lived (its {} of {} was acknowledged)",
+            sight.node,
+            act.ask,
+            self.record.when(act.sent.logical)
+        );
+        Some((what, sight.back.logical))
+    }
+
+    /// Its node is there, after it had gone or somebody had been told that it has.
+    fn there(
+        &self,
+        sight: &Sight,
+        missed: Option<&Sight>,
+        gone: Option<&HeldAct>,
+    ) -> Option<(String, Micros)> {
+        let missed = missed.filter(|before| before.back.order < sight.sent.order).map(|before| {
+            let at = self.record.when(before.back.logical);
+            format!("its node was back on {}, after it was gone on {} at {at}", sight.node, before.node)
+        });
+        let gone = gone.filter(|act| act.back.order < sight.sent.order).map(|act| {
+            let at = self.record.when(act.back.logical);
+            format!("its node is still there on {}, and its {} was acknowledged at {at}", sight.node, act.ask)
+        });
+        missed.or(gone).map(|what| (what, sight.back.logical))
+    }
+
+    /// Its node is there, longer than its session may have lived after it was left.
+    fn outlives(
+        &self,
+        sight: &Sight,
+        left: Option<&HeldAct>,
+        counts: &mut Counts,
+    ) -> Option<(String, Micros)> {
+        let Some(left) = left.filter(|act| act.back.order < sight.sent.order) else {
+            counts.kept += 1;
+            return None;
+        };
+        let at = sight.sent.logical;
+        let from = left.back.logical.max(self.calm.since(at));
+        let bound = self.held.timeout.saturating_add(self.within);
+        if at.since(from) > bound.micros() {
+            let from = self.record.when(from);
+            let what = format!("its node is still there on {} more than {bound} after {from}", sight.node);
+            return Some((what, at));
+        }
+        counts.unjudged += u64::from(at.since(left.back.logical) > bound.micros());
+        None
     }
 
     /// What its own questions tell, without what others saw.

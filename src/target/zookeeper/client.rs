@@ -17,6 +17,7 @@ use super::session::Session as State;
 use super::talk::{Lost, Talk};
 use super::wire::{ANY_VERSION, Acl, Answer, CreateMode, Request};
 use super::words::epoch;
+use super::worker::Epochs;
 use crate::env::NodeId;
 use crate::history::{Key, KeyKind, OpKind, Outcome, Value};
 use crate::run::client::name;
@@ -27,8 +28,6 @@ use crate::run::world::Shared;
 use crate::target::group::Rota;
 use crate::time::{Micros, Millis};
 use crate::timeline::Load;
-use std::cell::Cell;
-use std::rc::Rc;
 
 /// How often a change is tried whose version does not hold any more.
 const TRIES: u32 = 4;
@@ -40,9 +39,6 @@ const WELCOMES: u32 = 4;
 const WELCOME_AGAIN: Millis = Millis(30);
 /// The timeout that a session wishes for, which is the longest that a server gives.
 pub const SESSION_MS: i32 = 10_000;
-
-/// The newest epoch that anybody has heard of.
-pub type Epochs = Rc<Cell<u64>>;
 
 #[derive(Debug)]
 pub struct Client {
@@ -185,11 +181,6 @@ impl Client {
         }
     }
 
-    /// Notes the epoch of an answer.
-    fn heard(&self, zxid: i64) {
-        self.epochs.set(self.epochs.get().max(epoch(zxid)));
-    }
-
     async fn ask(&self, talk: &mut Talk, intent: &Intent, deadline: Micros) -> Result<Outcome, Came> {
         let path = path(&intent.key, &self.workload.load);
         let argument = intent.argument.as_deref().unwrap_or_default();
@@ -215,7 +206,7 @@ impl Client {
 
     async fn write(&self, talk: &mut Talk, request: Request, deadline: Micros) -> Result<Answer, Came> {
         let (answer, zxid) = talk.ask(request, deadline).await.map_err(|why| Came { wrote: true, why })?;
-        self.heard(zxid);
+        self.epochs.heard(zxid);
         Ok(answer)
     }
 
@@ -241,12 +232,11 @@ impl Client {
             Err(Lost::Refused(Code::NO_NODE)) => (None, talk.session.seen_zxid),
             Err(why) => return Err(lost(why)),
         };
-        let at = epoch(zxid);
-        if at < self.epochs.get() {
-            let newest = self.epochs.get();
+        if let Some(newest) = self.epochs.newer_than(zxid) {
+            let at = epoch(zxid);
             return Ok(Outcome::Unknown(format!("it was read in epoch {at}, and {newest} has begun")));
         }
-        self.heard(zxid);
+        self.epochs.heard(zxid);
         Ok(match value(kind, found.as_ref(), self.workload.load.value_bytes) {
             Ok(value) => Outcome::Ok(value),
             Err(odd) => Outcome::Unknown(format!("a value that does not fit: {odd}")),

@@ -6,25 +6,21 @@
 //! behind a `sync`. In the end it closes the session, deletes its node first, or says nothing more. One that is told that
 //! its session is no more tries once to go on with it all the same.
 
-use super::client::{Epochs, create};
+use super::client::create;
 use super::code::Code;
 use super::session::{Session as State, Stage};
 use super::talk::{Lost, Talk};
 use super::wire::{ANY_VERSION, Acl, Answer, CreateMode, Request};
-use super::words::epoch;
-use crate::entropy::Entropy;
+use super::worker::{ANSWER, Epochs, Worker};
 use crate::env::{ConnId, NodeId};
 use crate::history::{Guard, Held, HeldAct, HeldAsk, HeldSaid, Sight, Stamp};
 use crate::run::task::Io;
 use crate::run::world::Shared;
-use crate::target::group::Rota;
 use crate::time::Millis;
 
 /// Where the queue is, and what the lock guards.
 pub const QUEUE: &str = "/lock";
 pub const GUARDED: &str = "/guarded";
-/// How long an answer may take.
-const ANSWER: Millis = Millis(2000);
 /// The timeouts that a session may wish for.
 const TIMEOUTS: [i32; 3] = [1000, 2000, 3000];
 /// How long a session is held at least, and how much longer at most.
@@ -36,14 +32,7 @@ const AGAIN: Millis = Millis(100);
 const PATIENCE: Millis = Millis(2000);
 
 struct Holder {
-    io: Io,
-    world: Shared,
-    number: u32,
-    key: Entropy,
-    epochs: Epochs,
-    rota: Rota,
-    /// Which of its sessions is next.
-    count: u32,
+    me: Worker,
 }
 
 /// What ends a session's life with its holder.
@@ -55,44 +44,33 @@ enum Over {
 
 /// Holds sessions for as long as there is load.
 pub async fn hold(io: Io, world: Shared, number: u32, epochs: Epochs) {
-    io.act_as_client();
-    let key = world.borrow().key.child("holders").nth(u64::from(number));
-    let mut holder = Holder { io, world, number, key, epochs, rota: Rota::of(number), count: 0 };
-    while !holder.world.borrow().load_stopped {
+    let mut holder = Holder { me: Worker::new(io, world, "holders", number, epochs) };
+    while !holder.me.stopped() {
         holder.one().await;
-        holder.io.sleep(AGAIN).await;
+        holder.me.io.sleep(AGAIN).await;
     }
 }
 
 impl Holder {
-    fn word(&self, purpose: &str, place: u64) -> u64 {
-        self.key.word(purpose, u64::from(self.count), place)
-    }
-    fn stamp(&self) -> Stamp {
-        self.world.borrow_mut().stamp()
-    }
-    fn heard(&self, zxid: i64) {
-        self.epochs.set(self.epochs.get().max(epoch(zxid)));
-    }
     fn edit<R>(&self, held: usize, edit: impl FnOnce(&mut Held) -> R) -> R {
-        edit(&mut self.world.borrow_mut().sessions[held])
+        edit(&mut self.me.world.borrow_mut().sessions[held])
     }
     fn note(&self, held: usize, ask: HeldAsk, node: NodeId, sent: Stamp, said: HeldSaid) {
-        let back = self.stamp();
+        let back = self.me.stamp();
         self.edit(held, |one| one.acts.push(HeldAct { ask, node, sent, back, said }));
     }
 
     /// One session, to its end.
     async fn one(&mut self) {
-        let wish = TIMEOUTS[(self.word("timeout", 0) % TIMEOUTS.len() as u64) as usize];
+        let wish = TIMEOUTS[(self.me.word("timeout", 0) % TIMEOUTS.len() as u64) as usize];
         let held = {
-            let mut world = self.world.borrow_mut();
+            let mut world = self.me.world.borrow_mut();
             world.sessions.push(Held {
-                holder: self.number,
-                number: self.count,
+                holder: self.me.number,
+                number: self.me.count,
                 id: 0,
                 timeout: Millis(u64::from(wish.unsigned_abs())),
-                name: format!("h{}.{}", self.number, self.count),
+                name: format!("h{}.{}", self.me.number, self.me.count),
                 place: None,
                 acts: Vec::new(),
                 guards: Vec::new(),
@@ -103,17 +81,16 @@ impl Holder {
         if let Some(Over::Expired(state)) = over {
             self.revive(held, state).await;
         }
-        self.count += 1;
+        self.me.count += 1;
     }
 
     /// From its beginning on, up to whatever ends it; nothing where it ended as it should.
     async fn life(&mut self, held: usize, state: State) -> Option<Over> {
-        let node = self.rota.next(&self.world.borrow());
-        let sent = self.stamp();
-        let mut talk = match Talk::open(&self.io, node, state, self.io.after(ANSWER)).await {
+        let node = self.me.next();
+        let sent = self.me.stamp();
+        let mut talk = match self.me.open(node, state).await {
             Ok(talk) => talk,
             Err((_, lost)) => {
-                self.rota.avoid(node, self.io.now());
                 self.note(held, HeldAsk::Open, node, sent, said(&lost));
                 return None;
             }
@@ -125,17 +102,17 @@ impl Holder {
         let Some(own) = self.queue_up(held, &mut talk).await else {
             return Some(self.leave(held, talk));
         };
-        let until = self.io.after(LIFE.saturating_add(Millis(self.word("life", 0) % LONGER)));
+        let until = self.me.io.after(LIFE.saturating_add(Millis(self.me.word("life", 0) % LONGER)));
         let mut round = 0;
         loop {
-            self.io.sleep(Millis(timeout.0 / 4)).await;
+            self.me.io.sleep(Millis(timeout.0 / 4)).await;
             round += 1;
-            let stopped = self.world.borrow().load_stopped;
-            if stopped || self.io.now() >= until {
+            let stopped = self.me.stopped();
+            if stopped || self.me.io.now() >= until {
                 return self.end(held, talk, &own, stopped).await;
             }
-            if talk.is_closed() || self.word("move", round).is_multiple_of(6) {
-                self.rota.go_on(&self.world.borrow());
+            if talk.is_closed() || self.me.word("move", round).is_multiple_of(6) {
+                self.me.go_on();
                 talk = match self.go_on(held, talk.part(), timeout).await {
                     Ok(talk) => talk,
                     Err(over) => return Some(over),
@@ -150,7 +127,7 @@ impl Holder {
                 }
                 // The connection is of no use any more.
                 Err(_) => {
-                    self.rota.avoid(talk.node(), self.io.now());
+                    self.me.avoid(talk.node());
                     talk = match self.go_on(held, talk.part(), timeout).await {
                         Ok(talk) => talk,
                         Err(over) => return Some(over),
@@ -162,7 +139,7 @@ impl Holder {
 
     /// Creates its node; its path.
     async fn queue_up(&mut self, held: usize, talk: &mut Talk) -> Option<String> {
-        let deadline = self.io.after(ANSWER);
+        let deadline = self.me.io.after(ANSWER);
         for path in [QUEUE, GUARDED] {
             match talk.ask(create(path.into(), Vec::new()), deadline).await {
                 Ok(_) | Err(Lost::Refused(Code::NODE_EXISTS)) => {}
@@ -176,11 +153,11 @@ impl Holder {
             acl: vec![Acl::everybody(Acl::ALL)],
             mode: CreateMode::EphemeralSequential,
         };
-        let sent = self.stamp();
+        let sent = self.me.stamp();
         let answer = talk.ask(request, deadline).await;
         let (outcome, created) = match answer {
             Ok((Answer::Created(path, stat), zxid)) => {
-                self.heard(zxid);
+                self.me.epochs.heard(zxid);
                 let place = path.rsplit('-').next().and_then(|digits| digits.parse().ok());
                 self.edit(held, |one| one.place = place.map(|place| (place, stat.created_zxid)));
                 (HeldSaid::Done(stat.created_zxid), place.map(|_| path))
@@ -194,12 +171,12 @@ impl Holder {
 
     /// Writes its own node.
     async fn keep(&mut self, held: usize, talk: &mut Talk, own: &str) -> Result<(), Lost> {
-        let sent = self.stamp();
+        let sent = self.me.stamp();
         let set = Request::SetData { path: own.into(), data: Vec::new(), version: ANY_VERSION };
-        let answer = talk.ask(set, self.io.after(ANSWER)).await;
+        let answer = talk.ask(set, self.me.io.after(ANSWER)).await;
         let (outcome, came) = match answer {
             Ok((answer, zxid)) => {
-                self.heard(zxid);
+                self.me.epochs.heard(zxid);
                 let by = answer.stat().map_or(0, |stat| stat.modified_zxid);
                 (HeldSaid::Done(by), Ok(()))
             }
@@ -213,23 +190,23 @@ impl Holder {
 
     /// Looks who is in the queue, and does what its place allows.
     async fn look(&mut self, held: usize, talk: &mut Talk, own: &str) -> Result<(), Lost> {
-        let deadline = self.io.after(ANSWER);
-        let sent = self.stamp();
+        let deadline = self.me.io.after(ANSWER);
+        let sent = self.me.stamp();
         let synced = talk.send(Request::Sync { path: QUEUE.into() });
         let asked = talk.send(Request::GetChildren { path: QUEUE.into(), watch: false });
         talk.answer(synced, deadline).await?;
         let (answer, zxid) = talk.answer(asked, deadline).await?;
         self.fired(held, talk);
         let Answer::Children(names, _) = answer else { return Err(Lost::Odd(format!("{answer:?}"))) };
-        if epoch(zxid) < self.epochs.get() {
+        if self.me.epochs.newer_than(zxid).is_some() {
             return Ok(());
         }
-        self.heard(zxid);
-        let back = self.stamp();
+        self.me.epochs.heard(zxid);
+        let back = self.me.stamp();
         let connection = talk.connection();
         self.missed(held, &names, connection, back);
-        self.world.borrow_mut().sights.push(Sight {
-            holder: self.number,
+        self.me.world.borrow_mut().sights.push(Sight {
+            holder: self.me.number,
             node: talk.node(),
             sent,
             back,
@@ -249,15 +226,15 @@ impl Holder {
 
     /// Writes what the lock guards, if its own node is there.
     async fn guarded(&mut self, held: usize, talk: &mut Talk, own: &str) -> Result<(), Lost> {
-        let sent = self.stamp();
+        let sent = self.me.stamp();
         let parts = vec![
             Request::Check { path: own.into(), version: ANY_VERSION },
             Request::SetData { path: GUARDED.into(), data: own.into(), version: ANY_VERSION },
         ];
-        let answer = talk.ask(Request::Multi(parts), self.io.after(ANSWER)).await;
+        let answer = talk.ask(Request::Multi(parts), self.me.io.after(ANSWER)).await;
         let (outcome, came) = match answer {
             Ok((Answer::Parts(parts), zxid)) => {
-                self.heard(zxid);
+                self.me.epochs.heard(zxid);
                 let outcome = match parts.last() {
                     Some(Ok(part)) => HeldSaid::Done(part.stat().map_or(0, |stat| stat.modified_zxid)),
                     _ => HeldSaid::Refused(format!("{parts:?}")),
@@ -282,9 +259,9 @@ impl Holder {
         if again {
             return Ok(());
         }
-        match talk.ask(Request::Exists { path: path.clone(), watch: true }, self.io.after(ANSWER)).await {
+        match talk.ask(Request::Exists { path: path.clone(), watch: true }, self.me.io.after(ANSWER)).await {
             Ok(_) => {
-                let set = Some(self.stamp());
+                let set = Some(self.me.stamp());
                 let on = Some(talk.connection());
                 self.edit(held, |one| {
                     one.guards.push(Guard { path, set, fired: Vec::new(), missed: None, on });
@@ -299,7 +276,7 @@ impl Holder {
     /// Notes the watches that have fired since it was last asked: also because the node's holder kept its session alive.
     fn fired(&self, held: usize, talk: &mut Talk) {
         for (told, expected) in std::mem::take(&mut talk.fired) {
-            let at = self.stamp();
+            let at = self.me.stamp();
             self.edit(held, |one| {
                 let guard = one.guards.iter_mut().rev().find(|guard| expected && guard.path == told.path);
                 match guard {
@@ -330,14 +307,14 @@ impl Holder {
 
     /// Takes the session to another server.
     async fn go_on(&mut self, held: usize, mut state: State, timeout: Millis) -> Result<Talk, Over> {
-        let until = self.io.after(timeout.saturating_add(PATIENCE));
+        let until = self.me.io.after(timeout.saturating_add(PATIENCE));
         loop {
             if state.stage == Stage::Expired {
                 return Err(Over::Expired(state));
             }
-            let node = self.rota.next(&self.world.borrow());
-            let sent = self.stamp();
-            match Talk::open(&self.io, node, state, self.io.after(ANSWER)).await {
+            let node = self.me.next();
+            let sent = self.me.stamp();
+            match self.me.open(node, state).await {
                 Ok(talk) => {
                     self.note(held, HeldAsk::Move, node, sent, HeldSaid::Done(0));
                     return Ok(talk);
@@ -348,20 +325,19 @@ impl Holder {
                     if lost == Lost::Expired {
                         return Err(Over::Expired(state));
                     }
-                    self.rota.avoid(node, self.io.now());
                 }
             }
-            if self.io.now() >= until || self.world.borrow().load_stopped {
-                let sent = self.stamp();
+            if self.me.io.now() >= until || self.me.stopped() {
+                let sent = self.me.stamp();
                 self.note(held, HeldAsk::Leave, node, sent, HeldSaid::Done(0));
                 return Err(Over::Left);
             }
-            self.io.sleep(AGAIN).await;
+            self.me.io.sleep(AGAIN).await;
         }
     }
 
     fn leave(&self, held: usize, talk: Talk) -> Over {
-        let (node, sent) = (talk.node(), self.stamp());
+        let (node, sent) = (talk.node(), self.me.stamp());
         let state = talk.part();
         self.note(held, HeldAsk::Leave, node, sent, HeldSaid::Done(0));
         if state.stage == Stage::Expired { Over::Expired(state) } else { Over::Left }
@@ -369,7 +345,7 @@ impl Holder {
 
     /// Closes the session, or deletes its node first, or leaves both.
     async fn end(&mut self, held: usize, mut talk: Talk, own: &str, stopped: bool) -> Option<Over> {
-        let how = self.word("end", 0) % 4;
+        let how = self.me.word("end", 0) % 4;
         if how == 0 && !stopped {
             return Some(self.leave(held, talk));
         }
@@ -377,11 +353,11 @@ impl Holder {
         let delete = Request::Delete { path: own.into(), version: ANY_VERSION };
         let asks = [(HeldAsk::Delete, delete), (HeldAsk::Close, Request::CloseSession)];
         for (ask, request) in asks.into_iter().skip(usize::from(how > 1)) {
-            let sent = self.stamp();
-            let answer = talk.ask(request, self.io.after(ANSWER)).await;
+            let sent = self.me.stamp();
+            let answer = talk.ask(request, self.me.io.after(ANSWER)).await;
             let outcome = match &answer {
                 Ok((_, zxid)) => {
-                    self.heard(*zxid);
+                    self.me.epochs.heard(*zxid);
                     HeldSaid::Done(0)
                 }
                 Err(Lost::Refused(Code::NO_NODE)) => HeldSaid::Gone,
@@ -400,14 +376,14 @@ impl Holder {
     /// Tries to go on with a session of which it was told that it is no more, and to write by it.
     async fn revive(&mut self, held: usize, mut state: State) {
         state.stage = Stage::Apart;
-        self.rota.go_on(&self.world.borrow());
-        let node = self.rota.next(&self.world.borrow());
-        let sent = self.stamp();
-        let outcome = match Talk::open(&self.io, node, state, self.io.after(ANSWER)).await {
+        self.me.go_on();
+        let node = self.me.next();
+        let sent = self.me.stamp();
+        let outcome = match Talk::open(&self.me.io, node, state, self.me.io.after(ANSWER)).await {
             Err((_, lost)) => said(&lost),
             Ok(mut talk) => {
                 let set = Request::SetData { path: GUARDED.into(), data: Vec::new(), version: ANY_VERSION };
-                match talk.ask(set, self.io.after(ANSWER)).await {
+                match talk.ask(set, self.me.io.after(ANSWER)).await {
                     Ok((answer, _)) => HeldSaid::Done(answer.stat().map_or(0, |stat| stat.modified_zxid)),
                     Err(lost) => said(&lost),
                 }

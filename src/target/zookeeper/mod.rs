@@ -21,6 +21,7 @@ mod view;
 pub mod watches;
 pub mod wire;
 pub mod words;
+mod worker;
 
 #[cfg(test)]
 mod tests;
@@ -38,10 +39,10 @@ use crate::run::world::{Shared, World};
 use crate::target::{group, hands};
 use crate::time::Millis;
 use crate::timeline::Timeline;
-use client::Epochs;
 use provision::Launch;
 use std::path::Path;
 use view::Seen;
+use worker::Epochs;
 
 pub const NAME: &str = "zookeeper";
 
