@@ -1,5 +1,5 @@
-//! Sessions, their ephemeral nodes and locks, and transactions between accounts, on real ZooKeeper: they keep their promises
-//! under faults, and a server that lies about them is found out.
+//! Sessions, their ephemeral nodes and locks, transactions between accounts, and what has to be refused, on real ZooKeeper: all
+//! promises are kept under faults, and a server that lies about them is found out.
 //!
 //! They run in environment `live`. Without a server they are skipped by name, and fail where `SEEDFAULT_REQUIRE_SERVERS=1`
 //! says that servers must be there.
@@ -12,17 +12,23 @@ use seedfault::target::zookeeper::provision::DEBIAN;
 use servers::run;
 use std::path::Path;
 
-/// The lie, the check that must find it out, and by which words.
-const LIES: &[(&str, &str, &str)] = &[
-    ("hides-nodes", "ephemerals", "while the session lived"),
-    ("keeps-sessions", "ephemerals", "its close was acknowledged"),
-    ("halves-transfers", "bank", "all accounts together hold"),
+/// The lie, the scenario that is run with it, the check that must find it out, and by which words.
+const LIES: &[(&str, &str, &str, &str)] = &[
+    ("hides-nodes", CALM, "ephemerals", "while the session lived"),
+    ("keeps-sessions", CALM, "ephemerals", "its close was acknowledged"),
+    ("halves-transfers", CALM, "bank", "all accounts together hold"),
+    ("takes-changes", ASKED, "refusals", "(NewConfigNoQuorum)"),
 ];
 
 /// What nothing happens in.
 const CALM: &str = "fuzz: 1\nname: calm\ntarget: zookeeper\nenvironment: live\ncluster: {shards: 1, replicas: 2}\n\
     load: {clients: 2, rate: 20/s, keys: 10, sessions: 4, tellers: 3}\nlength: 8s\ntimeline: []\n\
     checks: [ephemerals, bank]\n";
+
+/// What is asked for though it has to be refused.
+const ASKED: &str = "fuzz: 1\nname: asked\ntarget: zookeeper\nenvironment: live\ncluster: {shards: 1, replicas: 2}\n\
+    load: {clients: 2, rate: 20/s, keys: 10}\nlength: 8s\n\
+    timeline:\n  - {id: ask, at: 2s, do: {refused_reconfig: {}}}\nchecks: [refusals]\n";
 
 fn is_installed() -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();
@@ -57,16 +63,28 @@ fn sessions_and_transactions_keep_their_promises_under_faults() {
 }
 
 #[test]
-fn a_server_that_lies_about_sessions_or_transactions_is_found_out() {
+fn what_has_to_be_refused_is_refused_under_faults() {
+    if !is_installed() {
+        return;
+    }
+    let ran = run("refusals", &["run", "tests/real/refusals.yaml", "--no-shrink"], Path::new(DEBIAN));
+    assert_eq!(servers::amiss(&ran), Vec::<String>::new(), "{}", ran.story());
+    let judged = ran.judged("refusals").expect("it is owed");
+    assert_eq!(judged["verdict"], "pass", "{judged}");
+    println!("refusals: {} {}", judged["looked_at"], judged["classes"]);
+}
+
+#[test]
+fn a_server_that_lies_about_what_it_promised_is_found_out() {
     if !is_installed() {
         return;
     }
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("sessions");
     std::fs::create_dir_all(&folder).expect("a folder");
-    let file = folder.join("calm.yaml");
-    std::fs::write(&file, CALM).expect("the folder can be written");
-    let file = file.to_string_lossy();
-    for (lie, check, words) in LIES {
+    for (lie, scenario, check, words) in LIES {
+        let file = folder.join(format!("{lie}.yaml"));
+        std::fs::write(&file, scenario).expect("the folder can be written");
+        let file = file.to_string_lossy();
         let server = keeper::script(&folder, lie);
         let ran = run(&format!("session-{lie}"), &["run", &file, "--seed", "1", "--no-shrink"], &server);
         let judged = ran.judged(check).unwrap_or_else(|| panic!("{lie}: {}", ran.story()));

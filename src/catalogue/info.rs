@@ -102,6 +102,7 @@ pub const OF_DATA: &[&str] = &[
     "ephemerals",
     "bank",
     "leases",
+    "refusals",
 ];
 
 #[derive(Clone, Copy, Debug)]

@@ -116,6 +116,7 @@ tagged! {
     ReplaceMember = operation::ReplaceMember,
     ExceedQuota = operation::ExceedQuota,
     Snapshot = operation::Snapshot,
+    RefusedReconfig = operation::RefusedReconfig,
 }
 
 macro_rules! infos {
@@ -171,6 +172,7 @@ infos! {
     Compact = operation::Compact, Defragment = operation::Defragment,
     AddLearner = operation::AddLearner, Promote = operation::Promote, ReplaceMember = operation::ReplaceMember,
     ExceedQuota = operation::ExceedQuota, Snapshot = operation::Snapshot,
+    RefusedReconfig = operation::RefusedReconfig,
 }
 
 tagged! {
@@ -196,6 +198,7 @@ tagged! {
     Ephemerals = check::ephemerals::Ephemerals,
     Bank = check::bank::Bank,
     Leases = check::lease::Leases,
+    Refusals = check::refusals::Refusals,
 }
 
 #[cfg(test)]
@@ -209,7 +212,7 @@ mod tests {
                      strike_at power_loss memory_limit reset refuse hold check sabotage aim corrupt garble throttle \
                      flap stutter half_open strike_link slow_close cpu_limit cpu_hog fd_limit use_up_connections \
                      clock_strobe bit_flip move_replica bump_epoch resolve_fails compact defragment add_learner promote replace_member \
-                     exceed_quota snapshot";
+                     exceed_quota snapshot refused_reconfig";
         let known: Vec<&str> = known.split_whitespace().collect();
         assert_eq!(Action::NAMES.get(..known.len()), Some(known.as_slice()), "new ones go to the end");
     }

@@ -21,6 +21,7 @@ pub mod loss;
 pub mod one_leader;
 pub mod owed;
 pub mod quorum;
+pub mod refusals;
 pub mod replica_sync;
 pub mod replication_lag;
 pub mod slot_coverage;
@@ -140,6 +141,7 @@ pub fn check_of(spec: &CheckSpec) -> &dyn Check {
         CheckSpec::Ephemerals(check) => check,
         CheckSpec::Bank(check) => check,
         CheckSpec::Leases(check) => check,
+        CheckSpec::Refusals(check) => check,
     }
 }
 

@@ -40,7 +40,8 @@ pub fn checks() -> Vec<CheckSpec> {
         assert!(!problems.has_errors(), "{:?}", problems.list);
         spec.checks.expect("it has one").remove(0)
     };
-    let sharded = |name: &&&str| !["one_leader", "watch", "ephemerals", "bank", "leases"].contains(*name);
+    let sharded =
+        |name: &&&str| !["one_leader", "watch", "ephemerals", "bank", "leases", "refusals"].contains(*name);
     CheckSpec::NAMES.iter().filter(sharded).map(check).collect()
 }
 
@@ -147,6 +148,7 @@ impl Scene {
             transfers: Vec::new(),
             audits: Vec::new(),
             leases: Vec::new(),
+            demands: Vec::new(),
             ended_early: None,
             said: Vec::new(),
             messages: Vec::new(),

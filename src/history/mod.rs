@@ -1,5 +1,6 @@
 //! What the clients saw: every operation with its call, its return, and how sure we are that it happened.
 
+mod demand;
 mod lease;
 mod ledger;
 mod session;
@@ -7,6 +8,7 @@ mod watch;
 
 use crate::env::{ConnId, NodeId};
 use crate::time::Micros;
+pub use demand::{Answered, Demand, Must};
 pub use lease::{Ending, Lease, LeaseAsk, LeaseCall, LeaseSaid};
 pub use ledger::{Audit, AuditKind, Entry, Transfer, TransferSaid};
 use serde::{Deserialize, Serialize};

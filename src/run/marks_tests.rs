@@ -57,6 +57,7 @@ fn quiet() -> Record {
         transfers: Vec::new(),
         audits: Vec::new(),
         leases: Vec::new(),
+        demands: Vec::new(),
         ended_early: None,
         said: Vec::new(),
         messages: Vec::new(),

@@ -3,7 +3,7 @@
 use super::view::ClusterView;
 use crate::env::talk::{Said, Sent};
 use crate::env::{Exit, NodeId};
-use crate::history::{Audit, Held, Key, Lease, Operation, Sight, Transfer, Value, Watch};
+use crate::history::{Audit, Demand, Held, Key, Lease, Operation, Sight, Transfer, Value, Watch};
 use crate::time::{Micros, Millis};
 use crate::timeline::Timeline;
 use serde::{Deserialize, Serialize};
@@ -50,6 +50,9 @@ pub struct Record {
     /// What became of leases, in the order in which they were asked for.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub leases: Vec<Lease>,
+    /// What was asked of which it is known whether it has to be refused, as the answers came.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub demands: Vec<Demand>,
     /// The user or an error ended the run early.
     pub ended_early: Option<String>,
     /// What nodes said to one another, where the environment can read that; times count from its start.

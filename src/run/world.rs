@@ -11,7 +11,7 @@ use crate::env::{BUS, LinkRule, NodeId, NodeSpec};
 use crate::fault::disk::Blow;
 use crate::fault::kill::Signal;
 use crate::fault::traffic::Traffic;
-use crate::history::{Audit, Held, Lease, Operation, Outcome, Sight, Stamp, Transfer, Watch};
+use crate::history::{Audit, Demand, Held, Lease, Operation, Outcome, Sight, Stamp, Transfer, Watch};
 use crate::time::{Micros, Millis};
 use crate::timeline::{Role, Timeline};
 use std::cell::RefCell;
@@ -85,6 +85,8 @@ pub struct World {
     pub audits: Vec<Audit>,
     /// What became of leases so far.
     pub leases: Vec<Lease>,
+    /// What was asked that has to be refused or granted, so far.
+    pub demands: Vec<Demand>,
     /// Revisions that later requests speak of, where the system has them.
     pub revisions: Revisions,
     /// Operations issued so far by client, for anchors.
@@ -164,6 +166,7 @@ impl World {
             transfers: Vec::new(),
             audits: Vec::new(),
             leases: Vec::new(),
+            demands: Vec::new(),
             revisions: Revisions::default(),
             issued: BTreeMap::new(),
             open: BTreeMap::new(),
@@ -444,6 +447,7 @@ impl World {
             transfers: self.transfers.clone(),
             audits: self.audits.clone(),
             leases: self.leases.clone(),
+            demands: self.demands.clone(),
             ended_early: None,
             said: Vec::new(),
             messages: Vec::new(),

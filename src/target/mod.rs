@@ -143,6 +143,8 @@ pub const MEMBERS: &[&str] = &["valkey", "etcd", "zookeeper"];
 pub const REVISIONS: &[&str] = &["etcd"];
 /// Those with members that have no vote until they are promoted, and whose members are replaced by new ones.
 pub const LEARNERS: &[&str] = &["etcd"];
+/// Those whose members are told by a list that a change of it must fit.
+pub const RECONFIGURED: &[&str] = &["zookeeper"];
 /// Those that can be harmed behind their backs.
 pub const HARMED: &[&str] = &["valkey", "etcd"];
 /// Those that speak the Redis Cluster protocol.

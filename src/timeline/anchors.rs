@@ -139,6 +139,7 @@ impl Event {
             | Action::AddLearner(_)
             | Action::Promote(_)
             | Action::ExceedQuota(_)
+            | Action::RefusedReconfig(_)
             | Action::Check(_) => {}
         }
     }

@@ -1,6 +1,6 @@
 //! The checks that a run is judged by where the spec names none.
 
-use super::Load;
+use super::{Event, Load};
 use crate::catalogue::CheckSpec;
 use crate::check::bank::Bank;
 use crate::check::ephemerals::Ephemerals;
@@ -8,8 +8,10 @@ use crate::check::expect::{injection::Injection, leadership::Leadership, service
 use crate::check::lease::Leases;
 use crate::check::linearizability::Linearizability;
 use crate::check::one_leader::OneLeader;
+use crate::check::refusals::Refusals;
 use crate::check::replication_lag::ReplicationLag;
 use crate::check::watch::Watches;
+use crate::target::operation::RefusedReconfig;
 use crate::target::{REVISIONS, TARGETS, consensus, group};
 use crate::yaml::document::{Node, Problems, Span, Value};
 use std::sync::LazyLock;
@@ -27,11 +29,17 @@ static ALL: LazyLock<Vec<CheckSpec>> = LazyLock::new(|| {
     CheckSpec::NAMES.iter().filter(|name| !WRITTEN.contains(*name)).map(defaults).collect()
 });
 
-/// The default checks of a run: those of its target, and those of what its clients hold or move.
-pub fn checks_of(target: &str, load: &Load) -> Vec<CheckSpec> {
+/// The default checks of a run: those of its target, and those of what its clients hold or move
+/// and of what its events try.
+pub fn checks_of(target: &str, load: &Load, events: &[Event]) -> Vec<CheckSpec> {
     let mut checks = default_checks(target);
-    let more = [(Ephemerals::NAME, load.sessions), (Bank::NAME, load.tellers), (Leases::NAME, load.leases)];
-    for (name, _) in more.into_iter().filter(|(_, clients)| *clients > 0) {
+    let more = [
+        (Ephemerals::NAME, load.sessions > 0),
+        (Bank::NAME, load.tellers > 0),
+        (Leases::NAME, load.leases > 0),
+        (Refusals::NAME, events.iter().any(|event| event.action.name() == RefusedReconfig::NAME)),
+    ];
+    for (name, _) in more.into_iter().filter(|(_, owed)| *owed) {
         checks.extend(ALL.iter().find(|check| check.name() == name).cloned());
     }
     checks
@@ -55,7 +63,7 @@ fn owed(target: &str) -> Vec<CheckSpec> {
         ReplicationLag::NAME => !group(target),
         OneLeader::NAME => group(target),
         Watches::NAME => REVISIONS.contains(&target),
-        Ephemerals::NAME | Bank::NAME | Leases::NAME => false,
+        Ephemerals::NAME | Bank::NAME | Leases::NAME | Refusals::NAME => false,
         _ => true,
     };
     ALL.iter().filter(owed).cloned().collect()
@@ -73,18 +81,18 @@ mod tests {
         assert_eq!(names("valkey").len() + 1, names("embedded").len());
         let all = CheckSpec::NAMES.iter().filter(|name| !WRITTEN.contains(name)).count();
         assert_eq!(
-            names("embedded").len() + 5,
+            names("embedded").len() + 6,
             all,
-            "leaders of terms, watches, sessions, accounts and leases are not its own"
+            "leaders of terms, watches, sessions, accounts, leases and refusals are not its own"
         );
         assert!(names("etcd").contains(&Linearizability::NAME));
         assert!(!names("etcd").contains(&ReplicationLag::NAME));
         let load = Load { sessions: 1, tellers: 1, ..Load::default() };
-        let more = checks_of("zookeeper", &load);
+        let more = checks_of("zookeeper", &load, &[]);
         let more: Vec<&str> = more[names("zookeeper").len()..].iter().map(CheckSpec::name).collect();
         assert_eq!(more, [Ephemerals::NAME, Bank::NAME]);
-        assert_eq!(checks_of("zookeeper", &Load::default()).len(), names("zookeeper").len());
+        assert_eq!(checks_of("zookeeper", &Load::default(), &[]).len(), names("zookeeper").len());
         let held = Load { leases: 2, ..Load::default() };
-        assert_eq!(checks_of("etcd", &held).last().map(CheckSpec::name), Some(Leases::NAME));
+        assert_eq!(checks_of("etcd", &held, &[]).last().map(CheckSpec::name), Some(Leases::NAME));
     }
 }

@@ -28,6 +28,7 @@ const SYNC: i32 = 9;
 const PING: i32 = 11;
 const GET_CHILDREN2: i32 = 12;
 const MULTI: i32 = 14;
+const RECONFIG: i32 = 16;
 const CLOSE_SESSION: i32 = -11;
 const NO_NODE: i32 = -101;
 /// Bytes of what a node is told of itself.
@@ -184,6 +185,7 @@ impl Asked {
             || [&u32::try_from(self.path.len()).expect("short").to_be_bytes(), &self.path[..]].concat();
         let (code, body) = match self.op {
             SET_DATA => (0, vec![0; STAT]),
+            RECONFIG => (0, vec![0; 4 + STAT]),
             CREATE2 => (0, [text(), vec![0; STAT]].concat()),
             SYNC => (0, text()),
             DELETE | CLOSE_SESSION | PING => (0, Vec::new()),
@@ -363,6 +365,10 @@ fn answers(
                 let end = [&[255; 4][..], &[1], &[255; 4]].concat();
                 answer = head(xid, newest, 0, &[part.clone(), part, end].concat());
             }
+        }
+        let refused = asked.as_ref().filter(|_| code != 0).map(|asked| (asked, asked.op));
+        if let Some((asked, RECONFIG)) = refused.filter(|_| liar.lie == "takes-changes") {
+            answer = asked.forged(newest);
         }
         if let Some(asked) = asked.as_ref().filter(|asked| asked.op == GET_CHILDREN2 && code == 0)
             && liar.lie == "hides-nodes"

@@ -1,7 +1,7 @@
 //! Who belongs to the cluster: replicas and shards that come and go, a replica that goes to another shard, a node
 //! forgotten and met again.
 
-use super::{LEARNERS, MEMBERS, VALKEY, declare, named, other_shard};
+use super::{LEARNERS, MEMBERS, RECONFIGURED, VALKEY, declare, named, other_shard};
 use crate::catalogue::{ActionInfo, Class, Declared, DrawContext, NodeSelector};
 
 crate::record! {
@@ -62,6 +62,33 @@ crate::record! {
     }
 }
 
+crate::word! {
+    /// Why a change of the members has to be refused.
+    pub enum Forbidden {
+        /// All of these, one after the other.
+        All = "all",
+        /// It is meant for a configuration that is no longer in force.
+        Stale = "stale",
+        /// It would leave no member.
+        Nobody = "nobody",
+        /// Those who belong to the new configuration and are connected are no majority of it.
+        NoQuorum = "no_quorum",
+        /// Who asks may not.
+        NoRight = "no_right",
+        /// It is no description of servers.
+        Malformed = "malformed",
+    }
+}
+crate::record! {
+    pub struct RefusedReconfig {
+        /// what is wrong with the changes that are asked for
+        pub what: Forbidden = Forbidden::All,
+    }
+}
+
+impl RefusedReconfig {
+    pub const NAME: &'static str = "refused_reconfig";
+}
 impl AddReplica {
     pub const NAME: &'static str = "add_replica";
 }
@@ -110,6 +137,13 @@ impl Declared for ReplaceMember {
     fn draw(context: &mut DrawContext<'_>) -> Option<Self> {
         let shard = context.shard();
         (context.replicas > 1).then_some(Self { node: NodeSelector::Replica(shard, 0) })
+    }
+}
+impl Declared for RefusedReconfig {
+    const INFO: ActionInfo =
+        named(Self::NAME, RECONFIGURED, "ask every server for changes of the members that it has to refuse");
+    fn draw(context: &mut DrawContext<'_>) -> Option<Self> {
+        Some(Self { what: *context.rng.pick(Forbidden::ALL) })
     }
 }
 impl Declared for AddReplica {

@@ -12,8 +12,8 @@ pub use admin::{Admin, AdminCommand};
 pub use failover::{Failover, FailoverMode};
 pub use look::{Aim, CheckNow, Harm, Sabotage};
 pub use membership::{
-    AddLearner, AddReplica, ForgetAndMeet, MoveReplica, Promote, RemoveReplica, ReplaceMember, ScaleIn,
-    ScaleOut,
+    AddLearner, AddReplica, Forbidden, ForgetAndMeet, MoveReplica, Promote, RefusedReconfig, RemoveReplica,
+    ReplaceMember, ScaleIn, ScaleOut,
 };
 pub use slots::{Drain, Reshard, StopAfter};
 pub use upkeep::{
@@ -21,7 +21,7 @@ pub use upkeep::{
     ValueClass,
 };
 
-use super::{ALL, HARMED, LEARNERS, MEMBERS, MOVED, REVISIONS, SLOTTED, VALKEY};
+use super::{ALL, HARMED, LEARNERS, MEMBERS, MOVED, RECONFIGURED, REVISIONS, SLOTTED, VALKEY};
 use crate::catalogue::{Ability, ActionInfo, ActionKind, Class, DrawContext};
 
 /// The declaration that most operations share.

@@ -14,6 +14,7 @@ pub mod jute;
 pub mod log;
 mod operations;
 pub mod provision;
+mod refusal;
 pub mod session;
 mod talk;
 pub mod teller;

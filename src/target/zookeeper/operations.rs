@@ -3,6 +3,7 @@
 use super::client::SESSION_MS;
 use super::code::Code;
 use super::provision::{self, Launch, SUPER, server_id};
+use super::refusal;
 use super::session::Session;
 use super::talk::{self, Lost, Talk};
 use super::wire::Request;
@@ -31,6 +32,7 @@ pub fn start(action: &Action, op: OpIo, launch: Launch) -> Local<Status> {
         Action::AddReplica(_) => Box::pin(finish(add(op, launch))),
         Action::RemoveReplica(_) => Box::pin(finish(remove(op))),
         Action::RollingRestart(fields) => Box::pin(finish(rolling_restart(op, fields))),
+        Action::RefusedReconfig(fields) => Box::pin(finish(refusal::try_all(op, fields))),
         Action::Burst(fields) => Box::pin(finish(hands::burst(op, fields))),
         other => {
             let why = format!("the zookeeper target does not carry out `{}`", other.name());
@@ -132,7 +134,7 @@ async fn add(op: OpIo, launch: Launch) -> Done {
 }
 
 /// A member's line with its addresses filled in.
-fn line(op: &OpIo, node: NodeId) -> Option<String> {
+pub fn line(op: &OpIo, node: NodeId) -> Option<String> {
     let world = op.world.borrow();
     let (address, port) = world.nodes.get(&node)?.address.clone()?;
     let (_, bus) = world.bus_of(node)?;

@@ -90,11 +90,19 @@ impl Talk {
     /// Waits for the answer to a request, and how far the server was. Answers come in the order of the requests: what
     /// was asked before must have been waited for.
     pub async fn answer(&mut self, asked: i32, deadline: Micros) -> Result<(Answer, i64), Lost> {
+        let (answer, zxid) = self.answered(asked, deadline).await?;
+        answer.map(|answer| (answer, zxid)).map_err(Lost::Refused)
+    }
+
+    /// As [`Talk::answer`], and how far the server was also where it refused.
+    pub async fn answered(
+        &mut self,
+        asked: i32,
+        deadline: Micros,
+    ) -> Result<(Result<Answer, Code>, i64), Lost> {
         loop {
             match self.hear(deadline).await? {
-                Heard::Answer { xid, zxid, answer } if xid == asked => {
-                    return answer.map(|answer| (answer, zxid)).map_err(Lost::Refused);
-                }
+                Heard::Answer { xid, zxid, answer } if xid == asked => return Ok((answer, zxid)),
                 Heard::Answer { xid, .. } => return Err(Lost::Odd(format!("it answers request {xid}"))),
                 Heard::Watch { notification, expected } => self.fired.push((notification, expected)),
                 _ => {}

@@ -108,6 +108,11 @@ pub fn members(answer: &str) -> Vec<(u64, String)> {
         .collect()
 }
 
+/// The version of the configuration in force, as `conf` tells it.
+pub fn version_of(answer: &str) -> Option<i64> {
+    answer.lines().rev().find_map(|line| hex(line.trim().strip_prefix("version=")?).ok())
+}
+
 fn refused(answer: &str) -> Result<Option<Told>, String> {
     if answer.contains(LOOKS) {
         return Ok(Some(Told::Looks));
@@ -186,6 +191,8 @@ mod tests {
             server.3=127.0.0.1:28883:38883:participant;127.0.0.1:21813\nversion=100000000";
         let members = members(answer);
         assert_eq!(members.iter().map(|(number, _)| *number).collect::<Vec<_>>(), [1, 3]);
+        assert_eq!(version_of(answer), Some(0x1_0000_0000));
+        assert_eq!(version_of("clientPort=21812"), None);
         assert!(members[1].1.ends_with(";127.0.0.1:21813"));
     }
 }

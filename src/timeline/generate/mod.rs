@@ -123,7 +123,7 @@ pub fn generate(spec: &Spec, seed: Seed, target: &str, profile: &Profile) -> Res
         Some(origin) => (origin.generator.clone(), origin.catalogue, origin.profile.clone()),
         None => (GENERATOR.to_owned(), VERSION, profile.label()),
     };
-    let checks = spec.checks.clone().unwrap_or_else(|| checks_of(target, &load));
+    let checks = spec.checks.clone().unwrap_or_else(|| checks_of(target, &load, &events));
     Ok(Timeline {
         seed,
         generator,
