@@ -126,6 +126,7 @@ fn loads() -> impl Strategy<Value = Load> {
         tellers: u16::from(rest.0),
         leases: u16::from(rest.0) % 3,
         watch_streams: rest.3,
+        guests: u16::from(rest.3),
     })
 }
 

@@ -17,6 +17,8 @@ const LIES: &[(&str, &str, &str, &str)] = &[
     ("hides-nodes", CALM, "ephemerals", "while the session lived"),
     ("keeps-sessions", CALM, "ephemerals", "its close was acknowledged"),
     ("halves-transfers", CALM, "bank", "all accounts together hold"),
+    ("lets-in", ASKED, "refusals", "was done, and had to be refused (NoAuth)"),
+    ("forgets-names", ASKED, "refusals", "was refused (NoAuth) to who has the right"),
     ("takes-changes", ASKED, "refusals", "(NewConfigNoQuorum)"),
 ];
 
@@ -27,7 +29,7 @@ const CALM: &str = "fuzz: 1\nname: calm\ntarget: zookeeper\nenvironment: live\nc
 
 /// What is asked for though it has to be refused.
 const ASKED: &str = "fuzz: 1\nname: asked\ntarget: zookeeper\nenvironment: live\ncluster: {shards: 1, replicas: 2}\n\
-    load: {clients: 2, rate: 20/s, keys: 10}\nlength: 8s\n\
+    load: {clients: 2, rate: 20/s, keys: 10, guests: 3}\nlength: 8s\n\
     timeline:\n  - {id: ask, at: 2s, do: {refused_reconfig: {}}}\nchecks: [refusals]\n";
 
 fn is_installed() -> bool {

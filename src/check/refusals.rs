@@ -34,7 +34,8 @@ impl Check for Refusals {
 
     fn judge(&self, record: &Record) -> Judgement {
         let tried = record.timeline.events.iter().any(|event| event.action.name() == RefusedReconfig::NAME);
-        if !tried {
+        let guests = record.timeline.load.guests > 0;
+        if !tried && !guests {
             let why = "nobody asks for what has to be refused in this timeline";
             return Judgement::new(Self::NAME, Verdict::NotOwed, why);
         }
@@ -65,6 +66,9 @@ impl Check for Refusals {
             record.demands.len()
         );
         let (verdict, reason) = match odd.len() {
+            0 if guests && granted == 0 => {
+                (Verdict::Unknown, "nothing observed: nobody was granted anything".to_string())
+            }
             0 if refused == 0 => {
                 (Verdict::Unknown, "nothing observed: nobody was refused anything".to_string())
             }

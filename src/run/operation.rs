@@ -93,6 +93,10 @@ pub trait Target {
     fn lessee(&self, _io: Io, _world: Shared, _number: u32) -> Option<Local<()>> {
         None
     }
+    /// A client that asks for what it may and may not do, for as long as there is load; `None` where nobody is told apart.
+    fn guest(&self, _io: Io, _world: Shared, _number: u32) -> Option<Local<()>> {
+        None
+    }
     /// Who asks all nodes what they think of the cluster.
     fn prober(&self, io: Io, world: Shared) -> Box<dyn Look> {
         Box::new(Prober::new(io, world))

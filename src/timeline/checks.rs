@@ -33,11 +33,12 @@ static ALL: LazyLock<Vec<CheckSpec>> = LazyLock::new(|| {
 /// and of what its events try.
 pub fn checks_of(target: &str, load: &Load, events: &[Event]) -> Vec<CheckSpec> {
     let mut checks = default_checks(target);
+    let tries = |event: &Event| event.action.name() == RefusedReconfig::NAME;
     let more = [
         (Ephemerals::NAME, load.sessions > 0),
         (Bank::NAME, load.tellers > 0),
         (Leases::NAME, load.leases > 0),
-        (Refusals::NAME, events.iter().any(|event| event.action.name() == RefusedReconfig::NAME)),
+        (Refusals::NAME, load.guests > 0 || events.iter().any(tries)),
     ];
     for (name, _) in more.into_iter().filter(|(_, owed)| *owed) {
         checks.extend(ALL.iter().find(|check| check.name() == name).cloned());
@@ -92,6 +93,8 @@ mod tests {
         let more: Vec<&str> = more[names("zookeeper").len()..].iter().map(CheckSpec::name).collect();
         assert_eq!(more, [Ephemerals::NAME, Bank::NAME]);
         assert_eq!(checks_of("zookeeper", &Load::default(), &[]).len(), names("zookeeper").len());
+        let guests = Load { guests: 1, ..Load::default() };
+        assert_eq!(checks_of("zookeeper", &guests, &[]).last().map(CheckSpec::name), Some(Refusals::NAME));
         let held = Load { leases: 2, ..Load::default() };
         assert_eq!(checks_of("etcd", &held, &[]).last().map(CheckSpec::name), Some(Leases::NAME));
     }

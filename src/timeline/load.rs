@@ -131,6 +131,9 @@ crate::record! {
         /// each of the watchers has several watches on one stream, asks for their progress, cancels some and goes on with them, where that is offered (etcd)
         #[serde(default, skip_serializing_if = "is_not", with = "watch_streams")]
         pub watch_streams: bool = false,
+        /// clients that ask for what they may and may not do, as several people, where nodes have access lists (zookeeper)
+        #[serde(default, skip_serializing_if = "is_none", with = "guests")]
+        pub guests: u16 = 0,
     }
 }
 
@@ -153,8 +156,9 @@ named!(sessions: u16);
 named!(tellers: u16);
 named!(leases: u16);
 named!(watch_streams: bool);
+named!(guests: u16);
 
-/// No watchers, no sessions, no tellers and no leases are no part of a timeline's binary form.
+/// No watchers, no sessions, no tellers, no leases and no guests are no part of a timeline's binary form.
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "what serde asks for")]
 fn is_none(watchers: &u16) -> bool {
     *watchers == 0

@@ -29,6 +29,8 @@ const PING: i32 = 11;
 const GET_CHILDREN2: i32 = 12;
 const MULTI: i32 = 14;
 const RECONFIG: i32 = 16;
+const AUTH: i32 = 100;
+const NO_AUTH: i32 = -102;
 const CLOSE_SESSION: i32 = -11;
 const NO_NODE: i32 = -101;
 /// Bytes of what a node is told of itself.
@@ -289,6 +291,12 @@ fn requests(
     loop {
         let request = frame(client)?;
         let asked = Asked::of(&request, &mut before);
+        if liar.lie == "forgets-names"
+            && asked.op == AUTH
+            && liar.writes.fetch_add(1, Ordering::Relaxed) % 4 == 3
+        {
+            continue;
+        }
         let writes = matches!(asked.op, SET_DATA | CREATE2);
         let ends = liar.lie == "keeps-sessions" && asked.op == CLOSE_SESSION;
         let halved = if liar.lie == "halves-transfers" { half(&request) } else { None };
@@ -368,6 +376,9 @@ fn answers(
         }
         let refused = asked.as_ref().filter(|_| code != 0).map(|asked| (asked, asked.op));
         if let Some((asked, RECONFIG)) = refused.filter(|_| liar.lie == "takes-changes") {
+            answer = asked.forged(newest);
+        }
+        if let Some((asked, SET_DATA)) = refused.filter(|_| liar.lie == "lets-in" && code == NO_AUTH) {
             answer = asked.forged(newest);
         }
         if let Some(asked) = asked.as_ref().filter(|asked| asked.op == GET_CHILDREN2 && code == 0)

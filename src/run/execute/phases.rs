@@ -65,6 +65,14 @@ impl Executor<'_> {
                 }
             });
         }
+        for number in 0..u32::from(load.guests) {
+            let (world, target) = (self.world.clone(), self.target.clone());
+            self.spawn(move |io| async move {
+                if let Some(guest) = target.guest(io, world, number) {
+                    guest.await;
+                }
+            });
+        }
         while self.env.now() < end && !self.interrupted && self.blocked.borrow().is_none() {
             let due = self.start_due()?;
             self.start_bursts();

@@ -4,11 +4,12 @@
 //! `provision` says what a server is made of. `wire` is the client protocol as bytes (`jute` its format, `code` its
 //! errors), `session` what a client keeps between connections, `watches` what it waits for, `words` what an administrator
 //! asks, `talk` all that on a connection of a run. `client` is a client of the load, `holder` one with
-//! an ephemeral node and a lock, `teller` one with transactions, `view` what the servers say of
+//! an ephemeral node and a lock, `teller` one with transactions, `guest` one that is several people, `view` what the servers say of
 //! themselves, `operations` what people do to them. Nothing here touches a socket or a process.
 
 mod client;
 pub mod code;
+mod guest;
 pub mod holder;
 pub mod jute;
 pub mod log;
@@ -103,6 +104,9 @@ impl Target for Zookeeper {
     }
     fn teller(&self, io: Io, world: Shared, number: u32) -> Option<Local<()>> {
         Some(Box::pin(teller::work(io, world, number, self.epochs.clone())))
+    }
+    fn guest(&self, io: Io, world: Shared, number: u32) -> Option<Local<()>> {
+        Some(Box::pin(guest::ask(io, world, number, self.epochs.clone())))
     }
     fn prober(&self, io: Io, world: Shared) -> Box<dyn Look> {
         Box::new(view::Prober::new(io, world, self.seen.clone()))
