@@ -17,6 +17,8 @@ const LIES: &[(&str, &str, &str, &str)] = &[
     ("hides-nodes", CALM, "ephemerals", "while the session lived"),
     ("keeps-sessions", CALM, "ephemerals", "its close was acknowledged"),
     ("halves-transfers", CALM, "bank", "all accounts together hold"),
+    ("swallows-events", WATCHED, "watch", "was not told before an answer as of"),
+    ("tells-late", WATCHED, "watch", "was"),
     ("lets-in", ASKED, "refusals", "was done, and had to be refused (NoAuth)"),
     ("forgets-names", ASKED, "refusals", "was refused (NoAuth) to who has the right"),
     ("takes-changes", ASKED, "refusals", "(NewConfigNoQuorum)"),
@@ -31,6 +33,10 @@ const CALM: &str = "fuzz: 1\nname: calm\ntarget: zookeeper\nenvironment: live\nc
 const ASKED: &str = "fuzz: 1\nname: asked\ntarget: zookeeper\nenvironment: live\ncluster: {shards: 1, replicas: 2}\n\
     load: {clients: 2, rate: 20/s, keys: 10, guests: 3}\nlength: 8s\n\
     timeline:\n  - {id: ask, at: 2s, do: {refused_reconfig: {}}}\nchecks: [refusals]\n";
+
+/// What is watched.
+const WATCHED: &str = "fuzz: 1\nname: watched\ntarget: zookeeper\nenvironment: live\ncluster: {shards: 1, replicas: 2}\n\
+    load: {clients: 2, rate: 20/s, keys: 10, watchers: 3}\nlength: 8s\ntimeline: []\nchecks: [watch]\n";
 
 fn is_installed() -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();
@@ -65,7 +71,7 @@ fn sessions_and_transactions_keep_their_promises_under_faults() {
 }
 
 #[test]
-fn what_has_to_be_refused_is_refused_under_faults() {
+fn what_has_to_be_refused_is_refused_and_watches_tell_all_under_faults() {
     if !is_installed() {
         return;
     }
@@ -74,6 +80,9 @@ fn what_has_to_be_refused_is_refused_under_faults() {
     let judged = ran.judged("refusals").expect("it is owed");
     assert_eq!(judged["verdict"], "pass", "{judged}");
     println!("refusals: {} {}", judged["looked_at"], judged["classes"]);
+    let judged = ran.judged("watch").expect("it is owed");
+    assert_eq!(judged["verdict"], "pass", "{judged}");
+    println!("watch: {}", judged["looked_at"]);
 }
 
 #[test]

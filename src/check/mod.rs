@@ -27,6 +27,7 @@ pub mod replication_lag;
 pub mod slot_coverage;
 pub mod topology;
 pub mod view_agreement;
+mod vigil;
 pub mod watch;
 pub mod way;
 

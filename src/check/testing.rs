@@ -149,6 +149,8 @@ impl Scene {
             audits: Vec::new(),
             leases: Vec::new(),
             demands: Vec::new(),
+            vigils: Vec::new(),
+            strokes: Vec::new(),
             ended_early: None,
             said: Vec::new(),
             messages: Vec::new(),

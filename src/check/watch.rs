@@ -10,7 +10,7 @@
 //! and each part but the last says so.
 
 use super::facts::Facts;
-use super::{Check, Judgement, Verdict};
+use super::{Check, Judgement, Verdict, vigil};
 use crate::history::{Change, Keys, Watch};
 use crate::run::record::Record;
 use crate::time::{Micros, Millis};
@@ -184,11 +184,12 @@ fn follows(previous: &Change, change: &Change) -> bool {
 
 impl Check for Watches {
     fn claim(&self) -> &'static str {
-        "a watch tells every change from its revision on, once, in order, and no progress ahead of what it told"
+        "a watch tells every change from its revision on, once, in order, and no progress ahead of what it told; one on a tree tells it before any answer shows it"
     }
     fn source(&self) -> &'static str {
         "etcd.io/docs/v3.5/learning/api_guarantees, 'Watch APIs': ordered, unique, reliable, atomic, resumable, bookmarkable; \
-         of streams etcdserverpb/rpc.proto, `ResponseHeader.revision` and `WatchResponse`"
+         of streams etcdserverpb/rpc.proto, `ResponseHeader.revision` and `WatchResponse`; \
+         zookeeper.apache.org/doc/r3.8.0: Programmer's Guide, 'What ZooKeeper Guarantees about Watches', 'Persistent, Recursive Watches'"
     }
 
     fn judge(&self, record: &Record) -> Judgement {
@@ -197,8 +198,20 @@ impl Check for Watches {
         }
         let mut odd = Vec::new();
         let truth = truth(record, &mut odd);
-        let looked_at = format!("{} watches that told {} changes of keys", record.watches.len(), truth.len());
-        if truth.is_empty() {
+        let tree = vigil::judge(record);
+        let mut looked_at =
+            format!("{} watches that told {} changes of keys", record.watches.len(), truth.len());
+        if !record.vigils.is_empty() {
+            looked_at = format!(
+                "{} connections with watches on a tree that told {} events, {} of them owed; {} changes",
+                record.vigils.len(),
+                tree.events,
+                tree.owed,
+                record.strokes.len()
+            );
+        }
+        odd.extend(tree.odd);
+        if truth.is_empty() && tree.owed == 0 && odd.is_empty() {
             let reason = "nothing observed: no watch told a change";
             return Judgement::new(Self::NAME, Verdict::Unknown, reason).looked_at(looked_at);
         }

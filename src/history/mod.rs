@@ -4,6 +4,7 @@ mod demand;
 mod lease;
 mod ledger;
 mod session;
+mod vigil;
 mod watch;
 
 use crate::env::{ConnId, NodeId};
@@ -13,6 +14,7 @@ pub use lease::{Ending, Lease, LeaseAsk, LeaseCall, LeaseSaid};
 pub use ledger::{Audit, AuditKind, Entry, Transfer, TransferSaid};
 use serde::{Deserialize, Serialize};
 pub use session::{Guard, Held, HeldAct, HeldAsk, HeldSaid, Sight};
+pub use vigil::{NodeEvent, Stroke, Vigil, VigilHeard, WatchedFor};
 pub use watch::{Beside, Cancel, Change, Keys, Told, Watch};
 
 crate::word! {

@@ -58,6 +58,8 @@ fn quiet() -> Record {
         audits: Vec::new(),
         leases: Vec::new(),
         demands: Vec::new(),
+        vigils: Vec::new(),
+        strokes: Vec::new(),
         ended_early: None,
         said: Vec::new(),
         messages: Vec::new(),

@@ -3,7 +3,9 @@
 use super::view::ClusterView;
 use crate::env::talk::{Said, Sent};
 use crate::env::{Exit, NodeId};
-use crate::history::{Audit, Demand, Held, Key, Lease, Operation, Sight, Transfer, Value, Watch};
+use crate::history::{
+    Audit, Demand, Held, Key, Lease, Operation, Sight, Stroke, Transfer, Value, Vigil, Watch,
+};
 use crate::time::{Micros, Millis};
 use crate::timeline::Timeline;
 use serde::{Deserialize, Serialize};
@@ -53,6 +55,11 @@ pub struct Record {
     /// What was asked of which it is known whether it has to be refused, as the answers came.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub demands: Vec<Demand>,
+    /// What watches on a tree told beside the answers of their connections, and what was done to that tree.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub vigils: Vec<Vigil>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub strokes: Vec<Stroke>,
     /// The user or an error ended the run early.
     pub ended_early: Option<String>,
     /// What nodes said to one another, where the environment can read that; times count from its start.

@@ -11,7 +11,9 @@ use crate::env::{BUS, LinkRule, NodeId, NodeSpec};
 use crate::fault::disk::Blow;
 use crate::fault::kill::Signal;
 use crate::fault::traffic::Traffic;
-use crate::history::{Audit, Demand, Held, Lease, Operation, Outcome, Sight, Stamp, Transfer, Watch};
+use crate::history::{
+    Audit, Demand, Held, Lease, Operation, Outcome, Sight, Stamp, Stroke, Transfer, Vigil, Watch,
+};
 use crate::time::{Micros, Millis};
 use crate::timeline::{Role, Timeline};
 use std::cell::RefCell;
@@ -87,6 +89,9 @@ pub struct World {
     pub leases: Vec<Lease>,
     /// What was asked that has to be refused or granted, so far.
     pub demands: Vec<Demand>,
+    /// What watches on a tree told so far, and what was done to it.
+    pub vigils: Vec<Vigil>,
+    pub strokes: Vec<Stroke>,
     /// Revisions that later requests speak of, where the system has them.
     pub revisions: Revisions,
     /// Operations issued so far by client, for anchors.
@@ -167,6 +172,8 @@ impl World {
             audits: Vec::new(),
             leases: Vec::new(),
             demands: Vec::new(),
+            vigils: Vec::new(),
+            strokes: Vec::new(),
             revisions: Revisions::default(),
             issued: BTreeMap::new(),
             open: BTreeMap::new(),
@@ -448,6 +455,8 @@ impl World {
             audits: self.audits.clone(),
             leases: self.leases.clone(),
             demands: self.demands.clone(),
+            vigils: self.vigils.clone(),
+            strokes: self.strokes.clone(),
             ended_early: None,
             said: Vec::new(),
             messages: Vec::new(),

@@ -145,6 +145,8 @@ pub const REVISIONS: &[&str] = &["etcd"];
 pub const LEARNERS: &[&str] = &["etcd"];
 /// Those whose members are told by a list that a change of it must fit.
 pub const RECONFIGURED: &[&str] = &["zookeeper"];
+/// Those with watches on a tree of nodes.
+pub const TREES: &[&str] = &["zookeeper"];
 /// Those that can be harmed behind their backs.
 pub const HARMED: &[&str] = &["valkey", "etcd"];
 /// Those that speak the Redis Cluster protocol.

@@ -12,7 +12,7 @@ use crate::check::refusals::Refusals;
 use crate::check::replication_lag::ReplicationLag;
 use crate::check::watch::Watches;
 use crate::target::operation::RefusedReconfig;
-use crate::target::{REVISIONS, TARGETS, consensus, group};
+use crate::target::{REVISIONS, TARGETS, TREES, consensus, group};
 use crate::yaml::document::{Node, Problems, Span, Value};
 use std::sync::LazyLock;
 
@@ -35,6 +35,7 @@ pub fn checks_of(target: &str, load: &Load, events: &[Event]) -> Vec<CheckSpec> 
     let mut checks = default_checks(target);
     let tries = |event: &Event| event.action.name() == RefusedReconfig::NAME;
     let more = [
+        (Watches::NAME, load.watchers > 0 && TREES.contains(&target)),
         (Ephemerals::NAME, load.sessions > 0),
         (Bank::NAME, load.tellers > 0),
         (Leases::NAME, load.leases > 0),
@@ -95,6 +96,8 @@ mod tests {
         assert_eq!(checks_of("zookeeper", &Load::default(), &[]).len(), names("zookeeper").len());
         let guests = Load { guests: 1, ..Load::default() };
         assert_eq!(checks_of("zookeeper", &guests, &[]).last().map(CheckSpec::name), Some(Refusals::NAME));
+        let watched = Load { watchers: 1, ..Load::default() };
+        assert_eq!(checks_of("zookeeper", &watched, &[]).last().map(CheckSpec::name), Some(Watches::NAME));
         let held = Load { leases: 2, ..Load::default() };
         assert_eq!(checks_of("etcd", &held, &[]).last().map(CheckSpec::name), Some(Leases::NAME));
     }

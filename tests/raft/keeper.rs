@@ -29,6 +29,7 @@ const PING: i32 = 11;
 const GET_CHILDREN2: i32 = 12;
 const MULTI: i32 = 14;
 const RECONFIG: i32 = 16;
+const NOTIFICATION: i32 = -1;
 const AUTH: i32 = 100;
 const NO_AUTH: i32 = -102;
 const CLOSE_SESSION: i32 = -11;
@@ -357,6 +358,7 @@ fn answers(
 ) -> io::Result<()> {
     let mut last: Vec<u8> = Vec::new();
     let mut place = 0_u64;
+    let mut late: Option<Vec<u8>> = None;
     while let Ok(mut answer) = frame(&mut server) {
         let (xid, code) = (int(&answer, 0), int(&answer, 12));
         let newest = answer.get(4..12).map_or(0, |zxid| i64::from_be_bytes(zxid.try_into().expect("eight")));
@@ -404,7 +406,21 @@ fn answers(
             }
             last = body;
         }
+        if xid == NOTIFICATION {
+            place += 1;
+            match liar.lie.as_str() {
+                "swallows-events" if place % 10 == 9 => continue,
+                "tells-late" if place % 10 == 9 => {
+                    late = Some(answer);
+                    continue;
+                }
+                _ => {}
+            }
+        }
         send(&mut client, &answer)?;
+        if let Some(late) = late.take() {
+            send(&mut client, &late)?;
+        }
     }
     if liar.lie == "answers-alone" {
         let mut waiting = waiting.lock().expect("nobody panics with it");

@@ -4,7 +4,7 @@
 //! `provision` says what a server is made of. `wire` is the client protocol as bytes (`jute` its format, `code` its
 //! errors), `session` what a client keeps between connections, `watches` what it waits for, `words` what an administrator
 //! asks, `talk` all that on a connection of a run. `client` is a client of the load, `holder` one with
-//! an ephemeral node and a lock, `teller` one with transactions, `guest` one that is several people, `view` what the servers say of
+//! an ephemeral node and a lock, `teller` one with transactions, `guest` one that is several people, `watcher` one that watches a tree, `view` what the servers say of
 //! themselves, `operations` what people do to them. Nothing here touches a socket or a process.
 
 mod client;
@@ -20,6 +20,7 @@ pub mod session;
 mod talk;
 pub mod teller;
 mod view;
+mod watcher;
 pub mod watches;
 pub mod wire;
 pub mod words;
@@ -107,6 +108,9 @@ impl Target for Zookeeper {
     }
     fn guest(&self, io: Io, world: Shared, number: u32) -> Option<Local<()>> {
         Some(Box::pin(guest::ask(io, world, number, self.epochs.clone())))
+    }
+    fn watcher(&self, io: Io, world: Shared, number: u32) -> Option<Local<()>> {
+        Some(Box::pin(watcher::watch(io, world, number, self.epochs.clone())))
     }
     fn prober(&self, io: Io, world: Shared) -> Box<dyn Look> {
         Box::new(view::Prober::new(io, world, self.seen.clone()))
