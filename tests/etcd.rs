@@ -89,26 +89,40 @@ fn seeds_find_nothing_that_is_not_known_of_etcd() {
     }
 }
 
+/// The watches that a run had.
+fn watches(ran: &Ran) -> Vec<serde_json::Value> {
+    let record = std::fs::read_to_string(ran.out.join("record.json")).expect("a record");
+    let record: serde_json::Value = serde_json::from_str(&record).expect("JSON");
+    record["watches"].as_array().expect("watches").clone()
+}
+
 /// Seed 2 asks for no progress; seed 5 does, which etcd 3.4 answers too early at times.
 #[test]
 fn watches_that_share_a_stream_tell_what_they_have_to() {
     let Some(etcd) = etcd() else { return };
-    let file = format!("{}/tests/real/etcd-streams.yaml", env!("CARGO_MANIFEST_DIR"));
-    let seeds = ["2", "5"];
-    let ran = side_by_side(&seeds, AT_ONCE, |seed| {
-        run(&format!("etcd-streams-{seed}"), &["run", &file, "--seed", seed], &etcd)
+    let runs = [("etcd-streams", "2"), ("etcd-streams", "5"), ("etcd-fragments", "2")];
+    let ran = side_by_side(&runs, AT_ONCE, |(name, seed)| {
+        let file = format!("{}/tests/real/{name}.yaml", env!("CARGO_MANIFEST_DIR"));
+        run(&format!("{name}-{seed}"), &["run", &file, "--seed", seed], &etcd)
     });
-    for (seed, ran) in seeds.iter().zip(&ran) {
-        assert_eq!(unexplained(ran), [""; 0], "seed {seed}\n{}", ran.story());
-        let record = std::fs::read_to_string(ran.out.join("record.json")).expect("a record");
-        let record: serde_json::Value = serde_json::from_str(&record).expect("JSON");
-        let watches = record["watches"].as_array().expect("watches").clone();
-        let some =
-            |pointer: &str| watches.iter().any(|watch| watch.pointer(pointer).is_some_and(|v| !v.is_null()));
-        assert!(some("/beside/cancel/confirmed"), "seed {seed}: no cancel was confirmed");
-        assert_eq!(some("/beside/progress_asked/0"), *seed == "5", "seed {seed}");
+    for ((name, seed), ran) in runs.iter().zip(&ran) {
+        assert_eq!(unexplained(ran), [""; 0], "{name}, seed {seed}\n{}", ran.story());
+        let watches = watches(ran);
+        let some = |pointer: &str| {
+            watches.iter().any(|watch| watch.pointer(pointer).is_some_and(|value| !value.is_null()))
+        };
+        assert!(some("/beside/cancel/confirmed"), "{name}, seed {seed}: no cancel was confirmed");
+        assert_eq!(some("/beside/progress_asked/0"), *seed == "5", "{name}, seed {seed}");
+        let mut told = watches.iter().filter_map(|watch| watch["told"].as_array()).flatten();
+        assert_eq!(
+            told.any(|told| told["fragment"] == true),
+            *name == "etcd-fragments",
+            "{name}, seed {seed}"
+        );
+        if *seed == "2" {
+            assert_eq!(ran.judged("watch").map(|judged| &judged["verdict"]), Some(&"pass".into()), "{name}");
+        }
     }
-    assert_eq!(ran[0].judged("watch").map(|judged| &judged["verdict"]), Some(&"pass".into()));
 }
 
 /// A run of a scenario that is written here.
