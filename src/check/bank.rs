@@ -93,11 +93,14 @@ fn whole(record: &Record, audit: &Audit, transfer: &Transfer, odd: &mut Vec<Stri
         audit.entries.get(*account as usize).is_some_and(|entry| entry.version >= wrote.version)
     };
     let (from, to) = (past(&transfer.from), past(&transfer.to));
-    let who = title(record, audit);
     if from != to {
-        odd.push(format!("{who}: half of {} is there", told(transfer)));
+        odd.push(format!("{}: half of {} is there", title(record, audit), told(transfer)));
     } else if !from && transfer.said == TransferSaid::Done && transfer.back.order < audit.sent.order {
-        odd.push(format!("{who}: {} is not there, which was acknowledged", told(transfer)));
+        odd.push(format!(
+            "{}: {} is not there, which was acknowledged",
+            title(record, audit),
+            told(transfer)
+        ));
     }
 }
 

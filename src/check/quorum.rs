@@ -100,8 +100,8 @@ fn separated(facts: &Facts<'_>, at: Micros) -> BTreeSet<NodeId> {
 /// The members of a group at a moment: those that are so for certain, and with those that may be. A change takes hold at some
 /// moment between its start and its end, and one that failed may have. The embedded target's groups do not change.
 fn members(facts: &Facts<'_>, group: &[NodeId], at: Micros) -> (BTreeSet<NodeId>, BTreeSet<NodeId>) {
-    let surely: BTreeSet<NodeId> = group.iter().copied().collect();
-    let (mut surely, mut perhaps) = (surely.clone(), surely);
+    let mut surely: BTreeSet<NodeId> = group.iter().copied().collect();
+    let mut perhaps = surely.clone();
     if facts.embedded() {
         return (surely, perhaps);
     }

@@ -14,9 +14,28 @@ pub trait Session {
     fn issue(&mut self, batch: Vec<Intent>) -> LocalRef<'_, ()>;
 }
 
-/// How often a client of an open loop issues, in microseconds, so that all of them together issue at the rate, evenly.
-pub fn period(rate: u32, clients: u32, pipeline: u16) -> u64 {
-    (1_000_000 * u64::from(clients) * u64::from(pipeline.max(1)) / u64::from(rate.max(1))).max(1)
+/// When the operations of an open loop are due, so that all clients together issue at the rate, evenly. A round of a client is
+/// one batch of its pipeline. In microseconds.
+#[derive(Clone, Copy, Debug)]
+pub struct Pace {
+    pub period: u64,
+    pub pipeline: u64,
+    clients: u64,
+}
+
+impl Pace {
+    pub fn new(rate: u32, clients: u32, pipeline: u16) -> Self {
+        let (clients, pipeline) = (u64::from(clients.max(1)), u64::from(pipeline.max(1)));
+        let period = (1_000_000 * clients * pipeline / u64::from(rate.max(1))).max(1);
+        Self { period, pipeline, clients }
+    }
+    /// When a client is due for the first time, where the load begins at `zero`.
+    pub fn first(&self, zero: Micros, client: u32) -> Micros {
+        Micros(zero.0 + self.period * (u64::from(client) % self.clients) / self.clients)
+    }
+    pub fn due(&self, zero: Micros, client: u32, round: u64) -> Micros {
+        Micros(self.first(zero, client).0 + round * self.period)
+    }
 }
 
 /// Has a client work until the load stops. `from` and `until` are run times; the first operation is due at `from`.
@@ -29,15 +48,13 @@ pub async fn work(
     session: impl FnOnce(Io, Shared, Workload) -> Box<dyn Session>,
 ) {
     io.act_as_client();
-    let place = workload.client % clients.max(1);
     let mut session = session(io.clone(), world.clone(), workload.clone());
-    let pipeline = u64::from(workload.load.pipeline.max(1));
-    let period = period(rate, clients, workload.load.pipeline);
-    let phase = period * u64::from(place) / u64::from(clients.max(1));
+    let pace = Pace::new(rate, clients, workload.load.pipeline);
+    let Pace { period, pipeline, .. } = pace;
     let pause = Millis(u64::from(clients.max(1)) * pipeline * 1000 / CLOSED_MOST);
     let mut round = 0u64;
     loop {
-        let due = Micros(from.0 + phase + round * period);
+        let due = pace.due(from, workload.client, round);
         let now = io.now();
         if workload.load.closed {
             if now < from {

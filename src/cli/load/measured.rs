@@ -6,14 +6,14 @@
 //! rest of the time («coordinated omission», Gil Tene; `record_correct` of `HdrHistogram`).
 
 use crate::history::{OpKind, Operation, Outcome};
+use crate::run::load::Pace;
 use crate::run::record::Record;
 use crate::time::{Micros, Millis};
-use crate::timeline::Load;
 use hdrhistogram::Histogram;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
-/// Percentiles that are told, in thousandths of a per cent.
+/// Percentiles that are told, as names and as fractions.
 pub const PERCENTILES: [(&str, f64); 5] =
     [("p50", 0.5), ("p90", 0.9), ("p99", 0.99), ("p99.9", 0.999), ("p99.99", 0.9999)];
 /// Three digits of each latency are kept.
@@ -101,9 +101,9 @@ impl Measured {
     /// `warm_up` and `length` count from when the cluster was healthy.
     pub fn of(record: &Record, warm_up: Millis, length: Millis) -> Self {
         let load = &record.timeline.load;
-        let plan = Plan::of(load, record.healthy_at);
-        let from = record.healthy_at.plus(warm_up);
-        let until = record.healthy_at.plus(length);
+        let zero = record.healthy_at;
+        let pace = Pace::new(load.rate.0, load.clients.into(), load.pipeline);
+        let (from, until) = (zero.plus(warm_up), zero.plus(length));
         let within = |due: Micros| from <= due && due < until;
         let mut kinds: BTreeMap<OpKind, Served> = BTreeMap::new();
         let mut all = Served::default();
@@ -119,12 +119,12 @@ impl Measured {
             // Until when its earlier operations kept it busy, those of its batch left out.
             let (mut free, mut busy, mut round, mut last) = (Micros(0), Micros(0), u64::MAX, u64::MAX);
             for one in theirs {
-                let of = plan.round(one.index);
+                let of = one.index / pace.pipeline;
                 if of != round {
                     (free, round) = (busy, of);
                 }
                 busy = busy.max(one.complete.logical);
-                let due = plan.due(client, of);
+                let due = pace.due(zero, client, of);
                 if !within(due) {
                     continue;
                 }
@@ -133,15 +133,19 @@ impl Measured {
                 last = one.index;
                 late.record(one.invoke.logical.0.saturating_sub(due.max(free).0).max(1))
                     .expect("it grows by itself");
-                kinds.entry(one.kind).or_default().add(one, plan.period);
-                all.add(one, plan.period);
+                kinds.entry(one.kind).or_default().add(one, pace.period);
+                all.add(one, pace.period);
                 match &one.outcome {
                     Outcome::Ok(_) => {}
                     Outcome::Fail(why) | Outcome::Unknown(why) => *errors.entry(why).or_default() += 1,
                 }
             }
         }
-        let due = (0..u32::from(load.clients)).map(|client| plan.rounds(client, from, until)).sum::<u64>();
+        // How many rounds of a client are due before a moment.
+        let before =
+            |client, at: Micros| at.0.saturating_sub(pace.first(zero, client).0).div_ceil(pace.period);
+        let due = (0..u32::from(load.clients)).map(|client| before(client, until) - before(client, from));
+        let due = due.sum::<u64>() * pace.pipeline;
         let mut errors: Vec<(String, u64)> =
             errors.into_iter().map(|(why, count)| (why.to_string(), count)).collect();
         errors.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
@@ -149,7 +153,7 @@ impl Measured {
         let held: u64 = record.stretches.iter().map(|(_, by)| by.0 * 1000).sum();
         let late = if late.is_empty() { held } else { late.value_at_quantile(0.99).max(held) };
         let over = Millis(length.0.saturating_sub(warm_up.0));
-        Self { over, due: due * plan.pipeline, asked, kinds, all, late, errors }
+        Self { over, due, asked, kinds, all, late, errors }
     }
 
     /// What is due and was not asked, since its client still waited for an answer.
@@ -220,41 +224,11 @@ pub fn millis(micros: u64) -> String {
     format!("{}.{:03}", micros / 1000, micros % 1000)
 }
 
-/// When each operation of an open loop is due: the rule of `run::load`.
-struct Plan {
-    zero: u64,
-    period: u64,
-    pipeline: u64,
-    clients: u64,
-}
-
-impl Plan {
-    fn of(load: &Load, zero: Micros) -> Self {
-        let (clients, pipeline) = (u64::from(load.clients.max(1)), u64::from(load.pipeline.max(1)));
-        let period = crate::run::load::period(load.rate.0, load.clients.into(), load.pipeline);
-        Self { zero: zero.0, period, pipeline, clients }
-    }
-    fn round(&self, index: u64) -> u64 {
-        index / self.pipeline
-    }
-    fn first(&self, client: u32) -> u64 {
-        self.zero + self.period * (u64::from(client) % self.clients) / self.clients
-    }
-    fn due(&self, client: u32, round: u64) -> Micros {
-        Micros(self.first(client) + round * self.period)
-    }
-    /// How many rounds of a client are due in a stretch of time.
-    fn rounds(&self, client: u32, from: Micros, until: Micros) -> u64 {
-        let before = |at: Micros| at.0.saturating_sub(self.first(client)).div_ceil(self.period);
-        before(until) - before(from)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::check::testing::{Scene, text};
-    use crate::timeline::Rate;
+    use crate::timeline::{Load, Rate};
 
     /// Two clients, ten operations a second each, from 5 s on; each operation as (client, index, asked, answered) in
     /// milliseconds after that.

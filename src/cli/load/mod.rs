@@ -18,7 +18,7 @@ use crate::check::Verdict;
 use crate::entropy::Seed;
 use crate::env::{EXACT, LIVE, SIM};
 use crate::report::names::thousands;
-use crate::spec::{Spec, Spread};
+use crate::spec::{Dialect, Spec, Spread};
 use crate::time::Millis;
 use crate::timeline::{Load, Rate};
 use crate::yaml::document::{Node, Span, Value as Yaml};
@@ -151,12 +151,11 @@ struct Step {
 }
 
 pub fn main(args: &Args) -> super::Done {
-    let mut spec = seed::spec(args.spec.as_deref(), &Shape::default())?;
+    let mut spec = match &args.spec {
+        Some(file) => seed::spec(Some(file), &Shape::default())?,
+        None => Spec::quiet(Dialect::Native),
+    };
     let left_out = quieten(&mut spec);
-    if args.spec.is_none() {
-        // What the built-in scenario draws is no load to compare.
-        spec = Spec { cluster: crate::spec::ClusterSpec::default(), ..spec };
-    }
     let seed = match (&args.seed, spec.seed) {
         (None, None) => Seed(1),
         _ => seed::chosen(args.seed.as_deref(), &spec)?.0,
@@ -185,7 +184,7 @@ pub fn main(args: &Args) -> super::Done {
     }
     let steps = steps(args, &load)?;
     let mut bench = Bench { args, spec, load, seed, place, code: Code::Passed, count: 0 };
-    bench.head(left_out && args.spec.is_some());
+    bench.head(left_out);
     if args.search {
         search::search(&mut bench, steps[0])?;
         return Ok(bench.code);

@@ -11,13 +11,16 @@ use crate::run::plan::{self, Next};
 use crate::run::probe::probe;
 use crate::run::record::{Last, Record};
 use crate::run::settle::{examine, settle};
-use crate::run::task::Io;
+use crate::run::task::{Io, Local};
 use crate::run::workload::Workload;
 use crate::run::world::Shared;
 use crate::time::{Micros, Millis};
 use crate::timeline::{Load, Rate, Start};
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
+
+/// A client that does something else than the load, where a target offers it.
+type Besides = fn(&dyn Target, Io, Shared, u32) -> Option<Local<()>>;
 
 impl Executor<'_> {
     pub(super) fn safety(&mut self) -> Result<(), RunError> {
@@ -33,37 +36,21 @@ impl Executor<'_> {
         let load = self.timeline.load.clone();
         let until = load.stop.map_or(end, |stop| zero.plus(stop).min(end));
         self.start_clients(&load, load.rate.0, 0, u32::from(load.clients), zero, until);
-        for number in 0..u32::from(load.watchers) {
-            let (world, target) = (self.world.clone(), self.target.clone());
-            self.spawn(move |io| async move {
-                if let Some(watcher) = target.watcher(io, world, number) {
-                    watcher.await;
-                }
-            });
-        }
-        for number in 0..u32::from(load.sessions) {
-            let (world, target) = (self.world.clone(), self.target.clone());
-            self.spawn(move |io| async move {
-                if let Some(holder) = target.holder(io, world, number) {
-                    holder.await;
-                }
-            });
-        }
-        for number in 0..u32::from(load.tellers) {
-            let (world, target) = (self.world.clone(), self.target.clone());
-            self.spawn(move |io| async move {
-                if let Some(teller) = target.teller(io, world, number) {
-                    teller.await;
-                }
-            });
-        }
-        for number in 0..u32::from(load.leases) {
-            let (world, target) = (self.world.clone(), self.target.clone());
-            self.spawn(move |io| async move {
-                if let Some(lessee) = target.lessee(io, world, number) {
-                    lessee.await;
-                }
-            });
+        let besides: [(u16, Besides); 4] = [
+            (load.watchers, |target, io, world, number| target.watcher(io, world, number)),
+            (load.sessions, |target, io, world, number| target.holder(io, world, number)),
+            (load.tellers, |target, io, world, number| target.teller(io, world, number)),
+            (load.leases, |target, io, world, number| target.lessee(io, world, number)),
+        ];
+        for (count, client) in besides {
+            for number in 0..u32::from(count) {
+                let (world, target) = (self.world.clone(), self.target.clone());
+                self.spawn(move |io| async move {
+                    if let Some(client) = client(&*target, io, world, number) {
+                        client.await;
+                    }
+                });
+            }
         }
         for number in 0..u32::from(load.guests) {
             let (world, target) = (self.world.clone(), self.target.clone());
