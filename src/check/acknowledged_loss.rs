@@ -218,6 +218,12 @@ impl Check for AcknowledgedLoss {
     fn source(&self) -> &'static str {
         "valkey.io/topics/cluster-spec, 'Write safety'; valkey.io/commands/cluster-failover and wait"
     }
+    fn of_group(&self) -> Option<(&'static str, &'static str)> {
+        Some((
+            "no acknowledged write is lost",
+            "etcd.io/docs/v3.5/learning/api_guarantees, 'Durability'; zookeeper.apache.org/doc/r3.8.0: Programmer's Guide, 'Consistency Guarantees' (reliability)",
+        ))
+    }
 
     fn judge(&self, record: &Record) -> Judgement {
         let Some(last) = &record.last else {

@@ -26,6 +26,12 @@ impl Check for ConvergenceTime {
     fn source(&self) -> &'static str {
         "valkey.io/topics/cluster-spec, failure detection, election and rejoin delays; see check::owed"
     }
+    fn of_group(&self) -> Option<(&'static str, &'static str)> {
+        Some((
+            "after the last heal the group has a leader whom all follow, within its bound",
+            "Ongaro and Ousterhout 2014, 5.2 (elections by timeouts); settings `election-timeout`, `initLimit`, `syncLimit`; see check::owed",
+        ))
+    }
 
     fn judge(&self, record: &Record) -> Judgement {
         let Some(last) = &record.last else {

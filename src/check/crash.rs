@@ -119,6 +119,12 @@ impl Check for Crash {
     fn source(&self) -> &'static str {
         "valkey.io/topics/debugging: a server that ends by SIGSEGV, SIGABRT or an assertion has a bug"
     }
+    fn of_group(&self) -> Option<(&'static str, &'static str)> {
+        Some((
+            "no member ends by itself, but in the ways that are documented",
+            "check::crash::BY_DESIGN names these ways and their sources; any other end is a bug",
+        ))
+    }
 
     fn judge(&self, record: &Record) -> Judgement {
         if record.lives.is_empty() {

@@ -107,6 +107,12 @@ impl Check for DataConsistency {
     fn source(&self) -> &'static str {
         "valkey.io/topics/replication: a replica is an exact copy; cluster-spec: a key lives on its slot's owner"
     }
+    fn of_group(&self) -> Option<(&'static str, &'static str)> {
+        Some((
+            "every member holds the same contents",
+            "Ongaro and Ousterhout 2014, figure 3, 'State Machine Safety'; etcd.io/docs/v3.5/op-guide/data_corruption; zookeeper.apache.org/doc/r3.8.0: Programmer's Guide, 'Consistency Guarantees' (single system image)",
+        ))
+    }
 
     fn judge(&self, record: &Record) -> Judgement {
         let Some(last) = &record.last else {

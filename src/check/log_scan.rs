@@ -5,6 +5,7 @@
 
 use super::crash::{by_design, makes_a_report};
 use super::{Check, Judgement, Verdict};
+use crate::catalogue::Class;
 use crate::run::record::Record;
 
 crate::record! {
@@ -16,7 +17,8 @@ impl LogScan {
     pub const NAME: &'static str = "log_scan";
 }
 
-/// What a server or a sanitizer prints about a bug (`debug.c`; the sanitizers' own reports).
+/// What a server, its runtime or a sanitizer prints about a bug (`debug.c`; the sanitizers' own reports; Go's race detector; the
+/// Java machine; ZooKeeper's digests).
 pub const REPORTS: &[&str] = &[
     "BUG REPORT",
     "ASSERTION FAILED",
@@ -27,7 +29,14 @@ pub const REPORTS: &[&str] = &[
     "LeakSanitizer",
     "runtime error:",
     "panicked at",
+    "DATA RACE",
+    "A fatal error has been detected by the Java Runtime",
+    "java.lang.AssertionError",
+    DIGEST,
 ];
+
+/// A ZooKeeper server's contents are not those of its leader, or of its snapshot (`DataTree`).
+const DIGEST: &str = "Digests are not matching";
 
 impl Check for LogScan {
     fn claim(&self) -> &'static str {
@@ -35,6 +44,12 @@ impl Check for LogScan {
     }
     fn source(&self) -> &'static str {
         "debug.c of Valkey and Redis: these lines are printed for bugs only"
+    }
+    fn of_group(&self) -> Option<(&'static str, &'static str)> {
+        Some((
+            "no member reports a panic, an assertion, a crash or contents that differ from their digest in its log",
+            "Go's runtime and race detector, the Java machine's fatal errors; zookeeper.apache.org/doc/r3.8.0: Administrator's Guide, 'zookeeper.digest.enabled'",
+        ))
     }
 
     fn judge(&self, record: &Record) -> Judgement {
@@ -59,6 +74,13 @@ impl Check for LogScan {
         let reports =
             record.log_lines.iter().filter(|line| REPORTS.iter().any(|text| line.line.contains(text)));
         let (excused, found): (Vec<_>, Vec<_>) = reports.partition(|line| ours(line));
+        // Bytes that a fault changed have another digest.
+        let changed = record.applied.iter().any(|applied| {
+            let class = record.timeline.event(&applied.event).map(|event| event.action.class());
+            matches!(class, Some(Class::Voids(_)))
+        });
+        let (changed, found): (Vec<_>, Vec<_>) =
+            found.into_iter().partition(|line| changed && line.line.contains(DIGEST));
         let (by_design, found): (Vec<_>, Vec<_>) = found.into_iter().partition(|line| designed(line));
         let looked_at =
             format!("{} notable lines of {} processes", record.log_lines.len(), record.lives.len());
@@ -75,6 +97,9 @@ impl Check for LogScan {
         }
         if !by_design.is_empty() {
             judgement.classes.insert("report-of-an-end-by-design".into(), by_design.len() as u64);
+        }
+        if !changed.is_empty() {
+            judgement.classes.insert("digest-of-changed-bytes".into(), changed.len() as u64);
         }
         judgement.looked_at(looked_at)
     }
@@ -127,6 +152,16 @@ mod tests {
         let judgement = LogScan {}.judge(&scene.record);
         assert_eq!(judgement.verdict, Verdict::Pass, "{judgement:?}");
         assert_eq!(judgement.classes["report-of-an-end-by-design"], 2);
+    }
+
+    #[test]
+    fn a_digest_that_differs_is_a_bug_unless_a_fault_changed_bytes() {
+        let mut scene = Scene::new(3, 1).healthy();
+        scene.log(2, 11_000, "WARN Digests are not matching. Value is Zxid. Value in tree digest: 1");
+        assert_eq!(LogScan {}.judge(&scene.record).verdict, Verdict::Fail);
+        scene.apply("f1", "bit_flip: {node: node-2, file: '*'}", 10_500, Some(10_600), &[2]);
+        let judgement = LogScan {}.judge(&scene.record);
+        assert_eq!((judgement.verdict, judgement.classes["digest-of-changed-bytes"]), (Verdict::Pass, 1));
     }
 
     #[test]

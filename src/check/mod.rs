@@ -102,6 +102,10 @@ pub trait Check {
     fn claim(&self) -> &'static str;
     /// Where the system promises it.
     fn source(&self) -> &'static str;
+    /// The claim and its source for one consensus group (etcd, ZooKeeper), where it promises that in words of its own.
+    fn of_group(&self) -> Option<(&'static str, &'static str)> {
+        None
+    }
     fn judge(&self, record: &Record) -> Judgement;
     /// Judges the cluster in the middle of a run, by the view in `record.last` alone. Faults may be in force:
     /// what is wrong then is a failure only where the system owes better by that moment.
@@ -144,6 +148,14 @@ pub fn check_of(spec: &CheckSpec) -> &dyn Check {
         CheckSpec::Leases(check) => check,
         CheckSpec::Refusals(check) => check,
     }
+}
+
+/// What a check, by its name, claims of a target, and where that is promised.
+pub fn claim_of(check: &str, target: &str) -> Option<(&'static str, &'static str)> {
+    let spec = default_spec(check)?;
+    let check = check_of(&spec);
+    let in_general = (check.claim(), check.source());
+    Some(if group(target) { check.of_group().unwrap_or(in_general) } else { in_general })
 }
 
 /// All judgements of a finished run, in the order of the timeline's checks. The run itself is judged first
@@ -381,8 +393,15 @@ mod tests {
     #[test]
     fn the_page_of_the_checks_names_every_check_and_every_class() {
         let page = include_str!("../../docs/checks.md");
+        let words: Vec<&str> = page.split_whitespace().collect();
+        let words = words.join(" ");
         for name in CheckSpec::NAMES {
             assert!(page.contains(&format!("### {name}\n")), "{name}");
+            let of_group = default_spec(name).and_then(|spec| check_of(&spec).of_group());
+            assert!(
+                of_group.is_none_or(|(claim, source)| words.contains(&format!("{claim} ({source})"))),
+                "{name}"
+            );
         }
         let losses = loss::excuse::CLASSES.iter().map(|(class, ..)| *class);
         for class in losses.chain(crash::BY_DESIGN.iter().map(|(class, ..)| *class)) {

@@ -291,6 +291,12 @@ impl Check for Quorum {
     fn source(&self) -> &'static str {
         "valkey.io/topics/cluster-spec, write safety and availability; cluster_legacy.c, clusterUpdateState"
     }
+    fn of_group(&self) -> Option<(&'static str, &'static str)> {
+        Some((
+            "without a majority of its members a group acknowledges nothing and answers no linearizable read, and with one it serves",
+            "etcd.io/docs/v3.5/op-guide/failures, 'Majority failure', 'Network partition'; zookeeper.apache.org/doc/r3.8.0: Administrator's Guide, 'Clustered (Multi-Server) Setup'",
+        ))
+    }
 
     fn judge(&self, record: &Record) -> Judgement {
         self.judgement(record, record.last.as_ref().is_some_and(|last| last.settled_at.is_some()))

@@ -66,6 +66,12 @@ impl Check for ReplicaSync {
     fn source(&self) -> &'static str {
         "valkey.io/topics/replication: a connected replica receives the whole stream of its primary"
     }
+    fn of_group(&self) -> Option<(&'static str, &'static str)> {
+        Some((
+            "with the load stopped, every live follower reaches what its leader has applied",
+            "Ongaro and Ousterhout 2014, 5.3: a leader retries until all followers store all log entries",
+        ))
+    }
 
     fn judge(&self, record: &Record) -> Judgement {
         let Some(last) = &record.last else {

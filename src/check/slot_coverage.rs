@@ -281,6 +281,12 @@ impl Check for SlotCoverage {
     fn source(&self) -> &'static str {
         "valkey.io/topics/cluster-spec, availability: a majority of primaries and a replica of each lost one"
     }
+    fn of_group(&self) -> Option<(&'static str, &'static str)> {
+        Some((
+            "the group is served by exactly one leader, once the election that is owed has had its time",
+            "etcd.io/docs/v3.5/op-guide/failures, 'Leader failure'; zookeeper.apache.org/doc/r3.8.0: Administrator's Guide: a majority that can talk to one another makes it available",
+        ))
+    }
 
     fn judge(&self, record: &Record) -> Judgement {
         let facts = Facts::of(record);

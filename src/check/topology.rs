@@ -223,6 +223,12 @@ impl Check for Topology {
     fn source(&self) -> &'static str {
         "valkey.io/topics/cluster-spec and cluster-forget, cluster-replicate, cluster-setslot"
     }
+    fn of_group(&self) -> Option<(&'static str, &'static str)> {
+        Some((
+            "once settled, the members and their votes are exactly those that the timeline left",
+            "etcd.io/docs/v3.5/op-guide/runtime-configuration; zookeeper.apache.org/doc/r3.8.0: 'ZooKeeper Dynamic Reconfiguration'",
+        ))
+    }
 
     fn judge(&self, record: &Record) -> Judgement {
         if record.last.as_ref().is_some_and(|last| last.settled_at.is_none()) {

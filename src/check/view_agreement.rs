@@ -310,6 +310,12 @@ impl Check for ViewAgreement {
     fn source(&self) -> &'static str {
         "valkey.io/topics/cluster-spec: every node comes to know every other, and the highest epoch wins a slot"
     }
+    fn of_group(&self) -> Option<(&'static str, &'static str)> {
+        Some((
+            "once settled, all live members agree on who belongs to the group, who leads it, and in which term",
+            "Ongaro and Ousterhout 2014, figure 3 and section 6; zookeeper.apache.org/doc/r3.8.0: 'ZooKeeper Dynamic Reconfiguration'",
+        ))
+    }
 
     fn judge(&self, record: &Record) -> Judgement {
         if record.last.as_ref().is_some_and(|last| last.settled_at.is_none()) {

@@ -5,6 +5,7 @@ use super::exit::Code;
 use super::flags::Format;
 use super::folder::{self, TIMELINE};
 use super::job;
+use crate::check::claim_of;
 use crate::report::story::Story;
 use std::path::PathBuf;
 
@@ -42,7 +43,7 @@ pub fn main(args: &Args) -> super::Done {
     }
     if args.format == Format::Text {
         console.finish();
-        print(&crate::report::text::report(&story, &job::claims, console.detail()));
+        print(&crate::report::text::report(&story, &claim_of, console.detail()));
     }
     Ok(Code::Passed)
 }

@@ -9,7 +9,7 @@ use super::folder::{Folder, RUNS, TIMELINE, keep_room, write_verdict, write_wher
 use super::input::plain;
 use super::report;
 use super::supervise::{self, Ended, Heard};
-use crate::check::{Verdict, check_of, default_spec};
+use crate::check::{Verdict, claim_of};
 use crate::env::{EXACT, LIVE};
 use crate::report::story::Story;
 use crate::report::table::Row;
@@ -299,7 +299,7 @@ pub fn tell(console: &mut Console, done: &Done) {
         }
         return;
     }
-    let text = crate::report::text::report(&done.story, &claims, console.detail());
+    let text = crate::report::text::report(&done.story, &claim_of, console.detail());
     console.insist(text.trim_end_matches('\n'));
 }
 
@@ -351,11 +351,4 @@ pub fn files_of(output: &Output, stories: &[&Story], rows: &[Row<'_>]) -> Result
         write(path, &text)?;
     }
     Ok(())
-}
-
-/// What a check claims and where that is promised, from the catalogue.
-pub fn claims(check: &str) -> Option<(&'static str, &'static str)> {
-    let spec = default_spec(check)?;
-    let check = check_of(&spec);
-    Some((check.claim(), check.source()))
 }

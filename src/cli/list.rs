@@ -4,11 +4,12 @@ use super::console::print;
 use super::exit::{Code, Failure};
 use super::{input, tags};
 use crate::catalogue::{ACTIONS, ActionInfo, ActionKind, CheckSpec, Class};
+use crate::check::claim_of;
 use crate::env::PROFILES;
 use crate::report::visible::on_one_line;
 use crate::spec::Spec;
-use crate::target::TARGETS;
 use crate::target::embedded::bugs::BUGS;
+use crate::target::{TARGETS, group};
 use std::path::{Path, PathBuf};
 
 #[derive(Clone, Debug, clap::Args)]
@@ -101,9 +102,14 @@ fn checks() -> Vec<(String, String)> {
     CheckSpec::NAMES
         .iter()
         .map(|name| {
-            let summary = super::job::claims(name)
-                .map_or_else(String::new, |(claim, source)| format!("{claim} [{source}]"));
-            ((*name).to_string(), summary)
+            let told = |target| {
+                let (claim, source) = claim_of(name, target).expect("it is in the catalogue");
+                format!("{claim} [{source}]")
+            };
+            let group = TARGETS.iter().find(|info| group(info.name)).map_or("", |info| info.name);
+            let (general, group) = (told(""), told(group));
+            let besides = if general == group { String::new() } else { format!("; of one group: {group}") };
+            ((*name).to_string(), general + &besides)
         })
         .collect()
 }

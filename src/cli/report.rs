@@ -5,6 +5,7 @@ use super::exit::{Code, Failure};
 use super::folder::{self, TIMELINE, write_whole};
 use super::input::plain;
 use super::job;
+use crate::check::claim_of;
 use crate::env::PROFILES;
 use crate::page::run::{self, Source};
 use crate::report::story::Story;
@@ -127,7 +128,7 @@ fn with<T>(run: &Path, make: impl Fn(&Source<'_>) -> T) -> Result<T, Failure> {
         smallest: smallest.then_some(SMALLEST),
         original: original.as_ref(),
         repro: repro.as_ref().map(|repro| &repro.facts),
-        claims: &job::claims,
+        claims: &claim_of,
         files: &files,
         remarks: &recording.remarks,
     };

@@ -26,7 +26,7 @@ pub(super) fn details(out: &mut String, story: &Story, claims: Claims<'_>, detai
         title(out, "Checks:");
     }
     for judgement in shown {
-        check(out, judgement, claims);
+        check(out, judgement, story.target(), claims);
     }
     for (at_us, event, judgements) in &story.looks {
         title(out, &format!("Look at {} ({event}):", logical(*at_us)));
@@ -205,9 +205,9 @@ fn list(slots: &[u16]) -> String {
     slots.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
-fn check(out: &mut String, judgement: &Judgement, claims: Claims<'_>) {
+fn check(out: &mut String, judgement: &Judgement, target: &str, claims: Claims<'_>) {
     line(out, &format!("{} {}: {}", sign(judgement.verdict), judgement.check, told(judgement)));
-    if let Some((claim, source)) = claims(&judgement.check) {
+    if let Some((claim, source)) = claims(&judgement.check, target) {
         line(out, &format!("    claim: {claim} ({source})"));
     }
     let looked_at = if judgement.looked_at.is_empty() { "nothing" } else { &judgement.looked_at };

@@ -84,6 +84,11 @@ impl Story {
         story
     }
 
+    /// The name of its target; empty where the run did not begin.
+    pub fn target(&self) -> &str {
+        self.started.as_ref().map_or("", |started| &started.target)
+    }
+
     pub fn hear(&mut self, event: &RunEvent) {
         if let Some(at_us) = at(event) {
             self.first_at_us.get_or_insert(at_us);

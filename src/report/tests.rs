@@ -242,7 +242,7 @@ fn killed() -> Vec<RunEvent> {
     opening()
 }
 
-fn claims(check: &str) -> Option<(&'static str, &'static str)> {
+fn claims(check: &str, _target: &str) -> Option<(&'static str, &'static str)> {
     (check == "slot_coverage").then_some(("every slot is served", "cluster-spec"))
 }
 

@@ -18,8 +18,8 @@ use std::fmt::Write as _;
 /// How much of a hash a passed run shows.
 const SHORT: usize = 16;
 
-/// What a check claims and where the system promises it, by the check's name.
-pub type Claims<'a> = &'a dyn Fn(&str) -> Option<(&'static str, &'static str)>;
+/// What a check claims of a target and where that is promised, by their names.
+pub type Claims<'a> = &'a dyn Fn(&str, &str) -> Option<(&'static str, &'static str)>;
 
 /// How much a report tells of what went well; what went wrong is always told in full.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -3,7 +3,7 @@
 use super::store::{Finding, Small};
 use super::{Setting, cannot_write};
 use crate::campaign::{Entry, Feature, Origin, Proposal, feature, name};
-use crate::check::way::Way;
+use crate::check::{claim_of, way::Way};
 use crate::cli::exit::Failure;
 use crate::cli::flags::shell;
 use crate::cli::folder::{self, write_whole};
@@ -147,7 +147,7 @@ fn page(
 ) -> String {
     let mut out = format!("# {}: {}\n\n", known.check, known.reason);
     let place = setting.place.spelled();
-    if let Some((claim, source)) = job::claims(&known.check) {
+    if let Some((claim, source)) = claim_of(&known.check, &repro.timeline.target) {
         writeln!(out, "It must hold that {claim} ({source}).\n").expect("a string takes all");
     }
     let system = setting.place.server.as_ref().map_or_else(
@@ -199,7 +199,7 @@ fn page(
         return out;
     }
     out += "\n## The run\n\n```text\n";
-    out += &report(&story, &job::claims, Detail::Lines).replace("```", "'''");
+    out += &report(&story, &claim_of, Detail::Lines).replace("```", "'''");
     out += "\n```\n";
     out
 }

@@ -77,7 +77,7 @@ pub fn markdown(source: &Source<'_>) -> String {
             text(&judged.check),
             text(&tale::prose(&scene.in_names(&judged.reason)))
         );
-        if let Some((claim, promised)) = (source.claims)(&judged.check) {
+        if let Some((claim, promised)) = (source.claims)(&judged.check, source.story.target()) {
             let _ = writeln!(out, "(claim: {}; source: {})", text(claim), text(promised));
         }
         out.push('\n');

@@ -229,7 +229,9 @@ fn facts_of(source: &Source<'_>, scene: &Scene<'_>) -> Vec<Fact> {
             wide: false,
         });
     }
-    if let Some((claim, promised)) = failed.first().and_then(|judged| (source.claims)(&judged.check)) {
+    if let Some((claim, promised)) =
+        failed.first().and_then(|judged| (source.claims)(&judged.check, source.story.target()))
+    {
         out.push(Fact {
             term: "What the check claims",
             is: html! { (capital(claim)) "." },

@@ -114,7 +114,7 @@ pub fn checks(scene: &Scene<'_>, claims: Claims<'_>) -> Markup {
                     tr data-in="checks" data-is=(word) class=[(one.verdict == Verdict::Fail).then_some("hot")] {
                         th scope="row" {
                             span.mono { (one.check) }
-                            @if let Some((claim, source)) = claims(&one.check) {
+                            @if let Some((claim, source)) = claims(&one.check, scene.story.target()) {
                                 details { summary { "claim" } (claim) br; span.t-2 { "Source: " (source) } }
                             }
                         }
