@@ -36,11 +36,12 @@ impl Executor<'_> {
         let load = self.timeline.load.clone();
         let until = load.stop.map_or(end, |stop| zero.plus(stop).min(end));
         self.start_clients(&load, load.rate.0, 0, u32::from(load.clients), zero, until);
-        let besides: [(u16, Besides); 4] = [
+        let besides: [(u16, Besides); 5] = [
             (load.watchers, |target, io, world, number| target.watcher(io, world, number)),
             (load.sessions, |target, io, world, number| target.holder(io, world, number)),
             (load.tellers, |target, io, world, number| target.teller(io, world, number)),
             (load.leases, |target, io, world, number| target.lessee(io, world, number)),
+            (load.guests, |target, io, world, number| target.guest(io, world, number)),
         ];
         for (count, client) in besides {
             for number in 0..u32::from(count) {
@@ -51,14 +52,6 @@ impl Executor<'_> {
                     }
                 });
             }
-        }
-        for number in 0..u32::from(load.guests) {
-            let (world, target) = (self.world.clone(), self.target.clone());
-            self.spawn(move |io| async move {
-                if let Some(guest) = target.guest(io, world, number) {
-                    guest.await;
-                }
-            });
         }
         while self.env.now() < end && !self.interrupted && self.blocked.borrow().is_none() {
             let due = self.start_due()?;
