@@ -3,7 +3,8 @@
 //!
 //! The leader looks at the version first, then whether the change can be read, then whether the new ensemble would have a
 //! quorum that is connected and in step, and last at the right (`PrepRequestProcessor`, ZooKeeper 3.8). So each attempt is
-//! sound in all that is looked at before what is wrong with it, and would change nothing where that is possible.
+//! sound in all that is looked at before what is wrong with it, and would change nothing where that is possible. It names the
+//! version that it speaks of: where a member joins meanwhile, those that were all are so no longer, and may leave.
 
 use super::client::SESSION_MS;
 use super::code::Code;
@@ -47,7 +48,7 @@ fn attempts(which: Forbidden, members: &[u64], version: i64, line: &str) -> Vec<
         identity: Some(SUPER),
         joining: None,
         leaving: None,
-        from_config: -1,
+        from_config: version,
         codes,
     };
     let joins = |what: &str, joining: String, codes| Attempt { joining: Some(joining), ..sound(what, codes) };
@@ -200,6 +201,8 @@ mod tests {
         assert!(absent.starts_with("server.201=127.0.0.1:1:2:participant;127.0.0.1:3,"), "{absent}");
         assert!(by(Code::NO_AUTH).iter().all(|attempt| attempt.identity != Some(SUPER)));
         assert_eq!(by(Code::MARSHALLING_ERROR).len(), 5);
+        let version = |attempt: &Attempt| attempt.from_config;
+        assert!(all.iter().skip(1).all(|attempt| version(attempt) == 0x1_0000_0000), "of this version alone");
         let others = all.iter().filter(|attempt| !attempt.codes.contains(&Code::NO_AUTH));
         assert!(others.clone().all(|attempt| attempt.identity == Some(SUPER)));
         assert_eq!(attempts(Forbidden::Nobody, &[1, 2], 7, LINE)[0].leaving.as_deref(), Some("1,2"));
