@@ -127,6 +127,7 @@ fn loads() -> impl Strategy<Value = Load> {
         leases: u16::from(rest.0) % 3,
         watch_streams: rest.3,
         guests: u16::from(rest.3),
+        queuers: u16::from(rest.0),
     })
 }
 

@@ -1,4 +1,4 @@
-//! Sessions, their ephemeral nodes and locks, transactions between accounts, and what has to be refused, on real ZooKeeper: all
+//! Sessions, their ephemeral nodes and locks, transactions between accounts, queues, and what has to be refused, on real ZooKeeper: all
 //! promises are kept under faults, and a server that lies about them is found out.
 //!
 //! They run in environment `live`. Without a server they are skipped by name, and fail where `SEEDFAULT_REQUIRE_SERVERS=1`
@@ -22,6 +22,10 @@ const LIES: &[(&str, &str, &str, &str)] = &[
     ("lets-in", ASKED, "refusals", "was done, and had to be refused (NoAuth)"),
     ("forgets-names", ASKED, "refusals", "was refused (NoAuth) to who has the right"),
     ("takes-changes", ASKED, "refusals", "(NewConfigNoQuorum)"),
+    ("shares-elements", QUEUED, "queue", "was taken twice: by"),
+    ("hides-elements", QUEUED, "queue", "and until queuer"),
+    ("keeps-elements", QUEUED, "queue", "is there as of"),
+    ("eats-elements", QUEUED, "queue", "nobody can have taken: it is lost"),
 ];
 
 /// What nothing happens in.
@@ -37,6 +41,10 @@ const ASKED: &str = "fuzz: 1\nname: asked\ntarget: zookeeper\nenvironment: live\
 /// What is watched.
 const WATCHED: &str = "fuzz: 1\nname: watched\ntarget: zookeeper\nenvironment: live\ncluster: {shards: 1, replicas: 2}\n\
     load: {clients: 2, rate: 20/s, keys: 10, watchers: 3}\nlength: 8s\ntimeline: []\nchecks: [watch]\n";
+
+/// What is put into a queue and taken out of it.
+const QUEUED: &str = "fuzz: 1\nname: queued\ntarget: zookeeper\nenvironment: live\ncluster: {shards: 1, replicas: 2}\n\
+    load: {clients: 2, rate: 20/s, keys: 10, queuers: 5}\nlength: 8s\ntimeline: []\nchecks: [queue]\n";
 
 fn is_installed() -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();
@@ -83,6 +91,21 @@ fn what_has_to_be_refused_is_refused_and_watches_tell_all_under_faults() {
     let judged = ran.judged("watch").expect("it is owed");
     assert_eq!(judged["verdict"], "pass", "{judged}");
     println!("watch: {}", judged["looked_at"]);
+}
+
+#[test]
+fn a_queue_is_emptied_once_and_in_order_under_faults() {
+    if !is_installed() {
+        return;
+    }
+    let ran = run("queue", &["run", "tests/real/queue.yaml", "--no-shrink"], Path::new(DEBIAN));
+    assert_eq!(servers::amiss(&ran), Vec::<String>::new(), "{}", ran.story());
+    let judged = ran.judged("queue").expect("it is owed");
+    assert_eq!(judged["verdict"], "pass", "{judged}");
+    println!("queue: {}", judged["looked_at"]);
+    let looked_at = judged["looked_at"].as_str().expect("it is a text");
+    let put: u64 = looked_at.split(' ').next().and_then(|number| number.parse().ok()).expect("a number");
+    assert!(put >= 100, "{looked_at}");
 }
 
 #[test]

@@ -103,6 +103,7 @@ pub const OF_DATA: &[&str] = &[
     "bank",
     "leases",
     "refusals",
+    "queue",
 ];
 
 #[derive(Clone, Copy, Debug)]

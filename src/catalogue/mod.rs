@@ -199,6 +199,7 @@ tagged! {
     Bank = check::bank::Bank,
     Leases = check::lease::Leases,
     Refusals = check::refusals::Refusals,
+    Queue = check::queue::Queue,
 }
 
 #[cfg(test)]

@@ -20,6 +20,7 @@ pub mod log_scan;
 pub mod loss;
 pub mod one_leader;
 pub mod owed;
+pub mod queue;
 pub mod quorum;
 pub mod refusals;
 pub mod replica_sync;
@@ -147,6 +148,7 @@ pub fn check_of(spec: &CheckSpec) -> &dyn Check {
         CheckSpec::Bank(check) => check,
         CheckSpec::Leases(check) => check,
         CheckSpec::Refusals(check) => check,
+        CheckSpec::Queue(check) => check,
     }
 }
 

@@ -40,8 +40,9 @@ pub fn checks() -> Vec<CheckSpec> {
         assert!(!problems.has_errors(), "{:?}", problems.list);
         spec.checks.expect("it has one").remove(0)
     };
-    let sharded =
-        |name: &&&str| !["one_leader", "watch", "ephemerals", "bank", "leases", "refusals"].contains(*name);
+    let sharded = |name: &&&str| {
+        !["one_leader", "watch", "ephemerals", "bank", "leases", "refusals", "queue"].contains(*name)
+    };
     CheckSpec::NAMES.iter().filter(sharded).map(check).collect()
 }
 
@@ -151,6 +152,7 @@ impl Scene {
             demands: Vec::new(),
             vigils: Vec::new(),
             strokes: Vec::new(),
+            queue: Vec::new(),
             ended_early: None,
             said: Vec::new(),
             messages: Vec::new(),

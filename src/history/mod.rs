@@ -3,6 +3,7 @@
 mod demand;
 mod lease;
 mod ledger;
+mod queue;
 mod session;
 mod vigil;
 mod watch;
@@ -12,6 +13,7 @@ use crate::time::Micros;
 pub use demand::{Answered, Demand, Must};
 pub use lease::{Ending, Lease, LeaseAsk, LeaseCall, LeaseSaid};
 pub use ledger::{Audit, AuditKind, Entry, Transfer, TransferSaid};
+pub use queue::{QueueAct, QueueAsk, QueueSaid};
 use serde::{Deserialize, Serialize};
 pub use session::{Guard, Held, HeldAct, HeldAsk, HeldSaid, Sight};
 pub use vigil::{NodeEvent, Stroke, Vigil, VigilHeard, WatchedFor};

@@ -60,6 +60,7 @@ fn quiet() -> Record {
         demands: Vec::new(),
         vigils: Vec::new(),
         strokes: Vec::new(),
+        queue: Vec::new(),
         ended_early: None,
         said: Vec::new(),
         messages: Vec::new(),

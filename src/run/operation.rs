@@ -97,6 +97,11 @@ pub trait Target {
     fn guest(&self, _io: Io, _world: Shared, _number: u32) -> Option<Local<()>> {
         None
     }
+    /// A client that puts elements into a queue and takes them out, and sees to it that what is left is read in the end;
+    /// `None` where that is not offered.
+    fn queuer(&self, _io: Io, _world: Shared, _number: u32) -> Option<Local<()>> {
+        None
+    }
     /// Who asks all nodes what they think of the cluster.
     fn prober(&self, io: Io, world: Shared) -> Box<dyn Look> {
         Box::new(Prober::new(io, world))

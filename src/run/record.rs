@@ -4,7 +4,7 @@ use super::view::ClusterView;
 use crate::env::talk::{Said, Sent};
 use crate::env::{Exit, NodeId};
 use crate::history::{
-    Audit, Demand, Held, Key, Lease, Operation, Sight, Stroke, Transfer, Value, Vigil, Watch,
+    Audit, Demand, Held, Key, Lease, Operation, QueueAct, Sight, Stroke, Transfer, Value, Vigil, Watch,
 };
 use crate::time::{Micros, Millis};
 use crate::timeline::Timeline;
@@ -60,6 +60,9 @@ pub struct Record {
     pub vigils: Vec<Vigil>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub strokes: Vec<Stroke>,
+    /// What clients did with a queue, as the answers came.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub queue: Vec<QueueAct>,
     /// The user or an error ended the run early.
     pub ended_early: Option<String>,
     /// What nodes said to one another, where the environment can read that; times count from its start.

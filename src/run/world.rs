@@ -12,7 +12,7 @@ use crate::fault::disk::Blow;
 use crate::fault::kill::Signal;
 use crate::fault::traffic::Traffic;
 use crate::history::{
-    Audit, Demand, Held, Lease, Operation, Outcome, Sight, Stamp, Stroke, Transfer, Vigil, Watch,
+    Audit, Demand, Held, Lease, Operation, Outcome, QueueAct, Sight, Stamp, Stroke, Transfer, Vigil, Watch,
 };
 use crate::time::{Micros, Millis};
 use crate::timeline::{Role, Timeline};
@@ -92,6 +92,9 @@ pub struct World {
     /// What watches on a tree told so far, and what was done to it.
     pub vigils: Vec<Vigil>,
     pub strokes: Vec<Stroke>,
+    /// What clients did with a queue so far, and how many of them are not done with it.
+    pub queue: Vec<QueueAct>,
+    pub queuers: u32,
     /// Revisions that later requests speak of, where the system has them.
     pub revisions: Revisions,
     /// Operations issued so far by client, for anchors.
@@ -174,6 +177,8 @@ impl World {
             demands: Vec::new(),
             vigils: Vec::new(),
             strokes: Vec::new(),
+            queue: Vec::new(),
+            queuers: 0,
             revisions: Revisions::default(),
             issued: BTreeMap::new(),
             open: BTreeMap::new(),
@@ -457,6 +462,7 @@ impl World {
             demands: self.demands.clone(),
             vigils: self.vigils.clone(),
             strokes: self.strokes.clone(),
+            queue: self.queue.clone(),
             ended_early: None,
             said: Vec::new(),
             messages: Vec::new(),

@@ -8,6 +8,7 @@ use crate::check::expect::{injection::Injection, leadership::Leadership, service
 use crate::check::lease::Leases;
 use crate::check::linearizability::Linearizability;
 use crate::check::one_leader::OneLeader;
+use crate::check::queue::Queue;
 use crate::check::refusals::Refusals;
 use crate::check::replication_lag::ReplicationLag;
 use crate::check::watch::Watches;
@@ -40,6 +41,7 @@ pub fn checks_of(target: &str, load: &Load, events: &[Event]) -> Vec<CheckSpec> 
         (Bank::NAME, load.tellers > 0),
         (Leases::NAME, load.leases > 0),
         (Refusals::NAME, load.guests > 0 || events.iter().any(tries)),
+        (Queue::NAME, load.queuers > 0),
     ];
     for (name, _) in more.into_iter().filter(|(_, owed)| *owed) {
         checks.extend(ALL.iter().find(|check| check.name() == name).cloned());
@@ -65,7 +67,7 @@ fn owed(target: &str) -> Vec<CheckSpec> {
         ReplicationLag::NAME => !group(target),
         OneLeader::NAME => group(target),
         Watches::NAME => REVISIONS.contains(&target),
-        Ephemerals::NAME | Bank::NAME | Leases::NAME | Refusals::NAME => false,
+        Ephemerals::NAME | Bank::NAME | Leases::NAME | Refusals::NAME | Queue::NAME => false,
         _ => true,
     };
     ALL.iter().filter(owed).cloned().collect()
@@ -83,9 +85,9 @@ mod tests {
         assert_eq!(names("valkey").len() + 1, names("embedded").len());
         let all = CheckSpec::NAMES.iter().filter(|name| !WRITTEN.contains(name)).count();
         assert_eq!(
-            names("embedded").len() + 6,
+            names("embedded").len() + 7,
             all,
-            "leaders of terms, watches, sessions, accounts, leases and refusals are not its own"
+            "leaders of terms, watches, sessions, accounts, leases, refusals and queues are not its own"
         );
         assert!(names("etcd").contains(&Linearizability::NAME));
         assert!(!names("etcd").contains(&ReplicationLag::NAME));
@@ -96,6 +98,8 @@ mod tests {
         assert_eq!(checks_of("zookeeper", &Load::default(), &[]).len(), names("zookeeper").len());
         let guests = Load { guests: 1, ..Load::default() };
         assert_eq!(checks_of("zookeeper", &guests, &[]).last().map(CheckSpec::name), Some(Refusals::NAME));
+        let queued = Load { queuers: 2, ..Load::default() };
+        assert_eq!(checks_of("zookeeper", &queued, &[]).last().map(CheckSpec::name), Some(Queue::NAME));
         let watched = Load { watchers: 1, ..Load::default() };
         assert_eq!(checks_of("zookeeper", &watched, &[]).last().map(CheckSpec::name), Some(Watches::NAME));
         let held = Load { leases: 2, ..Load::default() };

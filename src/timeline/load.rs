@@ -134,6 +134,9 @@ crate::record! {
         /// clients that ask for what they may and may not do, as several people, where nodes have access lists (zookeeper)
         #[serde(default, skip_serializing_if = "is_none", with = "guests")]
         pub guests: u16 = 0,
+        /// clients that put elements into a queue and take them out of it, each once and in order, where that is offered (zookeeper)
+        #[serde(default, skip_serializing_if = "is_none", with = "queuers")]
+        pub queuers: u16 = 0,
     }
 }
 
@@ -157,8 +160,9 @@ named!(tellers: u16);
 named!(leases: u16);
 named!(watch_streams: bool);
 named!(guests: u16);
+named!(queuers: u16);
 
-/// No watchers, no sessions, no tellers, no leases and no guests are no part of a timeline's binary form.
+/// No watchers, no sessions, no tellers, no leases, no guests and no queuers are no part of a timeline's binary form.
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "what serde asks for")]
 fn is_none(watchers: &u16) -> bool {
     *watchers == 0

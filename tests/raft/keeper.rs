@@ -299,13 +299,22 @@ fn requests(
             continue;
         }
         let writes = matches!(asked.op, SET_DATA | CREATE2);
+        // It says that it deleted what it keeps, or deletes what somebody only reads.
+        let keeps = liar.lie == "keeps-elements" && asked.op == DELETE && asked.path.starts_with(b"/queue/");
+        let eats = liar.lie == "eats-elements"
+            && asked.op == GET_DATA
+            && asked.path.starts_with(b"/queue/")
+            && liar.writes.fetch_add(1, Ordering::Relaxed) % 10 == 9;
+        let eaten = eats.then(|| {
+            [&request[..4], &DELETE.to_be_bytes(), &request[8..request.len() - 1], &[255; 4]].concat()
+        });
         let ends = liar.lie == "keeps-sessions" && asked.op == CLOSE_SESSION;
         let halved = if liar.lie == "halves-transfers" { half(&request) } else { None };
         // One of them, so that the first audit finds a whole sum.
         let halved = halved.filter(|_| liar.writes.fetch_add(1, Ordering::Relaxed) == 9);
         let forged = asked.forged(liar.newest.load(Ordering::Relaxed));
         let drops = liar.lie == "drops-writes" && writes;
-        if ends || drops && liar.writes.fetch_add(1, Ordering::Relaxed) % 10 == 9 {
+        if ends || keeps || drops && liar.writes.fetch_add(1, Ordering::Relaxed) % 10 == 9 {
             send(client, &forged)?;
             continue;
         }
@@ -317,7 +326,7 @@ fn requests(
             waiting.asked.push_back(asked);
         }
         // One that has gone shows by its answers.
-        let _ = send(server, halved.as_ref().unwrap_or(&request));
+        let _ = send(server, halved.as_ref().or(eaten.as_ref()).unwrap_or(&request));
     }
 }
 
@@ -377,15 +386,28 @@ fn answers(
             }
         }
         let refused = asked.as_ref().filter(|_| code != 0).map(|asked| (asked, asked.op));
+        // The answer to a deletion where a read was asked.
+        if liar.lie == "eats-elements"
+            && code == 0
+            && answer.len() == 16
+            && asked.as_ref().is_some_and(|asked| asked.op == GET_DATA)
+        {
+            answer = head(xid, newest, NO_NODE, &[]);
+        }
         if let Some((asked, RECONFIG)) = refused.filter(|_| liar.lie == "takes-changes") {
+            answer = asked.forged(newest);
+        }
+        if let Some((asked, DELETE)) = refused.filter(|_| liar.lie == "shares-elements" && code == NO_NODE)
+            && asked.path.starts_with(b"/queue/")
+        {
             answer = asked.forged(newest);
         }
         if let Some((asked, SET_DATA)) = refused.filter(|_| liar.lie == "lets-in" && code == NO_AUTH) {
             answer = asked.forged(newest);
         }
         if let Some(asked) = asked.as_ref().filter(|asked| asked.op == GET_CHILDREN2 && code == 0)
-            && liar.lie == "hides-nodes"
-            && asked.path == b"/lock"
+            && (liar.lie == "hides-nodes" && asked.path == b"/lock"
+                || liar.lie == "hides-elements" && asked.path == b"/queue" && liar.one)
         {
             answer = without_last(&answer);
         }

@@ -349,6 +349,7 @@ pub const LEADS: &[(&str, &str)] = &[
     ("ephemerals", "A session, its node or its lock was not as it had to be."),
     ("bank", "A transfer was not done as a whole."),
     ("refusals", "A request was not refused, or not granted, as it had to be."),
+    ("queue", "An element of a queue was lost, taken twice or passed over."),
     ("leases", "A lease did not live or end as it had to."),
     ("one_leader", "A term was not one leader’s."),
     ("crash", "A server ended by itself."),

@@ -36,12 +36,13 @@ impl Executor<'_> {
         let load = self.timeline.load.clone();
         let until = load.stop.map_or(end, |stop| zero.plus(stop).min(end));
         self.start_clients(&load, load.rate.0, 0, u32::from(load.clients), zero, until);
-        let besides: [(u16, Besides); 5] = [
+        let besides: [(u16, Besides); 6] = [
             (load.watchers, |target, io, world, number| target.watcher(io, world, number)),
             (load.sessions, |target, io, world, number| target.holder(io, world, number)),
             (load.tellers, |target, io, world, number| target.teller(io, world, number)),
             (load.leases, |target, io, world, number| target.lessee(io, world, number)),
             (load.guests, |target, io, world, number| target.guest(io, world, number)),
+            (load.queuers, |target, io, world, number| target.queuer(io, world, number)),
         ];
         for (count, client) in besides {
             for number in 0..u32::from(count) {
@@ -249,7 +250,8 @@ impl Executor<'_> {
     /// Clients see to its end what they have on the way, before anybody reads what the cluster holds.
     fn end_load(&mut self) -> Result<(), RunError> {
         let bound = self.env.now().plus(LAST_EVENTS);
-        while !self.world.borrow().open.is_empty() && self.env.now() < bound && !self.interrupted {
+        let waits = |world: &Shared| !world.borrow().open.is_empty() || world.borrow().queuers > 0;
+        while waits(&self.world) && self.env.now() < bound && !self.interrupted {
             self.turn(bound)?;
         }
         self.world.borrow_mut().close_all();

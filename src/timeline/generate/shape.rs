@@ -178,6 +178,7 @@ pub(super) fn load(cluster: &Cluster, target: &str, rng: &mut Rng) -> Load {
         leases: 0,
         watch_streams: false,
         guests: 0,
+        queuers: 0,
     };
     if REVISIONS.contains(&target) {
         load.watchers = rng.range(1, 4) as u16;
