@@ -128,6 +128,7 @@ fn loads() -> impl Strategy<Value = Load> {
         watch_streams: rest.3,
         guests: u16::from(rest.3),
         queuers: u16::from(rest.0),
+        containers: u16::from(rest.0),
     })
 }
 

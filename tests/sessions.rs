@@ -26,6 +26,9 @@ const LIES: &[(&str, &str, &str, &str)] = &[
     ("hides-elements", QUEUED, "queue", "and until queuer"),
     ("keeps-elements", QUEUED, "queue", "is there as of"),
     ("eats-elements", QUEUED, "queue", "nobody can have taken: it is lost"),
+    ("forgets-changes", PACKED, "removals", "had passed since its last acknowledged change"),
+    ("keeps-containers", PACKED, "removals", "(container): it was still there more than"),
+    ("hides-parents", PACKED, "removals", "it was gone though it had child"),
 ];
 
 /// What nothing happens in.
@@ -37,6 +40,10 @@ const CALM: &str = "fuzz: 1\nname: calm\ntarget: zookeeper\nenvironment: live\nc
 const ASKED: &str = "fuzz: 1\nname: asked\ntarget: zookeeper\nenvironment: live\ncluster: {shards: 1, replicas: 2}\n\
     load: {clients: 2, rate: 20/s, keys: 10, guests: 3}\nlength: 8s\n\
     timeline:\n  - {id: ask, at: 2s, do: {refused_reconfig: {}}}\nchecks: [refusals]\n";
+
+/// What goes by itself.
+const PACKED: &str = "fuzz: 1\nname: packed\ntarget: zookeeper\nenvironment: live\ncluster: {shards: 1, replicas: 2}\n\
+    load: {clients: 2, rate: 20/s, keys: 10, containers: 3}\nlength: 10s\ntimeline: []\nchecks: [removals]\n";
 
 /// What is watched.
 const WATCHED: &str = "fuzz: 1\nname: watched\ntarget: zookeeper\nenvironment: live\ncluster: {shards: 1, replicas: 2}\n\
@@ -106,6 +113,18 @@ fn a_queue_is_emptied_once_and_in_order_under_faults() {
     let looked_at = judged["looked_at"].as_str().expect("it is a text");
     let put: u64 = looked_at.split(' ').next().and_then(|number| number.parse().ok()).expect("a number");
     assert!(put >= 100, "{looked_at}");
+}
+
+#[test]
+fn containers_and_nodes_with_a_time_to_live_go_in_time_and_not_before_under_faults() {
+    if !is_installed() {
+        return;
+    }
+    let ran = run("removals", &["run", "tests/real/removals.yaml", "--no-shrink"], Path::new(DEBIAN));
+    assert_eq!(servers::amiss(&ran), Vec::<String>::new(), "{}", ran.story());
+    let judged = ran.judged("removals").expect("it is owed");
+    assert_eq!(judged["verdict"], "pass", "{judged}");
+    println!("removals: {} {}", judged["looked_at"], judged["classes"]);
 }
 
 #[test]

@@ -104,6 +104,7 @@ pub const OF_DATA: &[&str] = &[
     "leases",
     "refusals",
     "queue",
+    "removals",
 ];
 
 #[derive(Clone, Copy, Debug)]

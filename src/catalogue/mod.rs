@@ -200,6 +200,7 @@ tagged! {
     Leases = check::lease::Leases,
     Refusals = check::refusals::Refusals,
     Queue = check::queue::Queue,
+    Removals = check::removals::Removals,
 }
 
 #[cfg(test)]

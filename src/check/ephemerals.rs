@@ -32,7 +32,7 @@ impl Ephemerals {
 const HARMLESS: &[&str] = &["check", "aim", "burst"];
 
 /// What the run says about time.
-struct Calm {
+pub(super) struct Calm {
     /// Faults and operations, from their beginning to their end.
     harm: Vec<(Micros, Micros)>,
     /// When something changed by itself: a process that began, a leader that was seen to be another.
@@ -40,7 +40,7 @@ struct Calm {
 }
 
 impl Calm {
-    fn of(record: &Record) -> Self {
+    pub(super) fn of(record: &Record) -> Self {
         let done = record.applied.iter().filter(|one| {
             !matches!(one.status, Status::Skipped(_)) && !HARMLESS.contains(&one.action.as_str())
         });
@@ -63,7 +63,7 @@ impl Calm {
     }
 
     /// The last moment up to this one at which something was not calm.
-    fn since(&self, at: Micros) -> Micros {
+    pub(super) fn since(&self, at: Micros) -> Micros {
         let harm = self.harm.iter().filter(|(from, _)| *from <= at).map(|(_, to)| (*to).min(at));
         harm.chain(self.changes.iter().copied().filter(|change| *change <= at)).max().unwrap_or(Micros(0))
     }

@@ -23,6 +23,7 @@ pub mod owed;
 pub mod queue;
 pub mod quorum;
 pub mod refusals;
+pub mod removals;
 pub mod replica_sync;
 pub mod replication_lag;
 pub mod slot_coverage;
@@ -149,6 +150,7 @@ pub fn check_of(spec: &CheckSpec) -> &dyn Check {
         CheckSpec::Leases(check) => check,
         CheckSpec::Refusals(check) => check,
         CheckSpec::Queue(check) => check,
+        CheckSpec::Removals(check) => check,
     }
 }
 

@@ -40,9 +40,8 @@ pub fn checks() -> Vec<CheckSpec> {
         assert!(!problems.has_errors(), "{:?}", problems.list);
         spec.checks.expect("it has one").remove(0)
     };
-    let sharded = |name: &&&str| {
-        !["one_leader", "watch", "ephemerals", "bank", "leases", "refusals", "queue"].contains(*name)
-    };
+    let of_groups = ["one_leader", "watch", "ephemerals", "bank", "leases", "refusals", "queue", "removals"];
+    let sharded = |name: &&&str| !of_groups.contains(*name);
     CheckSpec::NAMES.iter().filter(sharded).map(check).collect()
 }
 
@@ -153,6 +152,7 @@ impl Scene {
             vigils: Vec::new(),
             strokes: Vec::new(),
             queue: Vec::new(),
+            removables: Vec::new(),
             ended_early: None,
             said: Vec::new(),
             messages: Vec::new(),

@@ -61,6 +61,7 @@ fn quiet() -> Record {
         vigils: Vec::new(),
         strokes: Vec::new(),
         queue: Vec::new(),
+        removables: Vec::new(),
         ended_early: None,
         said: Vec::new(),
         messages: Vec::new(),

@@ -102,6 +102,10 @@ pub trait Target {
     fn queuer(&self, _io: Io, _world: Shared, _number: u32) -> Option<Local<()>> {
         None
     }
+    /// A client that makes nodes which the system removes by itself, for as long as there is load; `None` where none are.
+    fn packer(&self, _io: Io, _world: Shared, _number: u32) -> Option<Local<()>> {
+        None
+    }
     /// Who asks all nodes what they think of the cluster.
     fn prober(&self, io: Io, world: Shared) -> Box<dyn Look> {
         Box::new(Prober::new(io, world))

@@ -4,7 +4,8 @@ use super::view::ClusterView;
 use crate::env::talk::{Said, Sent};
 use crate::env::{Exit, NodeId};
 use crate::history::{
-    Audit, Demand, Held, Key, Lease, Operation, QueueAct, Sight, Stroke, Transfer, Value, Vigil, Watch,
+    Audit, Demand, Held, Key, Lease, Operation, QueueAct, Removable, Sight, Stroke, Transfer, Value, Vigil,
+    Watch,
 };
 use crate::time::{Micros, Millis};
 use crate::timeline::Timeline;
@@ -63,6 +64,9 @@ pub struct Record {
     /// What clients did with a queue, as the answers came.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub queue: Vec<QueueAct>,
+    /// What became of nodes that the system removes by itself.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub removables: Vec<Removable>,
     /// The user or an error ended the run early.
     pub ended_early: Option<String>,
     /// What nodes said to one another, where the environment can read that; times count from its start.

@@ -12,7 +12,8 @@ use crate::fault::disk::Blow;
 use crate::fault::kill::Signal;
 use crate::fault::traffic::Traffic;
 use crate::history::{
-    Audit, Demand, Held, Lease, Operation, Outcome, QueueAct, Sight, Stamp, Stroke, Transfer, Vigil, Watch,
+    Audit, Demand, Held, Lease, Operation, Outcome, QueueAct, Removable, Sight, Stamp, Stroke, Transfer,
+    Vigil, Watch,
 };
 use crate::time::{Micros, Millis};
 use crate::timeline::{Role, Timeline};
@@ -95,6 +96,8 @@ pub struct World {
     /// What clients did with a queue so far, and how many of them are not done with it.
     pub queue: Vec<QueueAct>,
     pub queuers: u32,
+    /// What became so far of nodes that the system removes by itself.
+    pub removables: Vec<Removable>,
     /// Revisions that later requests speak of, where the system has them.
     pub revisions: Revisions,
     /// Operations issued so far by client, for anchors.
@@ -179,6 +182,7 @@ impl World {
             strokes: Vec::new(),
             queue: Vec::new(),
             queuers: 0,
+            removables: Vec::new(),
             revisions: Revisions::default(),
             issued: BTreeMap::new(),
             open: BTreeMap::new(),
@@ -463,6 +467,7 @@ impl World {
             vigils: self.vigils.clone(),
             strokes: self.strokes.clone(),
             queue: self.queue.clone(),
+            removables: self.removables.clone(),
             ended_early: None,
             said: Vec::new(),
             messages: Vec::new(),

@@ -129,6 +129,9 @@ pub const TARGETS: &[&TargetInfo] = &[
 /// ZooKeeper's least unit of time in a run, in which its limits are counted.
 pub const TICK_MS: u64 = 100;
 
+/// How often a leader of ZooKeeper looks in a run for nodes that it has to remove.
+pub const CONTAINER_CHECK_MS: u64 = 1000;
+
 /// The targets that offer what any cluster can do or suffer.
 pub const ALL: &[&str] = &["valkey", "embedded", "etcd", "zookeeper"];
 /// Those whose nodes are processes.

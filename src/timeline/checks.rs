@@ -10,6 +10,7 @@ use crate::check::linearizability::Linearizability;
 use crate::check::one_leader::OneLeader;
 use crate::check::queue::Queue;
 use crate::check::refusals::Refusals;
+use crate::check::removals::Removals;
 use crate::check::replication_lag::ReplicationLag;
 use crate::check::watch::Watches;
 use crate::target::operation::RefusedReconfig;
@@ -42,6 +43,7 @@ pub fn checks_of(target: &str, load: &Load, events: &[Event]) -> Vec<CheckSpec> 
         (Leases::NAME, load.leases > 0),
         (Refusals::NAME, load.guests > 0 || events.iter().any(tries)),
         (Queue::NAME, load.queuers > 0),
+        (Removals::NAME, load.containers > 0),
     ];
     for (name, _) in more.into_iter().filter(|(_, owed)| *owed) {
         checks.extend(ALL.iter().find(|check| check.name() == name).cloned());
@@ -67,7 +69,7 @@ fn owed(target: &str) -> Vec<CheckSpec> {
         ReplicationLag::NAME => !group(target),
         OneLeader::NAME => group(target),
         Watches::NAME => REVISIONS.contains(&target),
-        Ephemerals::NAME | Bank::NAME | Leases::NAME | Refusals::NAME | Queue::NAME => false,
+        Ephemerals::NAME | Bank::NAME | Leases::NAME | Refusals::NAME | Queue::NAME | Removals::NAME => false,
         _ => true,
     };
     ALL.iter().filter(owed).cloned().collect()
@@ -85,9 +87,9 @@ mod tests {
         assert_eq!(names("valkey").len() + 1, names("embedded").len());
         let all = CheckSpec::NAMES.iter().filter(|name| !WRITTEN.contains(name)).count();
         assert_eq!(
-            names("embedded").len() + 7,
+            names("embedded").len() + 8,
             all,
-            "leaders of terms, watches, sessions, accounts, leases, refusals and queues are not its own"
+            "leaders of terms, watches, sessions, accounts, leases, refusals, queues and removals are not its own"
         );
         assert!(names("etcd").contains(&Linearizability::NAME));
         assert!(!names("etcd").contains(&ReplicationLag::NAME));
@@ -100,6 +102,8 @@ mod tests {
         assert_eq!(checks_of("zookeeper", &guests, &[]).last().map(CheckSpec::name), Some(Refusals::NAME));
         let queued = Load { queuers: 2, ..Load::default() };
         assert_eq!(checks_of("zookeeper", &queued, &[]).last().map(CheckSpec::name), Some(Queue::NAME));
+        let packed = Load { containers: 1, ..Load::default() };
+        assert_eq!(checks_of("zookeeper", &packed, &[]).last().map(CheckSpec::name), Some(Removals::NAME));
         let watched = Load { watchers: 1, ..Load::default() };
         assert_eq!(checks_of("zookeeper", &watched, &[]).last().map(CheckSpec::name), Some(Watches::NAME));
         let held = Load { leases: 2, ..Load::default() };

@@ -137,6 +137,9 @@ crate::record! {
         /// clients that put elements into a queue and take them out of it, each once and in order, where that is offered (zookeeper)
         #[serde(default, skip_serializing_if = "is_none", with = "queuers")]
         pub queuers: u16 = 0,
+        /// clients that make containers and nodes with a time to live, which are removed without a client, where there are such nodes (zookeeper)
+        #[serde(default, skip_serializing_if = "is_none", with = "containers")]
+        pub containers: u16 = 0,
     }
 }
 
@@ -161,8 +164,9 @@ named!(leases: u16);
 named!(watch_streams: bool);
 named!(guests: u16);
 named!(queuers: u16);
+named!(containers: u16);
 
-/// No watchers, no sessions, no tellers, no leases, no guests and no queuers are no part of a timeline's binary form.
+/// No watchers, no sessions, no tellers, no leases, no guests, no queuers and no containers are no part of a timeline's binary form.
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "what serde asks for")]
 fn is_none(watchers: &u16) -> bool {
     *watchers == 0

@@ -29,11 +29,15 @@ const PING: i32 = 11;
 const GET_CHILDREN2: i32 = 12;
 const MULTI: i32 = 14;
 const RECONFIG: i32 = 16;
+const EXISTS: i32 = 3;
+const CREATE_CONTAINER: i32 = 19;
 const NOTIFICATION: i32 = -1;
 const AUTH: i32 = 100;
 const NO_AUTH: i32 = -102;
 const CLOSE_SESSION: i32 = -11;
 const NO_NODE: i32 = -101;
+/// Where nodes are that go by themselves.
+const REMOVED: &[u8] = b"/removed/";
 /// Bytes of what a node is told of itself.
 const STAT: usize = 68;
 
@@ -290,8 +294,14 @@ fn requests(
 ) -> io::Result<()> {
     let mut before = Before::default();
     loop {
-        let request = frame(client)?;
+        let mut request = frame(client)?;
         let asked = Asked::of(&request, &mut before);
+        if liar.lie == "keeps-containers" && asked.op == CREATE_CONTAINER {
+            // The same for a node that stays: its kind comes last.
+            let kind = request.len() - 4;
+            request[4..8].copy_from_slice(&CREATE2.to_be_bytes());
+            request[kind..].fill(0);
+        }
         if liar.lie == "forgets-names"
             && asked.op == AUTH
             && liar.writes.fetch_add(1, Ordering::Relaxed) % 4 == 3
@@ -314,7 +324,9 @@ fn requests(
         let halved = halved.filter(|_| liar.writes.fetch_add(1, Ordering::Relaxed) == 9);
         let forged = asked.forged(liar.newest.load(Ordering::Relaxed));
         let drops = liar.lie == "drops-writes" && writes;
-        if ends || keeps || drops && liar.writes.fetch_add(1, Ordering::Relaxed) % 10 == 9 {
+        let forgets =
+            liar.lie == "forgets-changes" && asked.op == SET_DATA && asked.path.starts_with(REMOVED);
+        if ends || keeps || forgets || drops && liar.writes.fetch_add(1, Ordering::Relaxed) % 10 == 9 {
             send(client, &forged)?;
             continue;
         }
@@ -403,6 +415,13 @@ fn answers(
             answer = asked.forged(newest);
         }
         if let Some((asked, SET_DATA)) = refused.filter(|_| liar.lie == "lets-in" && code == NO_AUTH) {
+            answer = asked.forged(newest);
+        }
+        if let Some(asked) = asked.as_ref().filter(|asked| asked.op == EXISTS && code == 0)
+            && liar.lie == "hides-parents"
+            && asked.path.starts_with(REMOVED)
+            && int(&answer, answer.len() - 12) > 0
+        {
             answer = asked.forged(newest);
         }
         if let Some(asked) = asked.as_ref().filter(|asked| asked.op == GET_CHILDREN2 && code == 0)

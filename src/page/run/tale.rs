@@ -350,6 +350,7 @@ pub const LEADS: &[(&str, &str)] = &[
     ("bank", "A transfer was not done as a whole."),
     ("refusals", "A request was not refused, or not granted, as it had to be."),
     ("queue", "An element of a queue was lost, taken twice or passed over."),
+    ("removals", "A node that goes by itself was not removed as it had to be."),
     ("leases", "A lease did not live or end as it had to."),
     ("one_leader", "A term was not one leader’s."),
     ("crash", "A server ended by itself."),

@@ -36,13 +36,14 @@ impl Executor<'_> {
         let load = self.timeline.load.clone();
         let until = load.stop.map_or(end, |stop| zero.plus(stop).min(end));
         self.start_clients(&load, load.rate.0, 0, u32::from(load.clients), zero, until);
-        let besides: [(u16, Besides); 6] = [
+        let besides: [(u16, Besides); 7] = [
             (load.watchers, |target, io, world, number| target.watcher(io, world, number)),
             (load.sessions, |target, io, world, number| target.holder(io, world, number)),
             (load.tellers, |target, io, world, number| target.teller(io, world, number)),
             (load.leases, |target, io, world, number| target.lessee(io, world, number)),
             (load.guests, |target, io, world, number| target.guest(io, world, number)),
             (load.queuers, |target, io, world, number| target.queuer(io, world, number)),
+            (load.containers, |target, io, world, number| target.packer(io, world, number)),
         ];
         for (count, client) in besides {
             for number in 0..u32::from(count) {

@@ -4,7 +4,7 @@
 //! `provision` says what a server is made of. `wire` is the client protocol as bytes (`jute` its format, `code` its
 //! errors), `session` what a client keeps between connections, `watches` what it waits for, `words` what an administrator
 //! asks, `talk` all that on a connection of a run. `client` is a client of the load, `holder` one with
-//! an ephemeral node and a lock, `teller` one with transactions, `guest` one that is several people, `queuer` one with a queue, `watcher` one that watches a tree, `view` what the servers say of
+//! an ephemeral node and a lock, `teller` one with transactions, `guest` one that is several people, `queuer` one with a queue, `watcher` one that watches a tree, `packer` one with nodes that go by themselves, `view` what the servers say of
 //! themselves, `operations` what people do to them. Nothing here touches a socket or a process.
 
 mod client;
@@ -14,6 +14,7 @@ pub mod holder;
 pub mod jute;
 pub mod log;
 mod operations;
+mod packer;
 pub mod provision;
 mod queuer;
 mod refusal;
@@ -115,6 +116,9 @@ impl Target for Zookeeper {
     }
     fn watcher(&self, io: Io, world: Shared, number: u32) -> Option<Local<()>> {
         Some(Box::pin(watcher::watch(io, world, number, self.epochs.clone())))
+    }
+    fn packer(&self, io: Io, world: Shared, number: u32) -> Option<Local<()>> {
+        Some(Box::pin(packer::pack(io, world, number, self.epochs.clone())))
     }
     fn prober(&self, io: Io, world: Shared) -> Box<dyn Look> {
         Box::new(view::Prober::new(io, world, self.seen.clone()))

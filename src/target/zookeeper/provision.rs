@@ -260,6 +260,12 @@ mod tests {
     }
 
     #[test]
+    fn a_leader_looks_as_often_for_what_it_has_to_remove_as_others_go_by() {
+        let interval = format!("-Dznode.container.checkIntervalMs={}", target::CONTAINER_CHECK_MS);
+        assert!(argv(&Launch::Classes("x.jar".into())).contains(&interval));
+    }
+
+    #[test]
     fn a_node_that_joins_knows_the_others_and_itself() {
         let spec = joining(&timeline(&[]), &Launch::Program, NodeId(5));
         let lines = spec.files[ZOO_CFG].lines().filter(|line| line.starts_with("server.")).count();

@@ -179,6 +179,7 @@ pub(super) fn load(cluster: &Cluster, target: &str, rng: &mut Rng) -> Load {
         watch_streams: false,
         guests: 0,
         queuers: 0,
+        containers: 0,
     };
     if REVISIONS.contains(&target) {
         load.watchers = rng.range(1, 4) as u16;
