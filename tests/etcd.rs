@@ -133,38 +133,38 @@ fn leases(name: &str, text: &str, etcd: &std::path::Path) -> Ran {
 }
 
 #[test]
-fn leases_live_and_end_as_etcd_says() {
+fn leases_and_transactions_keep_what_etcd_says_of_them() {
     let Some(etcd) = etcd() else { return };
     let file = format!("{}/tests/real/etcd-leases.yaml", env!("CARGO_MANIFEST_DIR"));
     let ran = run("etcd-leases", &["run", &file, "--seed", "2"], &etcd);
     assert_eq!(amiss(&ran), [""; 0], "{}", ran.story());
-    assert_eq!(
-        ran.judged("leases").map(|judged| &judged["verdict"]),
-        Some(&"pass".into()),
-        "{}",
-        ran.story()
-    );
+    for check in ["leases", "bank"] {
+        let judged = ran.judged(check);
+        assert_eq!(judged.map(|judged| &judged["verdict"]), Some(&"pass".into()), "{}", ran.story());
+        println!("{check}: {}", judged.map(|judged| judged["looked_at"].to_string()).unwrap_or_default());
+    }
 }
 
 #[test]
-fn each_harm_to_a_lease_is_found() {
+fn each_harm_to_a_lease_or_an_account_is_found() {
     let Some(etcd) = etcd() else { return };
     let harms = [
-        ("revoke-lease", "though it was granted or renewed until"),
-        ("keep-leases", "with nothing going on"),
-        ("grant-again", "though it was revoked"),
+        ("revoke-lease", "leases", "though it was granted or renewed until"),
+        ("keep-leases", "leases", "with nothing going on"),
+        ("grant-again", "leases", "though it was revoked"),
+        ("rob-account", "bank", "all accounts together hold 490, and not 500"),
     ];
-    let ran = side_by_side(&harms, AT_ONCE, |(harm, _)| {
+    let ran = side_by_side(&harms, AT_ONCE, |(harm, ..)| {
         let text = format!(
             "fuzz: 1\ntarget: etcd\nenvironment: live\nlength: 22s\n\
              cluster: {{shards: 1, replicas: 2, settings: {{election-timeout: 500, heartbeat-interval: 50}}}}\n\
-             load: {{clients: 1, rate: 10/s, keys: 8, leases: 4}}\n\
+             load: {{clients: 1, rate: 10/s, keys: 8, leases: 4, tellers: 2}}\n\
              timeline:\n  - {{at: 1s, do: {{sabotage: {{harm: {harm}}}}}}}\n"
         );
         leases(harm, &text, &etcd)
     });
-    for ((harm, words), ran) in harms.iter().zip(&ran) {
-        let judged = ran.judged("leases").map(ToString::to_string).unwrap_or_default();
+    for ((harm, check, words), ran) in harms.iter().zip(&ran) {
+        let judged = ran.judged(check).map(ToString::to_string).unwrap_or_default();
         assert!(judged.contains("\"fail\"") && judged.contains(words), "{harm}: {judged}\n{}", ran.story());
         assert_eq!(ran.code, 1, "{harm}: {}", ran.story());
     }

@@ -109,7 +109,7 @@ impl Check for Bank {
         "a transaction is done as a whole or not at all: transfers leave the sum of all accounts as it was"
     }
     fn source(&self) -> &'static str {
-        "zookeeper.apache.org/doc/r3.8.0: Programmer's Guide, 'Consistency Guarantees' (atomicity); javadoc of `ZooKeeper.multi`: all of the operations or none"
+        "zookeeper.apache.org/doc/r3.8.0: Programmer's Guide, 'Consistency Guarantees' (atomicity); javadoc of `ZooKeeper.multi`: all of the operations or none; etcd.io/docs/v3.5/learning/api_guarantees, 'Atomicity'"
     }
 
     fn judge(&self, record: &Record) -> Judgement {

@@ -18,6 +18,7 @@ mod sabotage;
 mod session;
 mod space;
 mod streams;
+mod teller;
 mod view;
 mod watch;
 
@@ -95,6 +96,9 @@ impl Target for Etcd {
             return Some(Box::pin(streams::watch(io, world, number)));
         }
         Some(Box::pin(watch::watch(io, world, number)))
+    }
+    fn teller(&self, io: Io, world: Shared, number: u32) -> Option<Local<()>> {
+        Some(Box::pin(teller::work(io, world, number)))
     }
     fn lessee(&self, io: Io, world: Shared, number: u32) -> Option<Local<()>> {
         Some(Box::pin(lease::hold(io, world, number)))

@@ -1,9 +1,10 @@
-//! Harm behind the cluster's back that the check of leases must find: each is what somebody else may do to a lease
+//! Harm behind the cluster's back that the checks of leases and accounts must find: each is what somebody else may do to one
 //! by etcd's own interface, and what its holder would see if the server did it by itself.
 
-use super::api::{self, Done as Answer, Remaining};
+use super::api::{self, Done as Answer, Remaining, Txn};
 use super::operations::ask;
-use crate::history::{Ending, Lease, LeaseAsk, LeaseSaid};
+use super::teller;
+use crate::history::{Ending, Entry, Lease, LeaseAsk, LeaseSaid, TransferSaid};
 use crate::run::operation::{COMMAND_TIMEOUT, OpIo};
 use crate::target::hands::{Done, live_primary, skip};
 use crate::target::operation::{Harm, Sabotage};
@@ -24,6 +25,7 @@ pub async fn start(op: OpIo, fields: Sabotage) -> Done {
         Harm::RevokeLease => revoke(op).await,
         Harm::KeepLeases => keep(op).await,
         Harm::GrantAgain => grant_again(op).await,
+        Harm::RobAccount => rob(op).await,
         other => skip(format!("the etcd target does not carry out `{other}`")),
     }
 }
@@ -33,6 +35,23 @@ async fn lease(op: &OpIo, such: impl Fn(&Lease) -> bool) -> Option<i64> {
     let found = || op.world.borrow().leases.iter().find(|lease| such(lease)).map(|lease| lease.id);
     op.io.wait_for(op.io.after(WAIT), LOOK, || found().is_some()).await;
     found()
+}
+
+/// Ten less than the last transfer wrote, under its name.
+async fn rob(op: OpIo) -> Done {
+    let last = || {
+        let world = op.world.borrow();
+        let done = world.transfers.iter().rev().find(|one| one.said == TransferSaid::Done);
+        done.map(|transfer| transfer.to.clone())
+    };
+    op.io.wait_for(op.io.after(WAIT), LOOK, || last().is_some()).await;
+    let Some((account, held)) = last() else { return skip("no transfer was done") };
+    let node = live_primary(&op, 0)?;
+    let robbed = Entry { balance: held.balance - 10, ..held };
+    ask::<Txn>(&op, node, api::TXN, &json!({"success": [teller::put(account, &robbed)]}), COMMAND_TIMEOUT)
+        .await?;
+    op.step(format!("account {account} holds {} and not {}", robbed.balance, robbed.balance + 10));
+    Ok(())
 }
 
 /// Just kept alive, so that the holder means to look again before it lets go.

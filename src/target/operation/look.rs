@@ -45,6 +45,8 @@ crate::word! {
         KeepLeases = "keep-leases",
         /// A lease that its holder revoked is granted again by somebody else, under the same id.
         GrantAgain = "grant-again",
+        /// One account of the tellers loses money, as if half of a transfer had been done.
+        RobAccount = "rob-account",
     }
 }
 

@@ -36,7 +36,9 @@ pub async fn run(op: OpIo, fields: Sabotage) -> Done {
         Harm::ForbidFailover => forbid_failover(&op, node).await,
         Harm::Crash => crash(&op, node).await,
         Harm::Hang => hang(&op, node).await,
-        Harm::RevokeLease | Harm::KeepLeases | Harm::GrantAgain => skip("there are no leases"),
+        Harm::RevokeLease | Harm::KeepLeases | Harm::GrantAgain | Harm::RobAccount => {
+            skip("there are no leases and no accounts")
+        }
     }
 }
 
